@@ -1,0 +1,362 @@
+/* gemm.h — packing and the register tile: the only tile loop in the project.
+ *
+ * A product  C = start + A B  is cut into panels of up to four vectors of columns of B. In a packed
+ * panel the vectors of one row of B lie side by side, row after row. A tile is a few rows of A times
+ * one panel; its accumulators live in registers:
+ *
+ *                    B panel
+ *                 v0   v1   v2   v3        one k step: load 4 vectors of B, broadcast each
+ *          a0k  [ c00  c01  c02  c03 ]     a_rk once, FS_TILE_ROWS x 4 fused multiply-adds
+ *          a1k  [ c10  c11  c12  c13 ]
+ *           :
+ *
+ * Each element of C is `start`, then one multiply-add for each k in ascending order, whatever the
+ * tile's shape: a row's result does not depend on which rows it is computed with. */
+#ifndef FS_GEMM_H
+#define FS_GEMM_H
+
+#include <stddef.h>
+
+#include "parallel.h"
+
+#define PANEL_VECTORS 4
+#define PANEL_COLUMNS (PANEL_VECTORS * FS_LANES)
+#define MAX_TILE_ROWS 6
+
+/* Rows of B (or of the sum over time) taken at once: A's block and a panel's block stay in cache. */
+#define DEPTH_BLOCK 256
+/* So few rows of B lie in cache whether packed or not. */
+#define SHALLOW_DEPTH 64
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) {
+    return a < b ? a : b;
+}
+
+static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+/* The next vector of a row with `left` elements left; lanes past its end are 0 or not stored. */
+static inline vf load_lanes(const float *p, ptrdiff_t left) {
+    return left >= FS_LANES ? vf_load(p) : vf_load_first(p, left);
+}
+
+static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
+    if (left >= FS_LANES) {
+        vf_store(p, x);
+    } else {
+        vf_store_first(p, x, left);
+    }
+}
+
+/* One panel's product, for any number of rows. Strides count floats.
+ *
+ * c      (rows, vectors)  out; row r, vector v at c + r c_row + v c_vector
+ * start  same form, what the accumulators start from; may be c itself, a bias (start_row = 0),
+ *        or NULL for zeros
+ * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
+ * b      (blocks x depth, vectors)  row k, vector v at b + k b_row + v b_vector
+ * lanes  columns that exist: vector v of c and start has lanes - v lane_step of them, the others
+ *        are neither read nor written. b must be readable in full. */
+typedef struct {
+    float *c;
+    ptrdiff_t c_row, c_vector;
+    const float *start;
+    ptrdiff_t start_row, start_vector;
+    const float *a;
+    ptrdiff_t a_row, a_depth, a_block;
+    ptrdiff_t depth, blocks;
+    const float *b;
+    ptrdiff_t b_row, b_vector;
+    int vectors;
+    ptrdiff_t lanes, lane_step;
+} panel_product;
+
+static inline __attribute__((always_inline)) void tile_body(const panel_product *product,
+                                                            const int rows, const int vectors) {
+    vf sum[MAX_TILE_ROWS][PANEL_VECTORS];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+            const float *start = product->start + r * product->start_row + v * product->start_vector;
+            sum[r][v] = product->start ? vf_load(start) : vf_set(0.0f);
+        }
+    }
+    const float *b = product->b;
+    const ptrdiff_t a_row = product->a_row;
+    const ptrdiff_t a_depth = product->a_depth;
+    const ptrdiff_t b_row = product->b_row;
+    const ptrdiff_t b_vector = product->b_vector;
+    for (ptrdiff_t block = 0; block < product->blocks; ++block) {
+        const float *a = product->a + block * product->a_block;
+        for (ptrdiff_t k = product->depth; k > 0; --k) {
+            vf column[PANEL_VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                column[v] = vf_load(b + v * b_vector);
+            }
+#pragma GCC unroll 6
+            for (int r = 0; r < rows; ++r) {
+                const vf a_rk = vf_set(a[r * a_row]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; ++v) {
+                    sum[r][v] = vf_fma(a_rk, column[v], sum[r][v]);
+                }
+            }
+            a += a_depth;
+            b += b_row;
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+            vf_store(product->c + r * product->c_row + v * product->c_vector, sum[r][v]);
+        }
+    }
+}
+
+/* Each tile shape is a function of its own, never inlined: arithmetic beside the loop would take
+ * its registers. */
+#define DEFINE_TILE(ROWS, VECTORS)                                                                 \
+    static __attribute__((noinline)) void tile_##ROWS##x##VECTORS(const panel_product *product) {  \
+        tile_body(product, ROWS, VECTORS);                                                         \
+    }
+#define DEFINE_NARROW_TILES(ROWS) DEFINE_TILE(ROWS, 1) DEFINE_TILE(ROWS, 2)
+DEFINE_NARROW_TILES(1)
+DEFINE_NARROW_TILES(2)
+DEFINE_NARROW_TILES(3)
+DEFINE_NARROW_TILES(4)
+DEFINE_NARROW_TILES(5)
+DEFINE_NARROW_TILES(6)
+DEFINE_TILE(1, 4)
+DEFINE_TILE(2, 4)
+#if FS_TILE_ROWS > 2
+DEFINE_TILE(3, 4)
+#endif
+#if FS_TILE_ROWS > 3
+DEFINE_TILE(4, 4)
+DEFINE_TILE(5, 4)
+DEFINE_TILE(6, 4)
+#endif
+
+typedef void (*tile_function)(const panel_product *product);
+
+static const tile_function narrow_tiles[2][MAX_TILE_ROWS] = {
+    {tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1},
+    {tile_1x2, tile_2x2, tile_3x2, tile_4x2, tile_5x2, tile_6x2},
+};
+static const tile_function wide_tiles[FS_TILE_ROWS] = {
+    tile_1x4,
+    tile_2x4,
+#if FS_TILE_ROWS > 2
+    tile_3x4,
+#endif
+#if FS_TILE_ROWS > 3
+    tile_4x4,
+    tile_5x4,
+    tile_6x4,
+#endif
+};
+
+static inline ptrdiff_t tile_rows(int vectors) {
+    return vectors == PANEL_VECTORS ? FS_TILE_ROWS : MAX_TILE_ROWS;
+}
+
+static inline tile_function tile_for(ptrdiff_t rows, int vectors) {
+    return vectors == PANEL_VECTORS ? wide_tiles[rows - 1] : narrow_tiles[vectors - 1][rows - 1];
+}
+
+/* A tile some of whose columns do not exist: computed in a buffer, the existing part copied. */
+static void edge_tile(const panel_product *product, ptrdiff_t rows) {
+    float buffer[MAX_TILE_ROWS * PANEL_COLUMNS];
+    panel_product whole = *product;
+    whole.c = buffer;
+    whole.c_row = PANEL_COLUMNS;
+    whole.c_vector = FS_LANES;
+    if (product->start) {
+        for (ptrdiff_t r = 0; r < rows; ++r) {
+            for (int v = 0; v < product->vectors; ++v) {
+                const float *from =
+                    product->start + r * product->start_row + v * product->start_vector;
+                const vf x = vf_load_first(from, product->lanes - v * product->lane_step);
+                vf_store(buffer + r * PANEL_COLUMNS + v * FS_LANES, x);
+            }
+        }
+        whole.start = buffer;
+        whole.start_row = PANEL_COLUMNS;
+        whole.start_vector = FS_LANES;
+    }
+    tile_for(rows, product->vectors)(&whole);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < product->vectors; ++v) {
+            const vf x = vf_load(buffer + r * PANEL_COLUMNS + v * FS_LANES);
+            float *to = product->c + r * product->c_row + v * product->c_vector;
+            vf_store_first(to, x, product->lanes - v * product->lane_step);
+        }
+    }
+}
+
+/* Computes all rows of a panel, a tile at a time. */
+static void compute_panel(panel_product product, ptrdiff_t rows) {
+    const int vectors = product.vectors;
+    const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;
+    const ptrdiff_t step = tile_rows(vectors);
+    for (ptrdiff_t r = 0; r < rows; r += step) {
+        const ptrdiff_t tile = smaller(step, rows - r);
+        if (whole) {
+            tile_for(tile, vectors)(&product);
+        } else {
+            edge_tile(&product, tile);
+        }
+        product.a += step * product.a_row;
+        product.c += step * product.c_row;
+        if (product.start) {
+            product.start += step * product.start_row;
+        }
+    }
+}
+
+/* Where a panel starts and how wide it is, for `columns` columns cut into panels of 4 vectors and
+ * a last few of 2 and 1: no tile computes a vector without a column in it. */
+typedef struct {
+    ptrdiff_t first_vector;
+    int vectors;
+} panel_span;
+
+static inline ptrdiff_t count_vectors(ptrdiff_t columns) {
+    return (columns + FS_LANES - 1) / FS_LANES;
+}
+
+static inline ptrdiff_t count_panels(ptrdiff_t columns) {
+    const ptrdiff_t vectors = count_vectors(columns);
+    const ptrdiff_t rest = vectors % PANEL_VECTORS;
+    return vectors / PANEL_VECTORS + (rest & 1) + (rest >> 1);
+}
+
+static inline panel_span span_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
+    const ptrdiff_t vectors = count_vectors(columns);
+    const ptrdiff_t whole = vectors / PANEL_VECTORS;
+    const ptrdiff_t rest = vectors % PANEL_VECTORS;
+    if (panel < whole) {
+        return (panel_span){panel * PANEL_VECTORS, PANEL_VECTORS};
+    }
+    if (panel == whole && rest >= 2) {
+        return (panel_span){whole * PANEL_VECTORS, 2};
+    }
+    return (panel_span){vectors - 1, 1};
+}
+
+/* Packs a panel of B: packed[k][v][lane] = b[k b_row + v b_vector + lane b_column], zeros in the
+ * columns that do not exist. */
+static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_vector,
+                       ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
+                       ptrdiff_t lane_step) {
+    const ptrdiff_t width = vectors * FS_LANES;
+    for (int v = 0; v < vectors; ++v) {
+        const float *from = b + v * b_vector;
+        float *to = packed + v * FS_LANES;
+        const ptrdiff_t exist = smaller(FS_LANES, lanes - v * lane_step);
+        if (b_column == 1) {
+            for (ptrdiff_t k = 0; k < depth; ++k) {
+                vf_store(to + k * width, vf_load_first(from + k * b_row, exist));
+            }
+            continue;
+        }
+        for (ptrdiff_t k = 0; k < depth; ++k) {
+            for (ptrdiff_t lane = 0; lane < FS_LANES; ++lane) {
+                to[k * width + lane] = lane < exist ? from[k * b_row + lane * b_column] : 0.0f;
+            }
+        }
+    }
+}
+
+/* A general product C = start + A B, any strides in A and B, columns of C and start contiguous.
+ *
+ * c      (rows, columns)   out; must not alias a or b
+ * start  (rows, columns)   may be c itself, a bias (start_row = 0), or NULL for zeros
+ * a      (rows, depth)     strides a_row, a_depth
+ * b      (depth, columns)  strides b_row, b_column */
+typedef struct {
+    float *c;
+    ptrdiff_t c_row;
+    const float *start;
+    ptrdiff_t start_row;
+    const float *a;
+    ptrdiff_t a_row, a_depth;
+    const float *b;
+    ptrdiff_t b_row, b_column;
+    ptrdiff_t rows, depth, columns;
+    int split_columns; /* threads take panels of columns, else runs of rows */
+} matrix_product;
+
+/* Rows [row_begin, row_end) of panels [panel_begin, panel_end). */
+static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
+                          ptrdiff_t panel_begin, ptrdiff_t panel_end) {
+    _Alignas(64) float packed[DEPTH_BLOCK * PANEL_COLUMNS];
+    for (ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
+        const panel_span span = span_of_panel(panel, m->columns);
+        const ptrdiff_t column = span.first_vector * FS_LANES;
+        const ptrdiff_t lanes = m->columns - column;
+        const int whole = lanes >= span.vectors * FS_LANES;
+        /* too few rows to earn the packing back, or too shallow to miss it: read B where it lies */
+        const int in_place = whole && m->b_column == 1 &&
+                             (row_end - row_begin <= FS_TILE_ROWS || m->depth <= SHALLOW_DEPTH);
+        ptrdiff_t k = 0;
+        do { /* once even for depth 0: C = start */
+            const ptrdiff_t depth = smaller(DEPTH_BLOCK, m->depth - k);
+            const float *b = m->b + k * m->b_row + column * m->b_column;
+            if (!in_place) {
+                pack_panel(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
+                           span.vectors, lanes, FS_LANES);
+            }
+            float *c = m->c + row_begin * m->c_row + column;
+            const float *start =
+                m->start ? m->start + row_begin * m->start_row + column : NULL;
+            compute_panel(
+                (panel_product){
+                    .c = c,
+                    .c_row = m->c_row,
+                    .c_vector = FS_LANES,
+                    .start = k == 0 ? start : c,
+                    .start_row = k == 0 ? m->start_row : m->c_row,
+                    .start_vector = FS_LANES,
+                    .a = m->a + row_begin * m->a_row + k * m->a_depth,
+                    .a_row = m->a_row,
+                    .a_depth = m->a_depth,
+                    .depth = depth,
+                    .blocks = 1,
+                    .b = in_place ? b : packed,
+                    .b_row = in_place ? m->b_row : span.vectors * FS_LANES,
+                    .b_vector = FS_LANES,
+                    .vectors = span.vectors,
+                    .lanes = lanes,
+                    .lane_step = FS_LANES,
+                },
+                row_end - row_begin);
+            k += depth;
+        } while (k < m->depth);
+    }
+}
+
+static void matrix_product_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const matrix_product *m = context;
+    (void)thread;
+    if (m->split_columns) {
+        compute_block(m, 0, m->rows, begin, end);
+    } else {
+        compute_block(m, begin, end, 0, count_panels(m->columns));
+    }
+}
+
+static void compute_product(matrix_product product, int threads) {
+    const ptrdiff_t panels = count_panels(product.columns);
+    const double work = 2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
+    /* columns first: then each panel is packed by one thread only */
+    product.split_columns = panels >= 2 * threads;
+    const ptrdiff_t items = product.split_columns ? panels : product.rows;
+    parallel_for(items, worthwhile_threads(items, work, threads), matrix_product_task, &product);
+}
+
+#endif

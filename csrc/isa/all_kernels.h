@@ -1,0 +1,48 @@
+/* isa/all_kernels.h — every kernel, compiled once per instruction set, and the table of them.
+ *
+ * The including file has included its simd header and named its table. */
+#include <math.h>
+#include <string.h>
+
+#include "../fastseq.h"
+#include "../gemm.h"
+#include "../parallel.h"
+#include "../vmath.h"
+
+#include "../kernels/affine.h"
+#include "../kernels/embedding.h"
+#include "../kernels/lstm.h"
+#include "../kernels/optim.h"
+#include "../kernels/softmax.h"
+
+#include "../kernels/attention.h" /* its weights are a softmax */
+
+const fs_kernels FS_TABLE = {
+    .name = FS_NAME,
+    .lanes = FS_LANES,
+    .exp = exp_array,
+    .tanh = tanh_array,
+    .sigmoid = sigmoid_array,
+    .softmax = softmax,
+    .softmax_loss_forward = softmax_loss_forward,
+    .softmax_loss_backward = softmax_loss_backward,
+    .embedding_forward = embedding_forward,
+    .embedding_backward = embedding_backward,
+    .affine_forward = affine_forward,
+    .affine_backward = affine_backward,
+    .lstm_cache_floats = lstm_cache_floats,
+    .lstm_forward_floats = lstm_forward_floats,
+    .lstm_forward = lstm_forward,
+    .lstm_backward_floats = lstm_backward_floats,
+    .lstm_backward = lstm_backward,
+    .attention_forward = attention_forward,
+    .attention_weights_forward = attention_weights_forward,
+    .weighted_sum_forward = weighted_sum_forward,
+    .attention_backward = attention_backward,
+    .attention_weights_backward = attention_weights_backward,
+    .weighted_sum_backward = weighted_sum_backward,
+    .sgd_step = sgd_step,
+    .adam_step = adam_step,
+    .sum_squares = sum_squares,
+    .scale = scale,
+};

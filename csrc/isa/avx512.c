@@ -1,0 +1,11 @@
+/* isa/avx512.c — the kernels for x86-64 with AVX-512. */
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__)
+#error "isa/avx512.c needs -mavx512f -mavx512dq"
+#endif
+
+#define FS_TABLE fs_kernels_avx512
+#define FS_NAME "avx512"
+
+#include "../simd/avx512.h"
+
+#include "all_kernels.h"

@@ -1,0 +1,70 @@
+/* kernels/embedding.h — rows of a table, looked up by id; backward adds them up again. */
+#ifndef FS_EMBEDDING_H
+#define FS_EMBEDDING_H
+
+typedef struct {
+    float *ys;
+    fs_matrix W;
+    const int64_t *ids;
+    ptrdiff_t D;
+} embedding_gather;
+
+static void embedding_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const embedding_gather *g = context;
+    (void)thread;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        const float *from = g->W.data + g->ids[r] * g->W.row;
+        float *to = g->ys + r * g->D;
+        if (g->W.column == 1) {
+            memcpy(to, from, (size_t)g->D * sizeof *to);
+            continue;
+        }
+        for (ptrdiff_t d = 0; d < g->D; ++d) {
+            to[d] = from[d * g->W.column];
+        }
+    }
+}
+
+static void embedding_forward(float *ys, fs_matrix W, const int64_t *ids, ptrdiff_t R, ptrdiff_t D,
+                              int threads) {
+    embedding_gather gather = {.ys = ys, .W = W, .ids = ids, .D = D};
+    const double work = (double)R * (double)D;
+    parallel_for(R, worthwhile_threads(R, work, threads), embedding_forward_rows, &gather);
+}
+
+typedef struct {
+    float *dW;
+    const float *dys;
+    const int64_t *ids;
+    ptrdiff_t R, D;
+} embedding_scatter;
+
+// forward was: ys_r = W[ids_r]. Each thread owns a run of ids and reads all rows in order, so that
+// sums do not depend on how many threads there are.
+static void embedding_backward_ids(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const embedding_scatter *s = context;
+    const ptrdiff_t D = s->D;
+    (void)thread;
+    memset(s->dW + begin * D, 0, (size_t)((end - begin) * D) * sizeof *s->dW);
+    for (ptrdiff_t r = 0; r < s->R; ++r) {
+        const ptrdiff_t id = s->ids[r];
+        if (id < begin || id >= end) {
+            continue;
+        }
+        const float *from = s->dys + r * D;
+        float *to = s->dW + id * D;
+        for (ptrdiff_t d = 0; d < D; d += FS_LANES) {
+            const vf sum = vf_add(load_lanes(to + d, D - d), load_lanes(from + d, D - d));
+            store_lanes(to + d, sum, D - d);
+        }
+    }
+}
+
+static void embedding_backward(float *dW, const float *dys, const int64_t *ids, ptrdiff_t R,
+                               ptrdiff_t V, ptrdiff_t D, int threads) {
+    embedding_scatter scatter = {.dW = dW, .dys = dys, .ids = ids, .R = R, .D = D};
+    const double work = (double)(R + V) * (double)D;
+    parallel_for(V, worthwhile_threads(V, work, threads), embedding_backward_ids, &scatter);
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* kernels/softmax.h — elementwise functions, softmax, and softmax with cross-entropy. */
+#ifndef FS_SOFTMAX_H
+#define FS_SOFTMAX_H
+
+static void exp_array(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(y + i, vf_exp(load_lanes(x + i, n - i)), n - i);
+    }
+}
+
+static void tanh_array(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(y + i, vf_tanh(load_lanes(x + i, n - i)), n - i);
+    }
+}
+
+static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(y + i, vf_sigmoid(load_lanes(x + i, n - i)), n - i);
+    }
+}
+
+static float largest(const float *x, ptrdiff_t n) {
+    vf most = vf_set(-INFINITY);
+    ptrdiff_t i = 0;
+    for (; i + FS_LANES <= n; i += FS_LANES) {
+        most = vf_max(most, vf_load(x + i));
+    }
+    float result = vf_largest(most);
+    for (; i < n; ++i) {
+        result = x[i] > result ? x[i] : result;
+    }
+    return result;
+}
+
+/* y_j = exp(x_j - shift) with shift = max x; returns the sum of y. y may be x. */
+static float exp_shifted(float *y, const float *x, float shift, ptrdiff_t n) {
+    vf sum = vf_set(0.0f);
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(y + i, vf_exp(vf_sub(load_lanes(x + i, n - i), vf_set(shift))), n - i);
+        sum = vf_add(sum, load_lanes(y + i, n - i));
+    }
+    return vf_sum(sum);
+}
+
+static void divide_row(float *y, float divisor, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(y + i, vf_div(load_lanes(y + i, n - i), vf_set(divisor)), n - i);
+    }
+}
+
+/* One row; y may be x. */
+static void softmax_row(float *y, const float *x, ptrdiff_t n) {
+    const float sum = exp_shifted(y, x, largest(x, n), n);
+    divide_row(y, sum, n);
+}
+
+typedef struct {
+    float *y;
+    double *losses;
+    const float *x;
+    const int64_t *labels;
+    float scale;
+    ptrdiff_t V;
+} softmax_rows;
+
+/* What one element of a softmax costs, in operations, when deciding on threads. */
+#define SOFTMAX_WORK 40.0
+
+static void softmax_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const softmax_rows *s = context;
+    (void)thread;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        softmax_row(s->y + r * s->V, s->x + r * s->V, s->V);
+    }
+}
+
+static void softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads) {
+    softmax_rows rows = {.y = y, .x = x, .V = V};
+    const double work = SOFTMAX_WORK * (double)R * (double)V;
+    parallel_for(R, worthwhile_threads(R, work, threads), softmax_task, &rows);
+}
+
+/* -log p_j = log sum_k exp(x_k - shift) - (x_j - shift): finite even where p_j rounds to 0. */
+static void softmax_loss_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const softmax_rows *s = context;
+    (void)thread;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        const float *x = s->x + r * s->V;
+        float *p = s->y + r * s->V;
+        const float shift = largest(x, s->V);
+        const float sum = exp_shifted(p, x, shift, s->V);
+        divide_row(p, sum, s->V);
+        const int64_t label = s->labels[r];
+        s->losses[r] = label < 0 ? 0.0 : log((double)sum) - ((double)x[label] - (double)shift);
+    }
+}
+
+static void softmax_loss_forward(float *p, double *losses, const float *xs, const int64_t *labels,
+                                 ptrdiff_t R, ptrdiff_t V, int threads) {
+    softmax_rows rows = {.y = p, .losses = losses, .x = xs, .labels = labels, .V = V};
+    const double work = SOFTMAX_WORK * (double)R * (double)V;
+    parallel_for(R, worthwhile_threads(R, work, threads), softmax_loss_forward_task, &rows);
+}
+
+// forward was: p = softmax(x); loss = -log p[label]
+static void softmax_loss_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const softmax_rows *s = context;
+    (void)thread;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        const float *p = s->x + r * s->V;
+        float *dx = s->y + r * s->V;
+        const int64_t label = s->labels[r];
+        if (label < 0) {
+            memset(dx, 0, (size_t)s->V * sizeof *dx);
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < s->V; i += FS_LANES) {
+            const vf scaled = vf_mul(load_lanes(p + i, s->V - i), vf_set(s->scale));
+            store_lanes(dx + i, scaled, s->V - i);
+        }
+        dx[label] = (p[label] - 1.0f) * s->scale;
+    }
+}
+
+static void softmax_loss_backward(float *dxs, const float *p, const int64_t *labels, float scale,
+                                  ptrdiff_t R, ptrdiff_t V, int threads) {
+    softmax_rows rows = {.y = dxs, .x = p, .labels = labels, .scale = scale, .V = V};
+    const double work = (double)R * (double)V;
+    parallel_for(R, worthwhile_threads(R, work, threads), softmax_loss_backward_task, &rows);
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* parallel.h — splits a range among threads; the only place that knows OpenMP.
+ *
+ * A task computes items [begin, end) and is told which thread it is, 0 <= thread < threads. It must
+ * give the same bits however the range is cut. Without OpenMP, or with one thread, it is called once
+ * in the caller and no thread is touched: that is what makes a forked child safe. */
+#ifndef FS_PARALLEL_H
+#define FS_PARALLEL_H
+
+#include <stddef.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+typedef void (*fs_task)(void *context, ptrdiff_t begin, ptrdiff_t end, int thread);
+
+/* Threads pay only if each gets at least this many floating-point operations (about 20 us):
+ * starting and joining a team costs a few us. */
+#define FS_WORK_PER_THREAD 2.0e6
+
+/* How many of `threads` are worth starting for `items` items of `work` operations in all. */
+static inline int worthwhile_threads(ptrdiff_t items, double work, int threads) {
+    const double affordable = work / FS_WORK_PER_THREAD;
+    if (affordable < threads) {
+        threads = (int)affordable;
+    }
+    if (items < threads) {
+        threads = (int)items;
+    }
+    return threads < 1 ? 1 : threads;
+}
+
+/* Cuts [0, items) into `threads` runs of nearly equal length and computes them. */
+static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void *context) {
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+        {
+            /* the team may come out smaller than was asked for */
+            const ptrdiff_t team = omp_get_num_threads();
+            const ptrdiff_t thread = omp_get_thread_num();
+            const ptrdiff_t begin = items * thread / team;
+            const ptrdiff_t end = items * (thread + 1) / team;
+            if (begin < end) {
+                task(context, begin, end, (int)thread);
+            }
+        }
+        return;
+    }
+#else
+    (void)threads;
+#endif
+    if (items > 0) {
+        task(context, 0, items, 0);
+    }
+}
+
+#endif

@@ -1,0 +1,93 @@
+"""Typed signatures of the compiled kernels: what the layers may call, and nothing else.
+
+Every function checks its arguments (dtype kind, rank, shapes, id ranges), allocates its results and
+releases the GIL around the C call. Arrays named as results are new, C-contiguous and float32.
+Arguments typed ``ArrayLike2`` below may be any strided, float64 or integer array and are copied where they must;
+"out" arguments must be writeable float32 arrays of the stated shape, any strides.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def set_isa(name: str) -> None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(num_threads: int) -> None: ...
+def build_info() -> dict[str, str]: ...
+
+class Workspace:
+    """Memory a layer keeps between calls: the forward cache and scratch. Pickles and copies as empty."""
+    def release(self) -> None: ...
+
+def exp(x: Array) -> FloatArray: ...
+def tanh(x: Array) -> FloatArray: ...
+def sigmoid(x: Array) -> FloatArray: ...
+def softmax(x: Array) -> FloatArray: ...  # last axis, any rank >= 1
+
+# xs (N,T,D) Wx (D,4H) Wh (H,4H) b (4H,) h0, c0 (N,H) or None for zeros -> hs (N,T,H), h (N,H), c (N,H)
+def lstm_forward(
+    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array,
+    h0: Array | None = None, c0: Array | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]: ...
+
+# dhs (N,T,H), dc (N,H) gradient of the last cell state or None -> dxs (N,T,D), dh0 (N,H), dc0 (N,H); dWx dWh db overwritten
+# RuntimeError when the workspace holds no forward pass
+def lstm_backward(
+    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array,
+    dWx: Array, dWh: Array, db: Array, dc: Array | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]: ...
+
+# hs_enc (N,Te,H), hs_dec (N,Td,H) -> contexts (N,Td,H), weights (N,Td,Te)
+def attention_forward(hs_enc: Array, hs_dec: Array) -> tuple[FloatArray, FloatArray]: ...
+# dout (N,Td,H) -> dhs_enc, dhs_dec
+def attention_backward(
+    dout: Array, hs_enc: Array, hs_dec: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]: ...
+# the two halves of the above: softmax(hs_dec hs_enc^T), and weights hs_enc
+def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray: ...
+def attention_weight_backward(
+    dweights: Array, hs_enc: Array, hs_dec: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]: ...
+def weight_sum_forward(hs_enc: Array, weights: Array) -> FloatArray: ...
+# -> dhs_enc, dweights
+def weight_sum_backward(
+    dout: Array, hs_enc: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]: ...
+
+# ids of any shape S and integer dtype, W (V,D) -> (*S, D); IndexError with id, position, vocabulary size
+def embedding_forward(W: Array, ids: Array) -> FloatArray: ...
+# dout (*S, D); dW (V,D) overwritten with the scatter-add
+def embedding_backward(dW: Array, ids: Array, dout: Array) -> None: ...
+
+# x (*S, K), W (K,M) any strides, b (M,) or None -> (*S, M)
+def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray: ...
+# dout (*S, M) -> dx (*S, K); dW (K,M) and db (M,) overwritten
+def affine_backward(
+    dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
+) -> FloatArray: ...
+
+# xs (R,V), labels (R,) -> loss (mean of -log p over labels != ignore_label), probabilities (R,V), number of counted labels
+# ValueError when every label is ignored
+def softmax_loss_forward(
+    xs: Array, labels: Array, ignore_label: int | None
+) -> tuple[float, FloatArray, int]: ...
+# -> dxs (R,V) = (p - onehot) * scale, zero where the label is ignored
+def softmax_loss_backward(
+    probabilities: Array, labels: Array, ignore_label: int | None, scale: float
+) -> FloatArray: ...
+
+# lists of writeable float32 arrays, pairwise of equal shape, updated in place
+def sgd_step(params: list[Array], grads: list[Array], learning_rate: float) -> None: ...
+def adam_step(
+    params: list[Array], grads: list[Array], first_moments: list[Array], second_moments: list[Array],
+    learning_rate: float,  # bias-corrected: lr * sqrt(1 - beta2^k) / (1 - beta1^k)
+    beta1: float, beta2: float, epsilon: float = 1e-7,
+) -> None: ...
+def global_norm(grads: list[Array]) -> float: ...
+def scale(arrays: list[Array], factor: float) -> None: ...

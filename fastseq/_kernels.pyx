@@ -1,0 +1,842 @@
+# cython: language_level=3, cdivision=True
+"""The door between Python and the C kernels: checks, allocates, releases the GIL; nothing else.
+
+The table of the best instruction set this CPU runs is chosen on import; ``FASTSEQ_ISA`` overrides.
+Signatures, shapes and types are in ``_kernels.pyi``; the operations themselves in
+``csrc/fastseq.h``. Every error names the argument, what was expected and what came.
+"""
+
+import os
+
+import numpy as np
+
+cimport numpy as np
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t, uintptr_t
+
+from fastseq._kernels cimport (
+    FS_SUM_RUN,
+    fs_attention_size,
+    fs_kernels,
+    fs_lstm_size,
+    fs_matrix,
+    fs_table,
+)
+
+np.import_array()
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define FS_COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FS_COMPILER "GCC " __VERSION__
+    #else
+    #define FS_COMPILER "unknown"
+    #endif
+    #ifdef _OPENMP
+    #include <omp.h>
+    static int default_threads(void) { return omp_get_max_threads(); }
+    #define FS_OPENMP _OPENMP
+    #else
+    static int default_threads(void) { return 1; }
+    #define FS_OPENMP 0
+    #endif
+    """
+    const char *FS_COMPILER
+    int default_threads() nogil
+    const int FS_OPENMP
+
+cdef int MAX_THREADS = 256
+
+cdef const fs_kernels *table = NULL
+cdef int threads = 1
+cdef bint single_threaded = FS_OPENMP == 0
+
+
+# ---- instruction sets and threads ----
+
+
+cdef str _name(const fs_kernels *candidate):
+    return (<bytes> candidate.name).decode("ascii")
+
+
+def available_isas():
+    """Names of the instruction sets that this build has and this CPU runs, slowest first."""
+    names = []
+    while fs_table(len(names)) != NULL:
+        names.append(_name(fs_table(len(names))))
+    return names
+
+
+def isa():
+    """Name of the instruction set in use."""
+    return _name(table)
+
+
+def set_isa(name):
+    """Use another instruction set from the next call on; one of `available_isas()`."""
+    global table
+    names = available_isas()
+    if name not in names:
+        raise ValueError(f"isa: expected one of {', '.join(names)}, got {name!r}")
+    table = fs_table(names.index(name))
+
+
+def get_num_threads():
+    """How many threads a kernel may use. Small work uses fewer."""
+    return threads
+
+
+def set_num_threads(num_threads):
+    """Let a kernel use so many threads; 1 always where there is no OpenMP and in a forked child."""
+    global threads
+    if isinstance(num_threads, bool) or not isinstance(num_threads, (int, np.integer)):
+        raise TypeError(f"num_threads: expected an int, got {type(num_threads).__name__}")
+    if not 1 <= num_threads <= MAX_THREADS:
+        raise ValueError(f"num_threads: expected 1 to {MAX_THREADS}, got {num_threads}")
+    threads = 1 if single_threaded else num_threads
+
+
+def build_info():
+    """How this extension was compiled: the compiler and whether it has OpenMP."""
+    return {
+        "compiler": (<bytes> FS_COMPILER).decode("ascii"),
+        "openmp": str(FS_OPENMP) if FS_OPENMP else "no",
+    }
+
+
+def _after_fork_in_child():
+    # The threads of the parent's team do not exist here, and waiting for them would never end.
+    global threads, single_threaded
+    threads = 1
+    single_threaded = True
+
+
+def _start():
+    global table, threads
+    wanted = os.environ.get("FASTSEQ_ISA", "")
+    names = available_isas()
+    if wanted and wanted not in names:
+        raise ValueError(
+            f"FASTSEQ_ISA: expected one of {', '.join(names)} "
+            f"(what this build has and this CPU runs), got {wanted!r}"
+        )
+    set_isa(wanted or names[-1])
+    threads = max(1, min(default_threads(), MAX_THREADS))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+_start()
+
+
+# ---- checks and conversions ----
+
+
+cdef str _describe(np.ndarray x):
+    return f"{x.dtype} array of shape {_shape(x)}"
+
+
+cdef tuple _shape(np.ndarray x):
+    return tuple([x.shape[i] for i in range(x.ndim)])
+
+
+cdef object _wrong_shape(str name, str expected, np.ndarray x):
+    return ValueError(f"{name}: expected shape {expected}, got {_shape(x)}")
+
+
+cdef np.ndarray _array(object x, str name, str kinds, str expected):
+    cdef np.ndarray array = np.asarray(x)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name}: expected {expected}, got a {_describe(array)}")
+    return array
+
+
+cdef np.ndarray _floats(object x, str name, int ndim):
+    """As a C-contiguous float32 array of `ndim` dimensions (-1: any); a copy where it must be."""
+    cdef np.ndarray array = _array(x, name, "fiub", "an array of real numbers")
+    if ndim >= 0 and array.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {_shape(array)}")
+    if (np.PyArray_TYPE(array) == np.NPY_FLOAT32 and np.PyArray_ISCARRAY_RO(array)):
+        return array
+    return np.require(array, np.float32, ("C", "A"))
+
+
+cdef np.ndarray _weights(object x, str name, int ndim):
+    """As a float32 array with strides of whole floats; the array itself where it is one already."""
+    cdef np.ndarray array = _array(x, name, "fiu", "an array of real numbers")
+    cdef int i
+    if array.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {_shape(array)}")
+    if np.PyArray_TYPE(array) == np.NPY_FLOAT32 and np.PyArray_ISBEHAVED_RO(array):
+        for i in range(ndim):
+            if array.strides[i] % <np.npy_intp> sizeof(float) != 0:
+                break
+        else:
+            return array
+    return np.require(array, np.float32, ("C", "A"))
+
+
+cdef fs_matrix _matrix(np.ndarray w):
+    cdef fs_matrix matrix
+    matrix.data = <const float *> np.PyArray_DATA(w)
+    matrix.row = w.strides[0] // <ptrdiff_t> sizeof(float)
+    matrix.column = w.strides[1] // <ptrdiff_t> sizeof(float)
+    return matrix
+
+
+cdef np.ndarray _ids(object x, str name):
+    """As a C-contiguous int64 array."""
+    cdef np.ndarray array = _array(x, name, "iu", "an array of integers")
+    return np.require(array, np.int64, ("C", "A"))
+
+
+cdef _check_ids(np.ndarray ids, str name, ptrdiff_t count):
+    """IndexError unless 0 <= id < count for each id."""
+    cdef const int64_t *values = <const int64_t *> np.PyArray_DATA(ids)
+    cdef ptrdiff_t i
+    cdef ptrdiff_t size = ids.size
+    cdef ptrdiff_t wrong = -1
+    with nogil:
+        for i in range(size):
+            if values[i] < 0 or values[i] >= count:
+                wrong = i
+                break
+    if wrong >= 0:
+        position = ", ".join(str(int(j)) for j in np.unravel_index(wrong, _shape(ids)))
+        raise IndexError(
+            f"{name}[{position}]: expected an id from 0 to {count - 1} "
+            f"(vocabulary size {count}), got {values[wrong]}"
+        )
+
+
+cdef _check_out(object x, str name, tuple shape):
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name}: expected a float array, got a {_describe(x)}")
+    if x.shape != shape:
+        raise _wrong_shape(name, str(shape), x)
+    if not x.flags.writeable:
+        raise ValueError(f"{name}: expected a writeable array, got a read-only one")
+
+
+cdef bint _overlap(np.ndarray a, np.ndarray b):
+    """Whether two C-contiguous arrays share memory."""
+    cdef uintptr_t first = <uintptr_t> np.PyArray_DATA(a)
+    cdef uintptr_t second = <uintptr_t> np.PyArray_DATA(b)
+    return (first < second + <uintptr_t> np.PyArray_NBYTES(b)
+            and second < first + <uintptr_t> np.PyArray_NBYTES(a))
+
+
+cdef np.ndarray _direct(np.ndarray out, list inputs):
+    """Where a kernel writes `out`: the array itself, or a temporary where it is not plain float32
+    or an input lies in it."""
+    cdef np.ndarray x
+    if np.PyArray_TYPE(out) != np.NPY_FLOAT32 or not np.PyArray_ISCARRAY(out):
+        return np.empty(_shape(out), np.float32)
+    for x in inputs:
+        if _overlap(out, x):
+            return np.empty(_shape(out), np.float32)
+    return out
+
+
+cdef _finish(np.ndarray out, np.ndarray direct):
+    if direct is not out:
+        out[...] = direct
+
+
+cdef inline float *_data(np.ndarray x) noexcept nogil:
+    return <float *> np.PyArray_DATA(x)
+
+
+cdef np.ndarray _new(tuple shape):
+    return np.empty(shape, np.float32)
+
+
+# ---- elementwise functions, softmax, loss ----
+
+
+def exp(x):
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    cdef np.ndarray y = _new(_shape(xs))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.exp(_data(y), _data(xs), y.size)
+    return y
+
+
+def tanh(x):
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    cdef np.ndarray y = _new(_shape(xs))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.tanh(_data(y), _data(xs), y.size)
+    return y
+
+
+def sigmoid(x):
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    cdef np.ndarray y = _new(_shape(xs))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.sigmoid(_data(y), _data(xs), y.size)
+    return y
+
+
+def softmax(x):
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    if xs.ndim == 0:
+        raise ValueError("x: expected at least 1 dimension, got a scalar")
+    cdef np.ndarray y = _new(_shape(xs))
+    cdef ptrdiff_t V = xs.shape[xs.ndim - 1]
+    cdef ptrdiff_t R = xs.size // V if V > 0 else 0
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.softmax(_data(y), _data(xs), R, V, threads)
+    return y
+
+
+cdef np.ndarray _labels(object labels, ptrdiff_t R, ptrdiff_t V, object ignore_label):
+    """As int64, -1 where ignored, the others checked to lie in [0, V)."""
+    cdef np.ndarray ids = _ids(labels, "labels")
+    if ids.ndim != 1 or ids.shape[0] != R:
+        raise _wrong_shape("labels", f"({R},), one label for each row of scores,", ids)
+    if ignore_label is None:
+        _check_ids(ids, "labels", V)
+        return ids
+    ignored = ids == ignore_label
+    _check_ids(np.where(ignored, 0, ids), "labels", V)
+    return np.where(ignored, -1, ids)
+
+
+def softmax_loss_forward(xs, labels, ignore_label):
+    cdef np.ndarray scores = _floats(xs, "xs", 2)
+    cdef ptrdiff_t R = scores.shape[0]
+    cdef ptrdiff_t V = scores.shape[1]
+    cdef np.ndarray ids = _labels(labels, R, V, ignore_label)
+    cdef ptrdiff_t count = np.count_nonzero(ids >= 0)
+    if count == 0:
+        raise ValueError(
+            f"labels: expected at least one label that is not ignored, got {R} labels, all "
+            f"equal to ignore_label {ignore_label}" if R else "labels: expected at least one, got 0"
+        )
+    cdef np.ndarray p = _new((R, V))
+    cdef np.ndarray row_losses = np.empty(R, np.float64)
+    cdef double *losses = <double *> np.PyArray_DATA(row_losses)
+    cdef const fs_kernels *kernels = table
+    cdef double total = 0
+    cdef ptrdiff_t r
+    with nogil:
+        kernels.softmax_loss_forward(
+            _data(p), losses, _data(scores), <const int64_t *> np.PyArray_DATA(ids), R, V, threads)
+        for r in range(R):
+            total += losses[r]
+    return total / count, p, count
+
+
+def softmax_loss_backward(probabilities, labels, ignore_label, float scale):
+    cdef np.ndarray p = _floats(probabilities, "probabilities", 2)
+    cdef ptrdiff_t R = p.shape[0]
+    cdef ptrdiff_t V = p.shape[1]
+    cdef np.ndarray ids = _labels(labels, R, V, ignore_label)
+    cdef np.ndarray dxs = _new((R, V))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.softmax_loss_backward(
+            _data(dxs), _data(p), <const int64_t *> np.PyArray_DATA(ids), scale, R, V, threads)
+    return dxs
+
+
+# ---- embedding ----
+
+
+def embedding_forward(W, ids):
+    cdef np.ndarray weights = _weights(W, "W", 2)
+    cdef np.ndarray indices = _ids(ids, "ids")
+    cdef ptrdiff_t D = weights.shape[1]
+    _check_ids(indices, "ids", weights.shape[0])
+    cdef np.ndarray ys = _new((*_shape(indices), D))
+    cdef const fs_kernels *kernels = table
+    cdef fs_matrix matrix = _matrix(weights)
+    with nogil:
+        kernels.embedding_forward(
+            _data(ys), matrix, <const int64_t *> np.PyArray_DATA(indices), indices.size, D,
+            threads)
+    return ys
+
+
+def embedding_backward(dW, ids, dout):
+    cdef np.ndarray indices = _ids(ids, "ids")
+    cdef np.ndarray dys = _floats(dout, "dout", indices.ndim + 1)
+    cdef ptrdiff_t D = dys.shape[dys.ndim - 1]
+    if _shape(dys)[:-1] != _shape(indices):
+        raise _wrong_shape("dout", f"({', '.join(map(str, _shape(indices)))}, D)", dys)
+    cdef ptrdiff_t V = np.shape(dW)[0] if np.ndim(dW) else 0
+    _check_out(dW, "dW", (V, D))
+    _check_ids(indices, "ids", V)
+    cdef np.ndarray direct = _direct(dW, [dys])
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.embedding_backward(
+            _data(direct), _data(dys), <const int64_t *> np.PyArray_DATA(indices), indices.size,
+            V, D, threads)
+    _finish(dW, direct)
+
+
+# ---- affine ----
+
+
+cdef ptrdiff_t _rows(np.ndarray x):
+    """How many rows x has, all axes but the last taken together."""
+    cdef ptrdiff_t rows = 1
+    cdef int i
+    for i in range(x.ndim - 1):
+        rows *= x.shape[i]
+    return rows
+
+
+def affine_forward(x, W, b=None):
+    cdef np.ndarray weights = _weights(W, "W", 2)
+    cdef ptrdiff_t K = weights.shape[0]
+    cdef ptrdiff_t M = weights.shape[1]
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    if xs.ndim == 0 or xs.shape[xs.ndim - 1] != K:
+        raise _wrong_shape("x", f"(..., {K}), as many columns as W has rows,", xs)
+    cdef np.ndarray bias = None
+    cdef const float *bias_data = NULL
+    if b is not None:
+        bias = _floats(b, "b", 1)
+        if bias.shape[0] != M:
+            raise _wrong_shape("b", f"({M},), as many as W has columns,", bias)
+        bias_data = _data(bias)
+    cdef ptrdiff_t R = _rows(xs)
+    cdef np.ndarray ys = _new((*_shape(xs)[:-1], M))
+    cdef const fs_kernels *kernels = table
+    cdef fs_matrix matrix = _matrix(weights)
+    with nogil:
+        kernels.affine_forward(_data(ys), _data(xs), matrix, bias_data, R, K, M, threads)
+    return ys
+
+
+def affine_backward(dout, x, W, dW, db=None):
+    cdef np.ndarray weights = _weights(W, "W", 2)
+    cdef ptrdiff_t K = weights.shape[0]
+    cdef ptrdiff_t M = weights.shape[1]
+    cdef np.ndarray xs = _floats(x, "x", -1)
+    if xs.ndim == 0 or xs.shape[xs.ndim - 1] != K:
+        raise _wrong_shape("x", f"(..., {K}), as many columns as W has rows,", xs)
+    cdef np.ndarray dys = _floats(dout, "dout", xs.ndim)
+    if _shape(dys) != (*_shape(xs)[:-1], M):
+        raise _wrong_shape("dout", str((*_shape(xs)[:-1], M)), dys)
+    _check_out(dW, "dW", (K, M))
+    cdef np.ndarray direct_dW = _direct(dW, [dys, xs])
+    cdef np.ndarray direct_db = None
+    cdef float *db_data = NULL
+    if db is not None:
+        _check_out(db, "db", (M,))
+        direct_db = _direct(db, [dys, xs])
+        db_data = _data(direct_db)
+    cdef ptrdiff_t R = _rows(xs)
+    cdef np.ndarray dxs = _new(_shape(xs))
+    cdef const fs_kernels *kernels = table
+    cdef fs_matrix matrix = _matrix(weights)
+    with nogil:
+        kernels.affine_backward(
+            _data(dxs), _data(direct_dW), db_data, _data(dys), _data(xs), matrix, R, K, M, threads)
+    _finish(dW, direct_dW)
+    if db is not None:
+        _finish(db, direct_db)
+    return dxs
+
+
+# ---- recurrent ----
+
+
+cdef class _Buffer:
+    """Memory for floats, aligned to a cache line, that only grows."""
+
+    cdef void *raw
+    cdef float *data
+    cdef size_t capacity
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.raw)
+
+    cdef float *reserve(self, object floats) except NULL:
+        """Room for so many floats; what was there before is lost when it has to grow."""
+        cdef size_t wanted
+        if floats > (1 << 60):
+            raise MemoryError(f"cannot allocate {4 * floats} bytes")
+        wanted = floats
+        if self.raw == NULL or wanted > self.capacity:
+            PyMem_RawFree(self.raw)
+            self.capacity = 0
+            self.raw = PyMem_RawMalloc(wanted * sizeof(float) + 64)
+            if self.raw == NULL:
+                raise MemoryError(f"cannot allocate {4 * floats} bytes")
+            self.data = <float *> ((<uintptr_t> self.raw + 63) & ~<uintptr_t> 63)
+            self.capacity = wanted
+        return self.data
+
+
+cdef class Workspace:
+    """What a recurrent layer keeps between calls: the forward cache and scratch memory.
+
+    It belongs to one layer and serves one call at a time. Copies and pickles are empty.
+    """
+
+    cdef _Buffer cache
+    cdef _Buffer scratch
+    cdef const fs_kernels *kernels
+    cdef fs_lstm_size size
+    cdef bint filled
+    cdef bint busy
+
+    def __cinit__(self):
+        self.release()
+
+    def release(self):
+        """Give the memory back; `backward` then needs a new `forward`."""
+        self._check_idle()
+        self.filled = False
+        self.cache = _Buffer()
+        self.scratch = _Buffer()
+
+    def __reduce__(self):
+        return Workspace, ()
+
+    cdef _check_idle(self):
+        if self.busy:
+            raise RuntimeError("this layer is in use by another thread; give each its own layer")
+
+
+cdef fs_lstm_size _lstm_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
+    cdef fs_lstm_size size
+    # the largest buffer holds N T rows of gates and states, each padded to full vectors
+    if (int(T) + 1) * N * (D + 8 * (int(H) + 64)) + (int(D) + H) * 8 * (int(H) + 64) > (1 << 58):
+        raise MemoryError(f"cannot allocate an LSTM of N {N}, T {T}, D {D}, H {H}")
+    size.N = N
+    size.T = T
+    size.D = D
+    size.H = H
+    return size
+
+
+cdef _check_lstm_weights(np.ndarray Wx, np.ndarray Wh):
+    cdef ptrdiff_t H = Wh.shape[0]
+    if Wh.shape[1] != 4 * H:
+        raise _wrong_shape("Wh", "(H, 4 H)", Wh)
+    if Wx.shape[1] != 4 * H:
+        raise _wrong_shape("Wx", f"(D, {4 * H}), as many columns as Wh,", Wx)
+
+
+cdef np.ndarray _state(object x, str name, ptrdiff_t N, ptrdiff_t H):
+    cdef np.ndarray state
+    if x is None:
+        return None
+    state = _floats(x, name, 2)
+    if state.shape[0] != N or state.shape[1] != H:
+        raise _wrong_shape(name, f"({N}, {H})", state)
+    return state
+
+
+cdef inline float *_data_or_null(np.ndarray x) noexcept nogil:
+    return NULL if x is None else _data(x)
+
+
+def lstm_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None, c0=None):
+    cdef np.ndarray x = _floats(xs, "xs", 3)
+    cdef np.ndarray input_weights = _weights(Wx, "Wx", 2)
+    cdef np.ndarray hidden_weights = _weights(Wh, "Wh", 2)
+    cdef np.ndarray bias = _floats(b, "b", 1)
+    _check_lstm_weights(input_weights, hidden_weights)
+    cdef ptrdiff_t N = x.shape[0]
+    cdef ptrdiff_t T = x.shape[1]
+    cdef ptrdiff_t D = x.shape[2]
+    cdef ptrdiff_t H = hidden_weights.shape[0]
+    if input_weights.shape[0] != D:
+        raise _wrong_shape("xs", f"(N, T, {input_weights.shape[0]}), as wide as Wx is high,", x)
+    if bias.shape[0] != 4 * H:
+        raise _wrong_shape("b", f"({4 * H},), as many as Wh has columns,", bias)
+    cdef np.ndarray first_h = _state(h0, "h0", N, H)
+    cdef np.ndarray first_c = _state(c0, "c0", N, H)
+    cdef fs_lstm_size size = _lstm_size(N, T, D, H)
+    cdef const fs_kernels *kernels = table
+
+    workspace._check_idle()
+    workspace.filled = False
+    cdef np.ndarray hs = _new((N, T, H))
+    cdef np.ndarray h = _new((N, H))
+    cdef np.ndarray c = _new((N, H))
+    cdef float *cache = workspace.cache.reserve(kernels.lstm_cache_floats(size))
+    cdef float *scratch = workspace.scratch.reserve(kernels.lstm_forward_floats(size))
+    cdef fs_matrix Wx_matrix = _matrix(input_weights)
+    cdef fs_matrix Wh_matrix = _matrix(hidden_weights)
+    workspace.busy = True
+    with nogil:
+        kernels.lstm_forward(
+            _data(hs), _data(h), _data(c), cache, scratch, _data(x), Wx_matrix, Wh_matrix,
+            _data(bias), _data_or_null(first_h), _data_or_null(first_c), size, threads)
+    workspace.busy = False
+    workspace.kernels = kernels
+    workspace.size = size
+    workspace.filled = True
+    return hs, h, c
+
+
+def lstm_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db, dc=None):
+    workspace._check_idle()
+    if not workspace.filled:
+        raise RuntimeError("backward needs the values of a forward pass: call forward first")
+    cdef fs_lstm_size size = workspace.size
+    cdef ptrdiff_t N = size.N
+    cdef ptrdiff_t T = size.T
+    cdef ptrdiff_t D = size.D
+    cdef ptrdiff_t H = size.H
+    cdef np.ndarray dh = _floats(dhs, "dhs", 3)
+    if _shape(dh) != (N, T, H):
+        raise _wrong_shape("dhs", f"{(N, T, H)}, that of the last forward's result,", dh)
+    cdef np.ndarray input_weights = _weights(Wx, "Wx", 2)
+    cdef np.ndarray hidden_weights = _weights(Wh, "Wh", 2)
+    if _shape(input_weights) != (D, 4 * H):
+        raise _wrong_shape("Wx", f"{(D, 4 * H)}, as in the last forward,", input_weights)
+    if _shape(hidden_weights) != (H, 4 * H):
+        raise _wrong_shape("Wh", f"{(H, 4 * H)}, as in the last forward,", hidden_weights)
+    cdef np.ndarray last_dc = _state(dc, "dc", N, H)
+    _check_out(dWx, "dWx", (D, 4 * H))
+    _check_out(dWh, "dWh", (H, 4 * H))
+    _check_out(db, "db", (4 * H,))
+    cdef list inputs = [dh] if last_dc is None else [dh, last_dc]
+    cdef np.ndarray direct_dWx = _direct(dWx, inputs)
+    cdef np.ndarray direct_dWh = _direct(dWh, inputs)
+    cdef np.ndarray direct_db = _direct(db, inputs)
+    cdef np.ndarray dxs = _new((N, T, D))
+    cdef np.ndarray dh0 = _new((N, H))
+    cdef np.ndarray dc0 = _new((N, H))
+    cdef const fs_kernels *kernels = workspace.kernels
+    cdef float *scratch = workspace.scratch.reserve(kernels.lstm_backward_floats(size))
+    cdef float *cache = workspace.cache.data
+    cdef fs_matrix Wx_matrix = _matrix(input_weights)
+    cdef fs_matrix Wh_matrix = _matrix(hidden_weights)
+    workspace.busy = True
+    with nogil:
+        kernels.lstm_backward(
+            _data(dxs), _data(direct_dWx), _data(direct_dWh), _data(direct_db), _data(dh0),
+            _data(dc0), scratch, _data(dh), _data_or_null(last_dc), cache, Wx_matrix, Wh_matrix,
+            size, threads)
+    workspace.busy = False
+    _finish(dWx, direct_dWx)
+    _finish(dWh, direct_dWh)
+    _finish(db, direct_db)
+    return dxs, dh0, dc0
+
+
+# ---- attention ----
+
+
+cdef fs_attention_size _attention_size(np.ndarray enc, np.ndarray dec, str name) except *:
+    cdef fs_attention_size size
+    size.N = enc.shape[0]
+    size.Te = enc.shape[1]
+    size.H = enc.shape[2]
+    size.Td = dec.shape[1]
+    if dec.shape[0] != size.N or dec.shape[2] != size.H:
+        raise _wrong_shape(name, f"({size.N}, Td, {size.H}), with N and H of hs_enc,", dec)
+    if size.Te == 0:
+        raise ValueError(f"hs_enc: expected at least one time step, got shape {_shape(enc)}")
+    return size
+
+
+cdef fs_attention_size _sum_size(np.ndarray enc, np.ndarray weights, str name) except *:
+    cdef fs_attention_size size
+    size.N = enc.shape[0]
+    size.Te = enc.shape[1]
+    size.H = enc.shape[2]
+    size.Td = weights.shape[1]
+    if weights.shape[0] != size.N or weights.shape[2] != size.Te:
+        raise _wrong_shape(name, f"({size.N}, Td, {size.Te}), with N and Te of hs_enc,", weights)
+    return size
+
+
+cdef _check_same_shape(np.ndarray x, str name, tuple shape):
+    if _shape(x) != shape:
+        raise _wrong_shape(name, str(shape), x)
+
+
+def attention_forward(hs_enc, hs_dec):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef np.ndarray out = _new((size.N, size.Td, size.H))
+    cdef np.ndarray weights = _new((size.N, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.attention_forward(
+            _data(out), _data(weights), _data(enc), _data(dec), size, threads)
+    return out, weights
+
+
+def attention_backward(dout, hs_enc, hs_dec, weights):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef np.ndarray d = _floats(dout, "dout", 3)
+    cdef np.ndarray w = _floats(weights, "weights", 3)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    _check_same_shape(d, "dout", (size.N, size.Td, size.H))
+    _check_same_shape(w, "weights", (size.N, size.Td, size.Te))
+    cdef np.ndarray denc = _new((size.N, size.Te, size.H))
+    cdef np.ndarray ddec = _new((size.N, size.Td, size.H))
+    cdef np.ndarray scratch = _new((threads, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.attention_backward(
+            _data(denc), _data(ddec), _data(scratch), _data(d), _data(enc), _data(dec), _data(w),
+            size, threads)
+    return denc, ddec
+
+
+def attention_weight_forward(hs_enc, hs_dec):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef np.ndarray weights = _new((size.N, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.attention_weights_forward(_data(weights), _data(enc), _data(dec), size, threads)
+    return weights
+
+
+def attention_weight_backward(dweights, hs_enc, hs_dec, weights):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef np.ndarray d = _floats(dweights, "dweights", 3)
+    cdef np.ndarray w = _floats(weights, "weights", 3)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    _check_same_shape(d, "dweights", (size.N, size.Td, size.Te))
+    _check_same_shape(w, "weights", (size.N, size.Td, size.Te))
+    cdef np.ndarray denc = _new((size.N, size.Te, size.H))
+    cdef np.ndarray ddec = _new((size.N, size.Td, size.H))
+    cdef np.ndarray scratch = _new((threads, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.attention_weights_backward(
+            _data(denc), _data(ddec), _data(scratch), _data(d), _data(enc), _data(dec), _data(w),
+            size, threads)
+    return denc, ddec
+
+
+def weight_sum_forward(hs_enc, weights):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray w = _floats(weights, "weights", 3)
+    cdef fs_attention_size size = _sum_size(enc, w, "weights")
+    cdef np.ndarray out = _new((size.N, size.Td, size.H))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.weighted_sum_forward(_data(out), _data(enc), _data(w), size, threads)
+    return out
+
+
+def weight_sum_backward(dout, hs_enc, weights):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray w = _floats(weights, "weights", 3)
+    cdef np.ndarray d = _floats(dout, "dout", 3)
+    cdef fs_attention_size size = _sum_size(enc, w, "weights")
+    _check_same_shape(d, "dout", (size.N, size.Td, size.H))
+    cdef np.ndarray denc = _new((size.N, size.Te, size.H))
+    cdef np.ndarray dweights = _new((size.N, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.weighted_sum_backward(
+            _data(denc), _data(dweights), _data(d), _data(enc), _data(w), size, threads)
+    return denc, dweights
+
+
+# ---- optimisation ----
+
+
+cdef list _update_arrays(object arrays, str name, list like):
+    """The arrays of a list, each checked to be updated in place and shaped as its partner."""
+    cdef list checked = list(arrays)
+    if like is not None and len(checked) != len(like):
+        raise ValueError(f"{name}: expected {len(like)} arrays, as many as params, "
+                         f"got {len(checked)}")
+    for i, x in enumerate(checked):
+        partner = x if like is None else like[i]
+        _check_out(x, f"{name}[{i}]", np.shape(partner))
+    return checked
+
+
+cdef bint _plain(np.ndarray x):
+    return np.PyArray_TYPE(x) == np.NPY_FLOAT32 and np.PyArray_ISCARRAY(x)
+
+
+cdef list _flat(list arrays):
+    """The arrays as the kernels take them: plain float32, else a copy to be written back."""
+    cdef np.ndarray x
+    return [x if _plain(x) else np.array(x, np.float32, order="C") for x in arrays]
+
+
+cdef _write_back(list arrays, list flat):
+    for x, y in zip(arrays, flat, strict=True):
+        _finish(x, y)
+
+
+def sgd_step(params, grads, float learning_rate):
+    cdef list p = _update_arrays(params, "params", None)
+    cdef list g = _update_arrays(grads, "grads", p)
+    cdef list flat_p = _flat(p)
+    cdef list flat_g = _flat(g)
+    cdef np.ndarray a, b
+    cdef const fs_kernels *kernels = table
+    for a, b in zip(flat_p, flat_g, strict=True):
+        with nogil:
+            kernels.sgd_step(_data(a), _data(b), learning_rate, a.size, threads)
+    _write_back(p, flat_p)
+
+
+def adam_step(params, grads, first_moments, second_moments, float learning_rate, float beta1,
+              float beta2, float epsilon=1e-7):
+    cdef list p = _update_arrays(params, "params", None)
+    cdef list g = _update_arrays(grads, "grads", p)
+    cdef list m = _update_arrays(first_moments, "first_moments", p)
+    cdef list v = _update_arrays(second_moments, "second_moments", p)
+    cdef list flat_p = _flat(p)
+    cdef list flat_g = _flat(g)
+    cdef list flat_m = _flat(m)
+    cdef list flat_v = _flat(v)
+    cdef np.ndarray a, b, c, d
+    cdef const fs_kernels *kernels = table
+    for a, b, c, d in zip(flat_p, flat_g, flat_m, flat_v, strict=True):
+        with nogil:
+            kernels.adam_step(_data(a), _data(c), _data(d), _data(b), learning_rate, beta1, beta2,
+                              epsilon, a.size, threads)
+    _write_back(p, flat_p)
+    _write_back(m, flat_m)
+    _write_back(v, flat_v)
+
+
+def global_norm(grads):
+    cdef list flat = _flat(_update_arrays(grads, "grads", None))
+    cdef np.ndarray x, sums
+    cdef double total = 0
+    cdef const fs_kernels *kernels = table
+    for x in flat:
+        sums = np.empty((x.size + FS_SUM_RUN - 1) // FS_SUM_RUN, np.float64)
+        with nogil:
+            kernels.sum_squares(<double *> np.PyArray_DATA(sums), _data(x), x.size, threads)
+        total += sums.sum()
+    return sqrt(total)
+
+
+def scale(arrays, float factor):
+    cdef list x = _update_arrays(arrays, "arrays", None)
+    cdef list flat = _flat(x)
+    cdef np.ndarray a
+    cdef const fs_kernels *kernels = table
+    for a in flat:
+        with nogil:
+            kernels.scale(_data(a), factor, a.size, threads)
+    _write_back(x, flat)

@@ -1,0 +1,143 @@
+"""Build ``fastseq._kernels``, the one extension module: one kernel table per instruction set.
+
+Metadata and the configuration of the tools are in pyproject.toml. Switches, from the environment:
+
+    FASTSEQ_DEBUG=1                       -O1 -g, and the assertions of the C code are on
+    FASTSEQ_SANITIZE=address,undefined    the compiler's sanitizers, in the extension only
+"""
+
+import os
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext  # Cython's, where Cython is installed
+from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
+
+
+class Isa(NamedTuple):
+    """An instruction set: its table is csrc/isa/<name>.c, compiled with `flags` on `machines`."""
+
+    name: str
+    machines: tuple[str, ...]  # as sysconfig.get_platform() ends; none: every machine
+    flags: tuple[str, ...] = ()
+
+
+X86_64 = ("x86_64", "amd64")
+ISAS = (
+    Isa("baseline", ()),
+    Isa("avx2", X86_64, ("-mavx2", "-mfma")),
+    Isa(
+        "avx512",
+        X86_64,
+        (
+            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+            "-mprefer-vector-width=512",
+        ),
+    ),
+    Isa("neon", ("aarch64", "arm64")),
+)
+
+DEBUG = os.environ.get("FASTSEQ_DEBUG", "0") not in ("", "0")
+SANITIZE = os.environ.get("FASTSEQ_SANITIZE", "")
+
+# Never -march=native (a build may leave the machine), never -ffast-math (NaN and inf propagate).
+SANITIZE_FLAGS = (
+    (f"-fsanitize={SANITIZE}", "-fno-sanitize-recover", "-fno-omit-frame-pointer", "-g")
+    if SANITIZE
+    else ()
+)
+OPTIMIZE_FLAGS = ("-O1", "-g", "-UNDEBUG") if DEBUG else ("-O3", "-DNDEBUG")
+COMMON_FLAGS = (
+    *OPTIMIZE_FLAGS,
+    *("-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    "-fvisibility=hidden",
+    *SANITIZE_FLAGS,
+)
+WARNING_FLAGS = ("-Wall", "-Wextra")  # for our own C, not for what Cython writes
+OPENMP_PROBE = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }\n"
+
+
+class BuildKernels(build_ext):
+    """Compiles csrc, each table with its own flags, and links it all into the extension."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.cython_c_in_temp = True
+        if self.editable_mode:  # keep the objects; setuptools would use a folder that it deletes
+            self.build_temp = os.path.join("build", f"editable.{sysconfig.get_config_var('SOABI')}")
+
+    def build_extension(self, ext: Extension) -> None:
+        self.use_clang_cl = self.compiler.compiler_type == "msvc"
+        if self.use_clang_cl:  # the tables are written in the vector types of GCC and Clang
+            self.compiler.initialize()
+            self.compiler.cc = "clang-cl"
+        machine = sysconfig.get_platform().rpartition("-")[2].lower()
+        isas = [isa for isa in ISAS if not isa.machines or machine in isa.machines]
+        isas = [isa for isa in isas if not isa.flags or self.accepts(isa.flags)]
+        openmp = ("-fopenmp",) if self.accepts(("-fopenmp",), OPENMP_PROBE) else ()
+        names = " ".join(isa.name for isa in isas)
+        print(f"fastseq: tables: {names}; threads: {'OpenMP' if openmp else 'none'}", flush=True)
+
+        macros = [(f"FS_HAVE_{isa.name.upper()}", "1") for isa in isas]
+        flags = (*COMMON_FLAGS, *openmp)
+        # This file changes when the way of building does; an object older than it is stale.
+        stamp = Path(self.build_temp, "options.txt")
+        options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags))
+        if not stamp.exists() or stamp.read_text() != options:
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(options)
+
+        def compile_unit(source: str, own_flags: Sequence[str]) -> str:
+            [unit] = self.compiler.object_filenames([source], output_dir=self.build_temp)
+            if self.force or newer_group([source, *ext.depends, str(stamp)], unit):
+                args = self.spelled((*flags, *WARNING_FLAGS, *own_flags))
+                self.compiler.compile(
+                    [source], self.build_temp, macros, ["csrc"], extra_postargs=args
+                )
+            return unit
+
+        units = [("csrc/dispatch.c", ()), *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas)]
+        with ThreadPoolExecutor() as pool:
+            ext.extra_objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
+        ext.depends = [*ext.depends, *ext.extra_objects]
+        ext.define_macros += macros
+        ext.extra_compile_args = self.spelled(flags)
+        ext.extra_link_args = [*openmp, *SANITIZE_FLAGS]
+        super().build_extension(ext)
+
+    def accepts(self, flags: Sequence[str], code: str = "int zero(void) { return 0; }\n") -> bool:
+        """Whether the compiler compiles and links `code` with `flags`."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(code)
+            args = self.spelled(flags)
+            try:
+                objects = self.compiler.compile([str(source)], folder, extra_postargs=args)
+                library = str(Path(folder, "probe.so"))
+                self.compiler.link_shared_object(objects, library, extra_postargs=[*flags])
+            except (CompileError, LinkError):
+                return False
+        return True
+
+    def spelled(self, flags: Sequence[str]) -> list[str]:
+        """The flags as this compiler wants them spelled."""
+        return [f"/clang:{flag}" if self.use_clang_cl else flag for flag in flags]
+
+
+if __name__ == "__main__":
+    kernels = Extension(
+        "fastseq._kernels",
+        ["fastseq/_kernels.pyx"],
+        include_dirs=["csrc", numpy.get_include()],
+        libraries=[] if os.name == "nt" else ["m"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        depends=[str(header) for header in sorted(Path("csrc").rglob("*.h"))],
+    )
+    setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})
