@@ -460,13 +460,15 @@ static void lstm_bias_gradient(const lstm_run *run, ptrdiff_t p) {
 static void lstm_backward_weights(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     lstm_run *run = context;
     (void)thread;
-    for (ptrdiff_t row = 0; row < run->rows; row += DEPTH_BLOCK) {
+    ptrdiff_t row = 0;
+    do { /* once even for no rows: the gradients are then 0 */
         const ptrdiff_t depth = smaller(DEPTH_BLOCK, run->rows - row);
         for (ptrdiff_t p = begin; p < end; ++p) {
             lstm_weight_gradient(run, run->dWx, run->size.D, run->x, run->size.D, p, row, depth);
             lstm_weight_gradient(run, run->dWh, run->size.H, run->h, run->Hp, p, row, depth);
         }
-    }
+        row += depth;
+    } while (row < run->rows);
     for (ptrdiff_t p = begin; p < end; ++p) {
         lstm_bias_gradient(run, p);
     }

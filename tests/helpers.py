@@ -1,0 +1,148 @@
+"""What the numerical tests share: central differences, comparison, tolerances with a reason.
+
+Only NumPy is imported here, so that every test can use it whatever it tests.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# Sizes on both sides of the width of every vector register: full vectors, and tails of each length.
+SIZES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65)
+
+# Central differences in float64 with a step of 1e-6 lose about eps * |f| / step = 2e-10 |f| to
+# cancellation and step^2 |f'''| / 6 = 2e-13 |f'''| to truncation. The losses of the tests are
+# below 100 and their gradients of the order of 1: both stay below 1e-7 by a factor of 5 or more.
+CENTRAL_DIFFERENCES = {"rtol": 1e-6, "atol": 1e-7}
+
+
+def numerical_gradient(f: Callable[[], float], x: Array, step: float = 1e-6) -> Array:
+    """Gradient of ``f`` with respect to ``x`` by central differences.
+
+    ``df/dx_k = (f(x + step e_k) - f(x - step e_k)) / (2 step)``, for every element in turn.
+
+    Parameters
+    ----------
+    f : callable
+        Takes nothing, reads ``x`` and returns a number.
+    x : array of float64, any shape and strides
+        Changed in place, element by element, and restored.
+    step : float
+
+    Returns
+    -------
+    gradient : array of float64, the shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        When ``x`` is not float64: in float32 the differences drown in rounding errors.
+    """
+    if x.dtype != np.float64:
+        raise TypeError(f"central differences need float64, not {x.dtype}")
+    gradient = np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        original = x[index]
+        x[index] = original + step
+        upper = f()
+        x[index] = original - step
+        lower = f()
+        x[index] = original
+        gradient[index] = (upper - lower) / (2 * step)
+    return gradient
+
+
+def assert_close(actual: object, expected: object, *, rtol: float, atol: float) -> None:
+    """Require ``|actual - expected| <= atol + rtol |expected|`` for every element.
+
+    NaN equals NaN and an infinity equals itself; nothing is broadcast.
+
+    Parameters
+    ----------
+    actual, expected : arrays or numbers of equal shape
+    rtol, atol : float
+
+    Raises
+    ------
+    AssertionError
+        When a shape or an element differs; the message shows the worst element.
+    """
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    if actual.shape != expected.shape:
+        raise AssertionError(f"shapes differ: actual {actual.shape}, expected {expected.shape}")
+    actual, expected = actual.astype(np.float64), expected.astype(np.float64)
+
+    with np.errstate(invalid="ignore"):
+        error = np.abs(actual - expected)
+        equal = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        excess = np.where(equal, -np.inf, error - (atol + rtol * np.abs(expected)))
+    excess[np.isnan(excess)] = np.inf  # one of the two is NaN or infinite
+    wrong = excess > 0
+    if wrong.any():
+        worst = np.unravel_index(np.argmax(excess), excess.shape)
+        raise AssertionError(
+            f"{np.count_nonzero(wrong)} of {wrong.size} elements differ (rtol {rtol:g}, "
+            f"atol {atol:g}); the worst is at {tuple(int(k) for k in worst)}: "
+            f"actual {actual[worst]!r}, expected {expected[worst]!r}, error {error[worst]:.3g}"
+        )
+
+
+def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
+    """Tolerance between two float32 computations of a sum of ``length`` terms.
+
+    Rounding errors of a sum behave as a random walk. With unit roundoff ``u = eps / 2``, the error
+    stays below ``6 sqrt(length) u sum|terms|`` but with a probability under ``2 length exp(-6^2/2)
+    = 3e-8 length``, an upper bound that is itself far from reached (N. J. Higham and T. Mary, "A
+    new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), 2019). Two
+    computations that add in different orders are apart by at most twice that: ``6 sqrt(length) eps
+    sum|terms|``. Another ``6 eps`` is for exp, tanh and sigmoid: 3 ULP on each side.
+
+    Parameters
+    ----------
+    length : int
+        Terms in the longest chain of additions of one element; for a recurrent layer all time
+        steps count, ``T * (D + H)``, for a weight's gradient ``N * T``.
+    magnitude : float
+        Bound of the sum of the absolute terms: cancellation makes a result smaller than this sum,
+        but not the result's error.
+
+    Returns
+    -------
+    tolerance : dict
+        ``rtol`` and ``atol``, for `assert_close`.
+    """
+    relative = (6 * np.sqrt(max(length, 1)) + 6) * float(np.finfo(np.float32).eps)
+    return {"rtol": relative, "atol": relative * magnitude}
+
+
+def convert_model(model: Any, dtype: npt.DTypeLike) -> Any:
+    """Give a model of ``fastseq_reference`` weights and gradients of another dtype, in place.
+
+    Models are float32 by contract, but central differences need float64. The arrays of every layer
+    are replaced by converted copies, and the lists of encoder, decoder and model filled again.
+
+    Parameters
+    ----------
+    model : object with ``encoder`` and ``decoder``, whose layers are attributes
+    dtype : floating dtype
+
+    Returns
+    -------
+    model : the same object
+    """
+    for part in (model.encoder, model.decoder):
+        layers = [layer for layer in vars(part).values() if hasattr(layer, "params")]
+        for layer in layers:
+            layer.params[:] = [param.astype(dtype) for param in layer.params]
+            layer.grads[:] = [grad.astype(dtype) for grad in layer.grads]
+            if hasattr(layer, "W"):
+                (layer.W,) = layer.params
+        part.params[:] = [param for layer in layers for param in layer.params]
+        part.grads[:] = [grad for layer in layers for grad in layer.grads]
+    model.params[:] = model.encoder.params + model.decoder.params
+    model.grads[:] = model.encoder.grads + model.decoder.grads
+    return model
