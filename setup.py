@@ -53,7 +53,7 @@ SANITIZE_FLAGS = (
     if SANITIZE
     else ()
 )
-OPTIMIZE_FLAGS = ("-O1", "-g", "-UNDEBUG") if DEBUG else ("-O3", "-DNDEBUG")
+OPTIMIZE_FLAGS = ("-O1", "-g", "-UNDEBUG") if DEBUG else ("-O3", "-DNDEBUG", "-g0")
 COMMON_FLAGS = (
     *OPTIMIZE_FLAGS,
     *("-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
@@ -69,7 +69,6 @@ class BuildKernels(build_ext):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.cython_c_in_temp = True
         if self.editable_mode:  # keep the objects; setuptools would use a folder that it deletes
             self.build_temp = os.path.join("build", f"editable.{sysconfig.get_config_var('SOABI')}")
 

@@ -25,14 +25,17 @@ cdef extern from "fastseq.h" nogil:
 
         void (*softmax)(float *, const float *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
         void (*softmax_loss_forward)(
-            float *, double *, const float *, const int64_t *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+            float *, double *, const float *, const int64_t *, ptrdiff_t, ptrdiff_t,
+            int) noexcept nogil
         void (*softmax_loss_backward)(
-            float *, const float *, const int64_t *, float, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+            float *, const float *, const int64_t *, float, ptrdiff_t, ptrdiff_t,
+            int) noexcept nogil
 
         void (*embedding_forward)(
             float *, fs_matrix, const int64_t *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
         void (*embedding_backward)(
-            float *, const float *, const int64_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+            float *, const float *, const int64_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+            int) noexcept nogil
 
         void (*affine_forward)(
             float *, const float *, fs_matrix, const float *,
@@ -50,7 +53,8 @@ cdef extern from "fastseq.h" nogil:
         ptrdiff_t (*lstm_backward_floats)(fs_lstm_size) noexcept nogil
         void (*lstm_backward)(
             float *, float *, float *, float *, float *, float *, float *,
-            const float *, const float *, const float *, fs_matrix, fs_matrix, fs_lstm_size, int) noexcept nogil
+            const float *, const float *, const float *, fs_matrix, fs_matrix, fs_lstm_size,
+            int) noexcept nogil
 
         void (*attention_forward)(
             float *, float *, const float *, const float *, fs_attention_size, int) noexcept nogil
@@ -65,11 +69,13 @@ cdef extern from "fastseq.h" nogil:
             float *, float *, float *, const float *, const float *, const float *, const float *,
             fs_attention_size, int) noexcept nogil
         void (*weighted_sum_backward)(
-            float *, float *, const float *, const float *, const float *, fs_attention_size, int) noexcept nogil
+            float *, float *, const float *, const float *, const float *, fs_attention_size,
+            int) noexcept nogil
 
         void (*sgd_step)(float *, const float *, float, ptrdiff_t, int) noexcept nogil
         void (*adam_step)(
-            float *, float *, float *, const float *, float, float, float, float, ptrdiff_t, int) noexcept nogil
+            float *, float *, float *, const float *, float, float, float, float, ptrdiff_t,
+            int) noexcept nogil
         void (*sum_squares)(double *, const float *, ptrdiff_t, int) noexcept nogil
         void (*scale)(float *, float, ptrdiff_t, int) noexcept nogil
 

@@ -1,9 +1,14 @@
 """Typed signatures of the compiled kernels: what the layers may call, and nothing else.
 
-Every function checks its arguments (dtype kind, rank, shapes, id ranges), allocates its results and
-releases the GIL around the C call. Arrays named as results are new, C-contiguous and float32.
-Arguments typed ``ArrayLike2`` below may be any strided, float64 or integer array and are copied where they must;
-"out" arguments must be writeable float32 arrays of the stated shape, any strides.
+Every function checks its arguments (kind, rank, shapes, ranges of ids), allocates its results and
+releases the GIL around the C call. Results are new, C-contiguous and float32. Arguments may be of
+any layout, float64 or integer, and are copied where they must be; arrays to be written to (``dWx``,
+``dWh``, ``dW``, ``db``, and those of the updates) must be writeable arrays of floats, of the stated
+shape and any layout. TypeError, ValueError and IndexError name the argument, what was expected and
+what came.
+
+Letters: N rows of the batch, T time steps, D inputs, H hidden units, V vocabulary, Te and Td steps
+of encoder and decoder; S any shape.
 """
 
 from typing import Any
@@ -11,83 +16,152 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float32]
 
-def isa() -> str: ...
-def available_isas() -> list[str]: ...
-def set_isa(name: str) -> None: ...
-def get_num_threads() -> int: ...
-def set_num_threads(num_threads: int) -> None: ...
-def build_info() -> dict[str, str]: ...
+# ---- instruction sets, threads, the build ----
 
-class Workspace:
-    """Memory a layer keeps between calls: the forward cache and scratch. Pickles and copies as empty."""
-    def release(self) -> None: ...
+def isa() -> str:
+    """Name of the instruction set in use."""
+
+def available_isas() -> list[str]:
+    """Names of those that this build has and this CPU runs, slowest first."""
+
+def set_isa(name: str) -> None:
+    """Use another from the next call on; ValueError names the valid ones."""
+
+def get_num_threads() -> int:
+    """How many threads a kernel may use. Small work uses fewer."""
+
+def set_num_threads(num_threads: int) -> None:
+    """Let a kernel use so many; stays 1 where there is no OpenMP and in a forked child."""
+
+def build_info() -> dict[str, str]:
+    """How the extension was compiled: "compiler", and "openmp" (its version, or "no")."""
+
+# ---- elementwise functions, softmax and loss ----
 
 def exp(x: Array) -> FloatArray: ...
 def tanh(x: Array) -> FloatArray: ...
 def sigmoid(x: Array) -> FloatArray: ...
-def softmax(x: Array) -> FloatArray: ...  # last axis, any rank >= 1
+def softmax(x: Array) -> FloatArray:
+    """Over the last axis."""
 
-# xs (N,T,D) Wx (D,4H) Wh (H,4H) b (4H,) h0, c0 (N,H) or None for zeros -> hs (N,T,H), h (N,H), c (N,H)
-def lstm_forward(
-    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array,
-    h0: Array | None = None, c0: Array | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]: ...
-
-# dhs (N,T,H), dc (N,H) gradient of the last cell state or None -> dxs (N,T,D), dh0 (N,H), dc0 (N,H); dWx dWh db overwritten
-# RuntimeError when the workspace holds no forward pass
-def lstm_backward(
-    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array,
-    dWx: Array, dWh: Array, db: Array, dc: Array | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]: ...
-
-# hs_enc (N,Te,H), hs_dec (N,Td,H) -> contexts (N,Td,H), weights (N,Td,Te)
-def attention_forward(hs_enc: Array, hs_dec: Array) -> tuple[FloatArray, FloatArray]: ...
-# dout (N,Td,H) -> dhs_enc, dhs_dec
-def attention_backward(
-    dout: Array, hs_enc: Array, hs_dec: Array, weights: Array
-) -> tuple[FloatArray, FloatArray]: ...
-# the two halves of the above: softmax(hs_dec hs_enc^T), and weights hs_enc
-def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray: ...
-def attention_weight_backward(
-    dweights: Array, hs_enc: Array, hs_dec: Array, weights: Array
-) -> tuple[FloatArray, FloatArray]: ...
-def weight_sum_forward(hs_enc: Array, weights: Array) -> FloatArray: ...
-# -> dhs_enc, dweights
-def weight_sum_backward(
-    dout: Array, hs_enc: Array, weights: Array
-) -> tuple[FloatArray, FloatArray]: ...
-
-# ids of any shape S and integer dtype, W (V,D) -> (*S, D); IndexError with id, position, vocabulary size
-def embedding_forward(W: Array, ids: Array) -> FloatArray: ...
-# dout (*S, D); dW (V,D) overwritten with the scatter-add
-def embedding_backward(dW: Array, ids: Array, dout: Array) -> None: ...
-
-# x (*S, K), W (K,M) any strides, b (M,) or None -> (*S, M)
-def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray: ...
-# dout (*S, M) -> dx (*S, K); dW (K,M) and db (M,) overwritten
-def affine_backward(
-    dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
-) -> FloatArray: ...
-
-# xs (R,V), labels (R,) -> loss (mean of -log p over labels != ignore_label), probabilities (R,V), number of counted labels
-# ValueError when every label is ignored
 def softmax_loss_forward(
     xs: Array, labels: Array, ignore_label: int | None
-) -> tuple[float, FloatArray, int]: ...
-# -> dxs (R,V) = (p - onehot) * scale, zero where the label is ignored
+) -> tuple[float, FloatArray, int]:
+    """Mean of -log p over the labels that are not ignored, p (S,V), and how many those are.
+
+    xs (S,V), labels (S). ValueError where no label is left.
+    """
+
 def softmax_loss_backward(
     probabilities: Array, labels: Array, ignore_label: int | None, scale: float
-) -> FloatArray: ...
+) -> FloatArray:
+    """(p - onehot(labels)) scale, zero where the label is ignored: (S,V)."""
 
-# lists of writeable float32 arrays, pairwise of equal shape, updated in place
-def sgd_step(params: list[Array], grads: list[Array], learning_rate: float) -> None: ...
+# ---- embedding and affine ----
+
+def embedding_forward(W: Array, ids: Array) -> FloatArray:
+    """W[ids]: (S,D) from W (V,D) and ids (S)."""
+
+def embedding_backward(dW: Array, ids: Array, dout: Array) -> None:
+    """Overwrite dW (V,D) with the sums of the rows of dout (S,D) that have the same id."""
+
+def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray:
+    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M)."""
+
+def affine_backward(
+    dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
+) -> FloatArray:
+    """Gradient of x (S,K) from dout (S,M); dW (K,M) and db (M) are overwritten."""
+
+# ---- recurrent ----
+
+class Workspace:
+    """What a recurrent layer keeps between calls: the forward cache and scratch memory.
+
+    It belongs to one layer and serves one call at a time. Copies and pickles are empty.
+    """
+
+    def release(self) -> None:
+        """Give the memory back; `lstm_backward` then needs a new `lstm_forward`."""
+
+def lstm_forward(
+    workspace: Workspace,
+    xs: Array,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    h0: Array | None = None,
+    c0: Array | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """All hidden states hs (N,T,H), and the last h, c (N,H).
+
+    xs (N,T,D), Wx (D,4H), Wh (H,4H), b (4H), h0 and c0 (N,H) or None for zeros.
+    """
+
+def lstm_backward(
+    workspace: Workspace,
+    dhs: Array,
+    Wx: Array,
+    Wh: Array,
+    dWx: Array,
+    dWh: Array,
+    db: Array,
+    dc: Array | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Gradients of xs (N,T,D), h0 and c0 (N,H); dWx, dWh and db are overwritten.
+
+    dhs (N,T,H), dc (N,H) that of the last c or None for zeros. RuntimeError where the workspace
+    holds no forward pass.
+    """
+
+# ---- attention ----
+
+def attention_forward(hs_enc: Array, hs_dec: Array) -> tuple[FloatArray, FloatArray]:
+    """Contexts (N,Td,H) and weights (N,Td,Te) from hs_enc (N,Te,H) and hs_dec (N,Td,H)."""
+
+def attention_backward(
+    dout: Array, hs_enc: Array, hs_dec: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]:
+    """Gradients of hs_enc and hs_dec from that of the contexts."""
+
+def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray:
+    """The weights alone: softmax(hs_dec hs_enc^T)."""
+
+def attention_weight_backward(
+    dweights: Array, hs_enc: Array, hs_dec: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]:
+    """Gradients of hs_enc and hs_dec from that of the weights."""
+
+def weight_sum_forward(hs_enc: Array, weights: Array) -> FloatArray:
+    """The contexts alone: weights hs_enc."""
+
+def weight_sum_backward(
+    dout: Array, hs_enc: Array, weights: Array
+) -> tuple[FloatArray, FloatArray]:
+    """Gradients of hs_enc and weights from that of the contexts."""
+
+# ---- updates in place, over lists of arrays of pairwise equal shapes ----
+
+def sgd_step(params: list[Array], grads: list[Array], learning_rate: float) -> None:
+    """Subtract learning_rate grads from params."""
+
 def adam_step(
-    params: list[Array], grads: list[Array], first_moments: list[Array], second_moments: list[Array],
-    learning_rate: float,  # bias-corrected: lr * sqrt(1 - beta2^k) / (1 - beta1^k)
-    beta1: float, beta2: float, epsilon: float = 1e-7,
-) -> None: ...
-def global_norm(grads: list[Array]) -> float: ...
-def scale(arrays: list[Array], factor: float) -> None: ...
+    params: list[Array],
+    grads: list[Array],
+    first_moments: list[Array],
+    second_moments: list[Array],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float = 1e-7,
+) -> None:
+    """One step of Adam; the learning rate comes with its bias correction already in it."""
+
+def global_norm(grads: list[Array]) -> float:
+    """Square root of the sum of all squares."""
+
+def scale(arrays: list[Array], factor: float) -> None:
+    """Multiply the arrays by a factor."""

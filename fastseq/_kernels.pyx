@@ -259,37 +259,31 @@ cdef np.ndarray _new(tuple shape):
 # ---- elementwise functions, softmax, loss ----
 
 
-def exp(x):
+ctypedef void (*elementwise)(float *, const float *, ptrdiff_t) noexcept nogil
+
+
+cdef np.ndarray _elementwise(elementwise function, object x):
     cdef np.ndarray xs = _floats(x, "x", -1)
     cdef np.ndarray y = _new(_shape(xs))
-    cdef const fs_kernels *kernels = table
     with nogil:
-        kernels.exp(_data(y), _data(xs), y.size)
+        function(_data(y), _data(xs), y.size)
     return y
+
+
+def exp(x):
+    return _elementwise(table.exp, x)
 
 
 def tanh(x):
-    cdef np.ndarray xs = _floats(x, "x", -1)
-    cdef np.ndarray y = _new(_shape(xs))
-    cdef const fs_kernels *kernels = table
-    with nogil:
-        kernels.tanh(_data(y), _data(xs), y.size)
-    return y
+    return _elementwise(table.tanh, x)
 
 
 def sigmoid(x):
-    cdef np.ndarray xs = _floats(x, "x", -1)
-    cdef np.ndarray y = _new(_shape(xs))
-    cdef const fs_kernels *kernels = table
-    with nogil:
-        kernels.sigmoid(_data(y), _data(xs), y.size)
-    return y
+    return _elementwise(table.sigmoid, x)
 
 
 def softmax(x):
-    cdef np.ndarray xs = _floats(x, "x", -1)
-    if xs.ndim == 0:
-        raise ValueError("x: expected at least 1 dimension, got a scalar")
+    cdef np.ndarray xs = _scores(x, "x")
     cdef np.ndarray y = _new(_shape(xs))
     cdef ptrdiff_t V = xs.shape[xs.ndim - 1]
     cdef ptrdiff_t R = xs.size // V if V > 0 else 0
@@ -299,11 +293,12 @@ def softmax(x):
     return y
 
 
-cdef np.ndarray _labels(object labels, ptrdiff_t R, ptrdiff_t V, object ignore_label):
+cdef np.ndarray _labels(object labels, np.ndarray scores, object ignore_label):
     """As int64, -1 where ignored, the others checked to lie in [0, V)."""
     cdef np.ndarray ids = _ids(labels, "labels")
-    if ids.ndim != 1 or ids.shape[0] != R:
-        raise _wrong_shape("labels", f"({R},), one label for each row of scores,", ids)
+    cdef ptrdiff_t V = scores.shape[scores.ndim - 1]
+    if _shape(ids) != _shape(scores)[:-1]:
+        raise _wrong_shape("labels", f"{_shape(scores)[:-1]}, one for each row of scores,", ids)
     if ignore_label is None:
         _check_ids(ids, "labels", V)
         return ids
@@ -312,18 +307,25 @@ cdef np.ndarray _labels(object labels, ptrdiff_t R, ptrdiff_t V, object ignore_l
     return np.where(ignored, -1, ids)
 
 
+cdef np.ndarray _scores(object x, str name):
+    cdef np.ndarray scores = _floats(x, name, -1)
+    if scores.ndim == 0:
+        raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
+    return scores
+
+
 def softmax_loss_forward(xs, labels, ignore_label):
-    cdef np.ndarray scores = _floats(xs, "xs", 2)
-    cdef ptrdiff_t R = scores.shape[0]
-    cdef ptrdiff_t V = scores.shape[1]
-    cdef np.ndarray ids = _labels(labels, R, V, ignore_label)
+    cdef np.ndarray scores = _scores(xs, "xs")
+    cdef np.ndarray ids = _labels(labels, scores, ignore_label)
+    cdef ptrdiff_t R = ids.size
+    cdef ptrdiff_t V = scores.shape[scores.ndim - 1]
     cdef ptrdiff_t count = np.count_nonzero(ids >= 0)
     if count == 0:
         raise ValueError(
-            f"labels: expected at least one label that is not ignored, got {R} labels, all "
-            f"equal to ignore_label {ignore_label}" if R else "labels: expected at least one, got 0"
+            f"labels: expected at least one that is not ignored, got {R}, all ignored "
+            f"(ignore_label {ignore_label})"
         )
-    cdef np.ndarray p = _new((R, V))
+    cdef np.ndarray p = _new(_shape(scores))
     cdef np.ndarray row_losses = np.empty(R, np.float64)
     cdef double *losses = <double *> np.PyArray_DATA(row_losses)
     cdef const fs_kernels *kernels = table
@@ -338,15 +340,14 @@ def softmax_loss_forward(xs, labels, ignore_label):
 
 
 def softmax_loss_backward(probabilities, labels, ignore_label, float scale):
-    cdef np.ndarray p = _floats(probabilities, "probabilities", 2)
-    cdef ptrdiff_t R = p.shape[0]
-    cdef ptrdiff_t V = p.shape[1]
-    cdef np.ndarray ids = _labels(labels, R, V, ignore_label)
-    cdef np.ndarray dxs = _new((R, V))
+    cdef np.ndarray p = _scores(probabilities, "probabilities")
+    cdef np.ndarray ids = _labels(labels, p, ignore_label)
+    cdef np.ndarray dxs = _new(_shape(p))
     cdef const fs_kernels *kernels = table
     with nogil:
         kernels.softmax_loss_backward(
-            _data(dxs), _data(p), <const int64_t *> np.PyArray_DATA(ids), scale, R, V, threads)
+            _data(dxs), _data(p), <const int64_t *> np.PyArray_DATA(ids), scale, ids.size,
+            p.shape[p.ndim - 1], threads)
     return dxs
 
 

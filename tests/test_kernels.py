@@ -222,7 +222,7 @@ def test_the_wrong_shape_is_refused_by_name() -> None:
     for position, (name, wrong) in enumerate(wrong_shapes.items()):
         changed = list(arguments)
         changed[position] = wrong
-        with pytest.raises(ValueError, match=rf"^{name}: expected shape .*, got \({wrong.shape[0]}"):
+        with pytest.raises(ValueError, match=rf"^{name}: expected shape .* got \({len(wrong)}"):
             _kernels.lstm_forward(_kernels.Workspace(), *changed)
     with pytest.raises(ValueError, match="xs: expected 3 dimensions"):
         _kernels.lstm_forward(_kernels.Workspace(), draw(3, 4), *arguments[1:])

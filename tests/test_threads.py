@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,9 +116,7 @@ def test_a_pool_of_forked_workers_gives_the_same_results() -> None:
 
 
 @needs_openmp
-def test_layers_on_several_python_threads_are_independent(set_threads: Callable[[int], None]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_layers_on_several_threads_are_independent(set_threads: Callable[[int], None]) -> None:
     set_threads(2)
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((40, 12, 16)).astype(np.float32)

@@ -25,7 +25,7 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def ulp_error(actual: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Distance of float32 `actual` from float64 `exact`, in units of the float32 spacing at `exact`.
+    """Distance of float32 `actual` from float64 `exact`, in spacings of float32 at `exact`.
 
     inf where only one of them is NaN or infinite. An exact value that rounds to infinity counts as
     infinite, and one beyond the largest float by less than an ULP may come as either.

@@ -1,0 +1,93 @@
+# One target a chore; `make help` lists them. Everything is installed into $(VENV), nothing outside.
+#
+#     make test PYTHON=python3.13 VENV=.venv-3.13     another Python
+#     make test ARGS="-k lstm -x"                     arguments for pytest (or for the demo, with run)
+#     make test FASTSEQ_DEBUG=1                       with the assertions of the C code
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+SWITCHES := debug=$(FASTSEQ_DEBUG) sanitize=$(FASTSEQ_SANITIZE)
+KERNELS := $(shell find csrc -name '*.[ch]') $(wildcard fastseq/*.pyx fastseq/*.pxd)
+C_FILES := $(shell find csrc tests -name '*.[ch]')
+# $(call requirements,KEYS): the list at these keys of pyproject.toml, one requirement a line
+requirements = $(BIN)/python -c 'import tomllib; \
+    print(*tomllib.load(open("pyproject.toml", "rb"))$(1), sep="\n")'
+extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
+
+.DELETE_ON_ERROR:
+.PHONY: help run test test-slow test-neon test-sanitize bench lint format wheel clean FORCE
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
+	@$(BIN)/fastseq demo dates $(ARGS)
+
+test: $(VENV)/built $(VENV)/test-tools  ## build into .venv, then run the tests
+	@$(BIN)/pytest $(ARGS)
+
+test-slow: $(VENV)/built $(VENV)/test-tools  ## the tests that take minutes
+	@$(BIN)/pytest -m slow $(ARGS)
+
+test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped where there is none)
+	@sh tests/neon/run.sh
+
+test-sanitize: export FASTSEQ_SANITIZE = address,undefined
+test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers in the kernels
+	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
+	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	    $(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/built  ## the training step against the reference; also as build/training_step.json
+	@mkdir -p build
+	@$(BIN)/python benchmarks/training_step.py --json build/training_step.json $(ARGS)
+
+lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@PATH="$(BIN):$$PATH" $(BIN)/cython-lint $(wildcard fastseq/*.pyx fastseq/*.pxd)
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	@echo "lint: clean"
+
+format: $(VENV)/dev-tools  ## lay out the Python and C sources
+	@$(BIN)/ruff check --quiet --select I --fix .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/clang-format -i $(C_FILES)
+
+wheel: $(VENV)/python  ## a wheel in dist/
+	@rm -rf build/lib.* build/bdist.*
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean:  ## remove all that was built, .venv too
+	rm -rf .venv build dist *.egg-info fastseq/_kernels.c fastseq/_kernels.*.so .*_cache .hypothesis .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: a file in $(VENV) is as old as the work that its name tells of.
+
+$(VENV)/python: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "fastseq needs Python 3.11 or newer: make PYTHON=... (this is " + sys.version + ")")'
+	@echo "$(VENV): installing the build tools"
+	@$(PYTHON) -m venv $(VENV)
+	@$(call requirements,["build-system"]["requires"]) | $(PIP) install -r /dev/stdin
+	@touch $@
+
+$(VENV)/built: $(VENV)/python $(VENV)/switches setup.py $(KERNELS)
+	@echo "$(VENV): compiling the kernels, installing fastseq"
+	@$(PIP) install --no-build-isolation --editable ".[plot]"
+	@touch $@
+
+$(VENV)/%-tools: $(VENV)/python
+	@echo "$(VENV): installing the $* tools"
+	@$(call extra,$*) | $(PIP) install -r /dev/stdin
+	@touch $@
+
+# Changes only when the switches do: setup.py builds something else then.
+$(VENV)/switches: FORCE
+	@mkdir -p $(VENV)
+	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' > $@

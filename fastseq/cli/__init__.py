@@ -1,0 +1,174 @@
+"""The command line: ``fastseq``, also ``python -m fastseq``.
+
+Results go to standard output, progress and notes to standard error. The exit status is 0, or 1 for
+a failure that is said in one line, 2 for wrong usage, 130 after Ctrl-C.
+
+Each command is a module of this folder with ``add_parser``, which describes its arguments, and
+``run``, which does the work and returns the exit status. What a command needs is imported when it
+runs, so that help and errors come at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_DESCRIPTION = "Fast sequence-to-sequence models on the CPU: LSTM and attention in NumPy and C."
+_EXAMPLES = """\
+examples:
+  fastseq demo dates                train the attention model on dates, in a few minutes
+  fastseq data addition -n 5        print five sums and their results
+  fastseq info                      what runs here: instruction set, threads, versions
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may not know ☑
+    debug = False
+    try:
+        arguments = _parser().parse_args(argv)
+        debug = arguments.debug
+        status: int = arguments.run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as stop:  # from argparse, which has said why
+        status = stop.code if isinstance(stop.code, int) else EXIT_OK
+    except KeyboardInterrupt:
+        say("interrupted")
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:  # `| head`: the reader has what it wanted
+        status = EXIT_OK
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        else:
+            say(f"error: {_one_line(error)}")
+        status = EXIT_FAILURE
+    _finish_output()
+    return status
+
+
+def say(message: str) -> None:
+    """Print a line for the user on standard error."""
+    print(f"fastseq: {message}", file=sys.stderr, flush=True)
+
+
+def whole_number(least: int, most: int | None = None) -> _WholeNumber:
+    """Make an argument type: a whole number in a range."""
+    return _WholeNumber(least, most)
+
+
+def positive_number(text: str) -> float:
+    """Read an argument: a finite number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+class _WholeNumber:
+    def __init__(self, least: int, most: int | None) -> None:
+        self.least, self.most = least, most
+
+    def __call__(self, text: str) -> int:
+        in_range = (
+            f"of at least {self.least}"
+            if self.most is None
+            else (f"from {self.least} to {self.most}")
+        )
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < self.least or (self.most is not None and number > self.most):
+            raise argparse.ArgumentTypeError(f"expected a whole number {in_range}, got {text!r}")
+        return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    from fastseq.cli import data, demo, info
+
+    parser = argparse.ArgumentParser(
+        prog="fastseq",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+    # --debug may also follow the command; there it has no default, which would undo the first
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show the traceback of a failure",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (demo, data, info):
+        command.add_parser(commands, common)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Like argparse's own, but looks the version up only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from fastseq import __version__
+
+        print(f"fastseq {__version__}")
+        parser.exit()
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong, without line breaks; the kind of error only where the message needs it."""
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror}"
+    message = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory: {message}" if message else "out of memory"
+    if message and isinstance(error, (OSError, ValueError, ImportError, ArithmeticError)):
+        return message
+    return f"{type(error).__name__}: {message} (--debug shows where)"
+
+
+def _finish_output() -> None:
+    """Write what is left for standard output, or drop what nobody will take.
+
+    Otherwise the interpreter tries once more at exit, fails, and prints a message of its own.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)

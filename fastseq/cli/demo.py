@@ -1,0 +1,406 @@
+"""``fastseq demo``: train the textbook's models on generated data, and show what they learnt."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, positive_number, say, whole_number
+
+if TYPE_CHECKING:
+    from fastseq.data.sequence import IdArray
+    from fastseq.models import Seq2seq
+    from fastseq.train import OnStep
+
+MAX_GRAD = 5.0
+GOOD_ENOUGH = 0.995
+SAMPLES = 10
+
+
+class Recipe(NamedTuple):
+    """One model to train: the stem of its file, what it is called, its class, its input's order."""
+
+    stem: str
+    label: str
+    model: str
+    reverse: bool
+
+
+class Task(NamedTuple):
+    """One demo. The last of `recipes` is the one to show; `compared` are trained on demand."""
+
+    name: str
+    help: str
+    description: str
+    examples: str
+    epochs: int
+    hidden_size: int
+    recipes: tuple[Recipe, ...]
+    compared: tuple[Recipe, ...] = ()
+
+
+DATES = Task(
+    "dates",
+    "dates as people write them, to ISO form",
+    """\
+Train the attention model of the textbook to turn dates as people write them into ISO form. Writes
+the data set, the model, the accuracy curve and an attention heat map into a folder. Stops when
+99.5 % of the held-out tenth are answered without a wrong character, or after --epochs.
+""",
+    """\
+examples:
+  fastseq demo dates
+  fastseq demo dates --compare              the plain and Peeky models too, three curves
+  fastseq demo dates -n 5000 --epochs 2 --hidden-size 64 -o quick
+""",
+    epochs=10,
+    hidden_size=256,
+    recipes=(Recipe("dates", "attention", "AttentionSeq2seq", reverse=True),),
+    compared=(
+        Recipe("dates-peeky", "Peeky", "PeekySeq2seq", reverse=True),
+        Recipe("dates-plain", "plain", "Seq2seq", reverse=True),
+    ),
+)
+ADDITION = Task(
+    "addition",
+    "sums of numbers of up to three digits",
+    """\
+Train the textbook's models to add numbers of up to three digits, written as text: plain, with the
+question reversed, and reversed with a Peeky decoder. Writes the data set, the models and one figure
+with three curves into a folder.
+""",
+    """\
+examples:
+  fastseq demo addition
+  fastseq demo addition --epochs 5 --seed 1 -o sums
+""",
+    epochs=25,
+    hidden_size=128,
+    recipes=(
+        Recipe("addition-plain", "plain", "Seq2seq", reverse=False),
+        Recipe("addition-reversed", "reversed", "Seq2seq", reverse=True),
+        Recipe("addition-peeky", "reversed + Peeky", "PeekySeq2seq", reverse=True),
+    ),
+)
+
+
+@dataclass
+class Examples:
+    """The data of one demo: ids to train on, ids held out, and the symbols they stand for."""
+
+    x_train: IdArray
+    t_train: IdArray
+    x_test: IdArray
+    t_test: IdArray
+    symbols: dict[int, str]
+
+    def text(self, ids: Any) -> str:
+        """The symbols of a row of ids."""
+        return "".join(self.symbols[int(number)] for number in ids)
+
+
+@dataclass
+class Run:
+    """A model in training, and what it reached."""
+
+    recipe: Recipe
+    model: Seq2seq
+    accuracies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def questions(self, x: IdArray) -> IdArray:
+        """The questions in the order in which this model reads them."""
+        return x[:, ::-1] if self.recipe.reverse else x
+
+    def file_name(self, folder: Path) -> Path:
+        """Where the weights are saved."""
+        return folder / f"{self.recipe.stem}.safetensors"
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="train the textbook's models on generated data",
+        description="Train the textbook's models on generated data, and show what they learnt.",
+        allow_abbrev=False,
+    )
+    tasks = parser.add_subparsers(title="demos", metavar="TASK", required=True)
+    for task in (DATES, ADDITION):
+        _add_task_parser(tasks, common, task)
+
+
+def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) -> None:
+    parser = tasks.add_parser(
+        task.name,
+        help=task.help,
+        description=task.description,
+        epilog=task.examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+
+    def option(*names: str, default: Any, help: str, **settings: Any) -> None:
+        help = f"{help} (default: {default})"
+        parser.add_argument(*names, default=default, help=help, **settings)
+
+    size = {"type": whole_number(1), "metavar": "N"}
+    seed = {"type": whole_number(0, 2**32 - 1), "metavar": "S"}
+    rate = {"type": positive_number, "metavar": "RATE"}
+    option("--epochs", default=task.epochs, help="stop after N epochs at the latest", **size)
+    option("-n", dest="count", default=50_000, help="how many pairs, a tenth held out", **size)
+    option("--batch-size", default=128, help="examples in a training step", **size)
+    option("--hidden-size", default=task.hidden_size, help="width of the LSTM's state", **size)
+    option("--embedding-size", default=16, help="width of a symbol's vector", **size)
+    option("--learning-rate", default=0.001, help="Adam's", **rate)
+    option("--seed", default=0, help="of the data, the weights and the order", **seed)
+    parser.add_argument("--threads", help="how many threads (default: one a core)", **size)
+    folder = f"demo-{task.name}"
+    option("-o", "--output", default=folder, help="folder of the results", metavar="DIR")
+    if task.compared:
+        labels = " and ".join(recipe.label for recipe in task.compared)
+        parser.add_argument(
+            "--compare", action="store_true", help=f"train the {labels} models too, for comparison"
+        )
+    parser.set_defaults(run=run, task=task, compare=False, usage_error=parser.error)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train every recipe, show what the task's own answers, and write the files."""
+    task: Task = arguments.task
+    _check_options(arguments)
+    folder = Path(arguments.output)
+    _check_folder(folder)
+    drawing = _can_draw()
+    examples = _make_examples(folder / f"{task.name}.txt", arguments)
+
+    curves = folder / f"{task.name}-accuracy.png"
+    runs: list[Run] = []
+    try:
+        for recipe in task.recipes + (task.compared if arguments.compare else ()):
+            runs.append(_start(recipe, examples, arguments))
+            _train(runs[-1], examples, arguments)
+            _save_model(runs[-1], folder)
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+        reached = f"{runs[-1].recipe.label}, epoch {len(runs[-1].accuracies) + 1}"
+        say(f"interrupted: {reached}; the model so far is in {_save_model(runs[-1], folder)}")
+        if drawing and runs[0].accuracies:
+            _save_curves(runs, curves)
+        return EXIT_INTERRUPTED
+
+    shown = runs[len(task.recipes) - 1]
+    _print_samples(shown, examples)
+    if len(runs) > 1:
+        _print_table(runs)
+    print()
+    for each in runs:
+        print(f"model      {each.file_name(folder)}")
+    if drawing:
+        _save_curves(runs, curves)
+        print(f"curve      {curves}")
+    if drawing and hasattr(shown.model.decoder, "attention"):
+        heat_map = folder / f"{task.name}-attention.png"
+        _save_attention(shown, examples, heat_map)
+        print(f"attention  {heat_map}")
+    return EXIT_OK
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """End as wrong usage where the pairs do not suffice; set the threads."""
+    held_out = arguments.count // 10
+    if held_out < 1 or arguments.count - held_out < arguments.batch_size:
+        arguments.usage_error(
+            f"-n {arguments.count} is too few: it must hold out one in ten, and the others must "
+            f"fill a batch of {arguments.batch_size} (--batch-size)"
+        )
+    if arguments.threads is not None:
+        import fastseq
+
+        fastseq.set_num_threads(arguments.threads)
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the folder and write to it once, so that a failure comes before the training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _can_draw() -> bool:
+    from fastseq import plot
+
+    try:
+        plot.require_matplotlib()
+    except ImportError as error:
+        say(f"there will be no pictures: {error}")
+        return False
+    return True
+
+
+def _make_examples(file_name: Path, arguments: argparse.Namespace) -> Examples:
+    """Generate the pairs, write them in the textbook's format, and split their ids."""
+    from fastseq.data import addition, dates, sequence
+    from fastseq.models.base import _replace_file as replace_file
+
+    task: Any = {"addition": addition, "dates": dates}[arguments.task.name]
+    pairs = task.generate(arguments.count, arguments.seed)
+    lines = list(sequence.textbook_lines(pairs, task.QUESTION_WIDTH, task.ANSWER_WIDTH))
+    replace_file(str(file_name), "".join(f"{line}\n" for line in lines).encode())
+
+    data = sequence.parse_lines(lines, name=str(file_name))
+    (x_train, t_train), (x_test, t_test) = sequence.split(data, seed=arguments.seed)
+    print(f"{len(pairs):,} pairs in {file_name}, {len(x_test):,} of them held out", flush=True)
+    return Examples(x_train, t_train, x_test, t_test, data.id_to_char)
+
+
+def _start(recipe: Recipe, examples: Examples, arguments: argparse.Namespace) -> Run:
+    """Draw the weights of a new model."""
+    import numpy as np
+
+    from fastseq import _kernels, models
+
+    np.random.seed(arguments.seed)
+    sizes = (len(examples.symbols), arguments.embedding_size, arguments.hidden_size)
+    model = getattr(models, recipe.model)(*sizes)
+    weights = sum(param.size for param in model.params)
+    print(
+        f"\n{recipe.label}: {recipe.model}, {sizes[0]} symbols, embedding {sizes[1]}, "
+        f"hidden {sizes[2]}, {weights:,} weights; batch {arguments.batch_size}, "
+        f"{_kernels.get_num_threads()} threads, {_kernels.isa()}",
+        flush=True,
+    )
+    return Run(recipe, model)
+
+
+def _train(run: Run, examples: Examples, arguments: argparse.Namespace) -> None:
+    """Train until the model is good enough or the epochs are over; print a line for each."""
+    from fastseq.optim import Adam
+    from fastseq.train import exact_match, shuffled, train_epoch
+
+    optimizer = Adam(lr=arguments.learning_rate)
+    x, t = run.questions(examples.x_train), examples.t_train
+    for epoch in range(1, arguments.epochs + 1):
+        start = time.perf_counter()
+        x, t = shuffled(x, t)
+        with _progress_bar(f"epoch {epoch:2}", len(x), arguments.batch_size) as on_step:
+            loss = train_epoch(
+                run.model,
+                optimizer,
+                x,
+                t,
+                arguments.batch_size,
+                MAX_GRAD,
+                epoch=epoch,
+                on_step=on_step,
+            )
+        seconds = time.perf_counter() - start
+        accuracy = exact_match(run.model, run.questions(examples.x_test), examples.t_test)
+        run.accuracies.append(accuracy)
+        run.seconds += seconds
+        print(
+            f"epoch {epoch:2}   loss {loss:7.4f}   accuracy {100 * accuracy:6.2f} %   "
+            f"{seconds:6.1f} s   {len(x) / seconds:7,.0f} examples/s",
+            flush=True,
+        )
+        if accuracy >= GOOD_ENOUGH:
+            break
+
+
+@contextmanager
+def _progress_bar(label: str, examples: int, batch_size: int) -> Iterator[OnStep | None]:
+    """A bar with loss and speed, on a terminal only; yields what to call after each step."""
+    from tqdm import tqdm
+
+    total = examples - examples % batch_size
+    size = shutil.get_terminal_size()  # never 0 by 0, where tqdm would show nothing
+    with tqdm(
+        total=total,
+        desc=label,
+        unit=" examples",
+        leave=False,
+        disable=None,
+        ncols=min(size.columns, 100),
+        nrows=size.lines,
+    ) as bar:
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update(batch_size)
+
+        yield None if bar.disable else on_step
+
+
+def _save_model(run: Run, folder: Path) -> Path:
+    file_name = run.file_name(folder)
+    run.model.save_params(file_name)
+    return file_name
+
+
+def _save_curves(runs: Sequence[Run], file_name: Path) -> None:
+    from fastseq import plot
+
+    series = {run.recipe.label: run.accuracies for run in runs if run.accuracies}
+    plot.save(plot.accuracy_curve(series), file_name)
+
+
+def _save_attention(run: Run, examples: Examples, file_name: Path) -> None:
+    """Draw where the model looked while it wrote one held-out date."""
+    import numpy as np
+
+    from fastseq import plot
+
+    x, t, right = _answer(run, examples, 200)[:3]
+    named = [any(symbol.isalpha() for symbol in examples.text(question)) for question in x]
+    chosen = int(np.argmax(2 * right + named))  # a right answer first of all, then a month's name
+    x, t = x[chosen : chosen + 1], t[chosen : chosen + 1]
+
+    model: Any = run.model
+    model.forward(run.questions(x), t)
+    weights = run.questions(np.array(model.decoder.attention.attention_weights)[:, 0, :])
+    question, answer = examples.text(x[0]), examples.text(t[0, 1:])
+    axes = plot.attention_map(
+        weights, question, answer, title=f"Attention: {question.rstrip()} → {answer.rstrip()}"
+    )
+    plot.save(axes, file_name)
+
+
+def _answer(run: Run, examples: Examples, count: int) -> tuple[IdArray, IdArray, Any, IdArray]:
+    """The first held-out questions and answers, whether the model is right, and its guesses."""
+    x, t = examples.x_test[:count], examples.t_test[:count]
+    guesses = run.model.generate_batch(run.questions(x), int(t[0, 0]), t.shape[1] - 1)
+    return x, t, (guesses == t[:, 1:]).all(axis=1), guesses
+
+
+def _print_samples(run: Run, examples: Examples) -> None:
+    import sys
+
+    from fastseq.util import answer_mark
+
+    color = sys.stdout.isatty()
+    print(f"\nheld-out examples, answered by {run.recipe.label}:")
+    for question, truth, right, guess in zip(*_answer(run, examples, SAMPLES), strict=True):
+        correction = "" if right else f"   (right: {examples.text(truth[1:]).rstrip()})"
+        print(
+            f"  {answer_mark(right, color)} {examples.text(question)} → "
+            f"{examples.text(guess).rstrip()}{correction}"
+        )
+
+
+def _print_table(runs: Sequence[Run]) -> None:
+    width = max(len(run.recipe.label) for run in runs)
+    print(f"\n{'model':{width}}   accuracy   epochs   training")
+    for run in runs:
+        print(
+            f"{run.recipe.label:{width}}   {100 * run.accuracies[-1]:6.2f} %   "
+            f"{len(run.accuracies):6}   {run.seconds:6.1f} s"
+        )

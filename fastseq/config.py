@@ -1,0 +1,82 @@
+"""What runs here: version, instruction set, threads, compiler, NumPy and its BLAS."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def get_config() -> dict[str, Any]:
+    """Describe this installation and the machine it runs on.
+
+    Returns
+    -------
+    dict
+        Strings, numbers, lists and dicts of them, ready for ``json.dumps``. The keys are "fastseq",
+        "isa" (the instruction set in use), "available_isas", "threads", "build", "python", "numpy",
+        "blas", "platform" and "cpu".
+    """
+    from fastseq import __version__, _kernels
+
+    return {
+        "fastseq": __version__,
+        "isa": _kernels.isa(),
+        "available_isas": list(_kernels.available_isas()),
+        "threads": _kernels.get_num_threads(),
+        "build": dict(_kernels.build_info()),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+    }
+
+
+def show_config() -> None:
+    """Print :func:`get_config` as a table on standard output.
+
+    Source of each line: the compiled kernels report the instruction set, the threads and how they
+    were built; ``numpy.show_config`` the BLAS.
+    """
+    sys.stdout.write(format_config(get_config()))
+
+
+def format_config(config: dict[str, Any]) -> str:
+    """Lay out a configuration as lines of ``name  value``."""
+    rows = [
+        ("fastseq", config["fastseq"]),
+        ("isa", f"{config['isa']} (available: {', '.join(config['available_isas'])})"),
+        ("threads", config["threads"]),
+        *((name.replace("_", " "), value) for name, value in config["build"].items()),
+        ("python", config["python"]),
+        ("numpy", config["numpy"]),
+        ("blas", config["blas"]),
+        ("platform", config["platform"]),
+        ("cpu", config["cpu"]),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name:{width}}  {value}\n" for name, value in rows)
+
+
+def _blas() -> str:
+    """Name and version of the BLAS that NumPy was built with."""
+    build: Any = np.show_config(mode="dicts")
+    blas = build.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def _cpu_name() -> str:
+    """The processor as its maker calls it, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()

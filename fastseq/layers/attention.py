@@ -1,0 +1,215 @@
+"""Dot-product attention: for one decoder state, and for all steps of a decoder.
+
+Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015
+(the "dot" score)::
+
+    a_t = softmax over t of (h_t . h);    c = sum over t of a_t h_t
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import checked
+
+Array = npt.NDArray[Any]
+
+
+def _one_step(name: str, array: Array, letters: str, *sizes: int | None) -> Array:
+    """A two-dimensional argument with the time axis of length 1 that the kernels expect."""
+    return checked(name, array, letters, *sizes)[:, np.newaxis]
+
+
+class WeightSum:
+    """The weighted sum of encoder states: ``c = sum over t of a_t h_t``.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self._cache: tuple[Array, Array] | None = None
+
+    def forward(self, hs: Array, a: Array) -> Array:
+        """Sum ``hs`` over time with weights ``a``.
+
+        Parameters
+        ----------
+        hs : ndarray of float, shape (N, T, H)
+        a : ndarray of float, shape (N, T)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H)
+        """
+        hs = checked("hs", hs, "(N, T, H)", None, None, None)
+        weights = _one_step("a", a, "(N, T)", *hs.shape[:2])
+        context = _kernels.weight_sum_forward(hs, weights)
+        self._cache = hs, weights
+        return context[:, 0]
+
+    def backward(self, dc: Array) -> tuple[Array, Array]:
+        """Gradients ``dhs`` (N, T, H) and ``da`` (N, T) from ``dc`` (N, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError("WeightSum.backward was called before forward")
+        dout = _one_step("dc", dc, "(N, H)", None, None)
+        dhs, da = _kernels.weight_sum_backward(dout, *self._cache)
+        return dhs, da[:, 0]
+
+
+class AttentionWeight:
+    """How much one decoder state looks at each encoder state: ``a = softmax(hs . h)``.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self._cache: tuple[Array, Array, Array] | None = None
+
+    def forward(self, hs: Array, h: Array) -> Array:
+        """Weigh the encoder states.
+
+        Parameters
+        ----------
+        hs : ndarray of float, shape (N, T, H)
+        h : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T)
+            Each row sums to 1.
+        """
+        hs = checked("hs", hs, "(N, T, H)", None, None, None)
+        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
+        weights = _kernels.attention_weight_forward(hs, hs_dec)
+        self._cache = hs, hs_dec, weights
+        return weights[:, 0].copy()
+
+    def backward(self, da: Array) -> tuple[Array, Array]:
+        """Gradients ``dhs`` (N, T, H) and ``dh`` (N, H) from ``da`` (N, T).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError("AttentionWeight.backward was called before forward")
+        dweights = _one_step("da", da, "(N, T)", None, None)
+        dhs, dh = _kernels.attention_weight_backward(dweights, *self._cache)
+        return dhs, dh[:, 0]
+
+
+class Attention:
+    """Attention of one decoder state: `AttentionWeight`, then `WeightSum`.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    attention_weight : ndarray of float32, shape (N, T), or None
+        The weights of the last `forward`.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self.attention_weight: Array | None = None
+        self._cache: tuple[Array, Array, Array] | None = None
+
+    def forward(self, hs: Array, h: Array) -> Array:
+        """The context of ``h``.
+
+        Parameters
+        ----------
+        hs : ndarray of float, shape (N, T, H)
+        h : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H)
+        """
+        hs = checked("hs", hs, "(N, T, H)", None, None, None)
+        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
+        context, weights = _kernels.attention_forward(hs, hs_dec)
+        self._cache = hs, hs_dec, weights
+        self.attention_weight = weights[:, 0]
+        return context[:, 0]
+
+    def backward(self, dout: Array) -> tuple[Array, Array]:
+        """Gradients ``dhs`` (N, T, H) and ``dh`` (N, H) from ``dout`` (N, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError("Attention.backward was called before forward")
+        dout = _one_step("dout", dout, "(N, H)", None, None)
+        dhs, dh = _kernels.attention_backward(dout, *self._cache)
+        return dhs, dh[:, 0]
+
+
+class TimeAttention:
+    """Attention of every decoder step over all encoder states.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    attention_weights : list of ndarray of float32, or None
+        One array (N, Te) for each of the Td decoder steps of the last `forward`.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self.attention_weights: list[Array] | None = None
+        self._cache: tuple[Array, Array, Array] | None = None
+
+    def forward(self, hs_enc: Array, hs_dec: Array) -> Array:
+        """The contexts of all decoder steps.
+
+        Parameters
+        ----------
+        hs_enc : ndarray of float, shape (N, Te, H)
+        hs_dec : ndarray of float, shape (N, Td, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, Td, H)
+        """
+        contexts, weights = _kernels.attention_forward(hs_enc, hs_dec)
+        self._cache = hs_enc, hs_dec, weights
+        self.attention_weights = list(weights.transpose(1, 0, 2))
+        return contexts
+
+    def backward(self, dout: Array) -> tuple[Array, Array]:
+        """Gradients ``dhs_enc`` (N, Te, H) and ``dhs_dec`` (N, Td, H) from ``dout`` (N, Td, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError("TimeAttention.backward was called before forward")
+        return _kernels.attention_backward(dout, *self._cache)

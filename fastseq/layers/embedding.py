@@ -1,0 +1,84 @@
+"""The embedding layer over a sequence: one row of ``W`` for every id."""
+
+from typing import Any
+
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import check_weight, checked, zero_gradients
+
+Array = npt.NDArray[Any]
+
+
+class TimeEmbedding:
+    """Look up one vector for every id of every time step.
+
+    Parameters
+    ----------
+    W : ndarray of float, shape (V, D)
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        ``[W]``, the caller's own array, and its gradient after `backward`.
+    W : ndarray
+        The same array as ``params[0]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``W`` is no float array of two dimensions.
+    """
+
+    def __init__(self, W: Array) -> None:
+        check_weight("W", W, "(V, D)", None, None)
+        self.params = [W]
+        self.grads = zero_gradients(self.params)
+        self._ids: Array | None = None
+
+    @property
+    def W(self) -> Array:
+        """The table of vectors, ``params[0]``."""
+        return self.params[0]
+
+    def forward(self, xs: Array) -> Array:
+        """Gather the rows of ``W``.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, T)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, D)
+
+        Raises
+        ------
+        IndexError
+            An id is negative or not below V; the message says which, where, and V.
+        TypeError, ValueError
+            ``xs`` is not of integers, or not of two dimensions.
+        """
+        # a copy: the caller may fill the array with the next batch before backward
+        ids = checked("xs", xs, "(N, T)", None, None, kinds="iu").copy()
+        (W,) = self.params
+        out = _kernels.embedding_forward(W, ids)
+        self._ids = ids
+        return out
+
+    def backward(self, dout: Array) -> None:
+        """Add the gradients of equal ids together in ``grads[0]``.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, T, D)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._ids is None:
+            raise RuntimeError("TimeEmbedding.backward was called before forward")
+        (dW,) = self.grads
+        _kernels.embedding_backward(dW, self._ids, dout)

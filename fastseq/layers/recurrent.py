@@ -1,0 +1,205 @@
+"""The LSTM: one step, and a whole sequence.
+
+Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, with the forget gate of Gers,
+Schmidhuber and Cummins, "Learning to Forget", 2000::
+
+    A = x Wx + h_prev Wh + b            four blocks, each H wide, in the order f, g, i, o
+    f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
+    c = f * c_prev + g * i;             h = o * tanh(c)
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import check_weight, checked, zero_gradients
+
+Array = npt.NDArray[Any]
+
+
+def _check_lstm_weights(Wx: Array, Wh: Array, b: Array) -> None:
+    check_weight("Wh", Wh, "(H, 4H)", None, None)
+    hidden_size = Wh.shape[0]
+    check_weight("Wh", Wh, "(H, 4H)", hidden_size, 4 * hidden_size)
+    check_weight("Wx", Wx, f"(D, 4H) with H = {hidden_size}", None, 4 * hidden_size)
+    check_weight("b", b, "(4H,)", 4 * hidden_size)
+
+
+class LSTM:
+    """One step of an LSTM.
+
+    Parameters
+    ----------
+    Wx : ndarray of float, shape (D, 4H)
+    Wh : ndarray of float, shape (H, 4H)
+    b : ndarray of float, shape (4H,)
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A weight is no float array, or of a shape that does not fit.
+    """
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
+        _check_lstm_weights(Wx, Wh, b)
+        self.params = [Wx, Wh, b]
+        self.grads = zero_gradients(self.params)
+        self._workspace = _kernels.Workspace()
+
+    def forward(self, x: Array, h_prev: Array, c_prev: Array) -> tuple[Array, Array]:
+        """Advance the state by one step.
+
+        Parameters
+        ----------
+        x : ndarray of float, shape (N, D)
+        h_prev, c_prev : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        h_next, c_next : ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
+        """
+        Wx, Wh, b = self.params
+        x = checked("x", x, "(N, D)", None, len(Wx))
+        h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
+        c_prev = checked("c_prev", c_prev, "(N, H)", len(x), len(Wh))
+        _, h_next, c_next = _kernels.lstm_forward(
+            self._workspace, x[:, np.newaxis], Wx, Wh, b, h_prev, c_prev
+        )
+        return h_next, c_next
+
+    def backward(self, dh_next: Array, dc_next: Array) -> tuple[Array, Array, Array]:
+        """Gradients of the inputs; ``grads`` receive those of the weights.
+
+        Parameters
+        ----------
+        dh_next, dc_next : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        dx : ndarray of float32, shape (N, D)
+        dh_prev, dc_prev : ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        Wx, Wh, _ = self.params
+        dWx, dWh, db = self.grads
+        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
+        dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), len(Wh))
+        dxs, dh_prev, dc_prev = _kernels.lstm_backward(
+            self._workspace, dh_next[:, np.newaxis], Wx, Wh, dWx, dWh, db, dc_next
+        )
+        return dxs[:, 0], dh_prev, dc_prev
+
+
+class TimeLSTM:
+    """An LSTM over a whole sequence.
+
+    Parameters
+    ----------
+    Wx : ndarray of float, shape (D, 4H)
+    Wh : ndarray of float, shape (H, 4H)
+    b : ndarray of float, shape (4H,)
+        All three may be views.
+    stateful : bool, default False
+        Start each `forward` from the state that the last one left.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+    h, c : ndarray of float32, shape (N, H), or None
+        The state after the last step; None before the first.
+    dh, dc : ndarray of float32, shape (N, H), or None
+        After `backward`, the gradient of the state the sequence started from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A weight is no float array, or of a shape that does not fit.
+    """
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
+        _check_lstm_weights(Wx, Wh, b)
+        self.params = [Wx, Wh, b]
+        self.grads = zero_gradients(self.params)
+        self.stateful = stateful
+        self.h: Array | None = None
+        self.c: Array | None = None
+        self.dh: Array | None = None
+        self.dc: Array | None = None
+        self._workspace = _kernels.Workspace()
+
+    def forward(self, xs: Array) -> Array:
+        """Run the sequence.
+
+        Parameters
+        ----------
+        xs : ndarray of float, shape (N, T, D)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, H)
+            The hidden states of all steps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
+            batch size.
+        """
+        Wx, Wh, b = self.params
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx))
+        h, c = (self.h, self.c) if self.stateful else (None, None)
+        if h is not None and len(h) != len(xs):
+            raise ValueError(
+                f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
+                f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
+            )
+        hs, self.h, self.c = _kernels.lstm_forward(self._workspace, xs, Wx, Wh, b, h, c)
+        return hs
+
+    def backward(self, dhs: Array) -> Array:
+        """Gradient of ``xs``; ``grads``, ``dh`` and ``dc`` receive the others.
+
+        No gradient flows into an earlier `forward` (truncated backpropagation through time).
+
+        Parameters
+        ----------
+        dhs : ndarray of float, shape (N, T, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, D)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        Wx, Wh, _ = self.params
+        dWx, dWh, db = self.grads
+        dxs, self.dh, self.dc = _kernels.lstm_backward(self._workspace, dhs, Wx, Wh, dWx, dWh, db)
+        return dxs
+
+    def set_state(self, h: Array, c: Array | None = None) -> None:
+        """Let the next `forward` of a stateful layer start from ``h`` and ``c`` (zeros if None)."""
+        self.h, self.c = h, c
+
+    def reset_state(self) -> None:
+        """Let the next `forward` start from zeros."""
+        self.h, self.c = None, None

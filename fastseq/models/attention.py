@@ -1,0 +1,152 @@
+"""Sequence to sequence with attention: every step of the decoder looks at all encoder states.
+
+Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers import TimeAttention, TimeEmbedding
+from fastseq.models.base import check_sizes
+from fastseq.models.seq2seq import (
+    Encoder,
+    GreedyDecoder,
+    Seq2seq,
+    collect,
+    random_affine,
+    random_lstm,
+    random_weight,
+)
+
+Array = npt.NDArray[Any]
+
+
+class AttentionEncoder(Encoder):
+    """An `Encoder` whose result is all hidden states."""
+
+    def forward(self, xs: Array) -> Array:
+        """Read the sequences.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, T)
+            T is at least 1.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, H)
+        """
+        return self._hidden_states(xs)
+
+    def backward(self, dhs: Array) -> None:
+        """Fill the gradients from ``dhs`` (N, T, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        self._backward_states(dhs)
+
+
+class AttentionDecoder(GreedyDecoder):
+    """Embedding, LSTM from the last encoder state on, attention, affine map of ``[c, hs]``.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H.
+
+    Attributes
+    ----------
+    embed : TimeEmbedding
+    lstm : TimeLSTM
+        Stateful.
+    attention : TimeAttention
+    affine : TimeAffine
+        Its input is 2H wide: the context, then the hidden state.
+    params, grads : list of ndarray
+        Those of the four, in this order.
+    """
+
+    def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
+        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
+        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
+        self.lstm = random_lstm(wordvec_size, hidden_size, stateful=True)
+        self.attention = TimeAttention()
+        self.affine = random_affine(2 * hidden_size, vocab_size)
+        self.params, self.grads = collect([self.embed, self.lstm, self.attention, self.affine])
+        self._enc_hs: Array = np.zeros((0, 1, hidden_size), dtype=np.float32)
+
+    def forward(self, xs: Array, enc_hs: Array) -> Array:
+        """Score the next id at every step.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, Td)
+        enc_hs : ndarray of float, shape (N, Te, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, Td, V)
+        """
+        return self._forward(xs, enc_hs)
+
+    def _start(self, encoded: Array) -> None:
+        self._enc_hs = encoded
+        self.lstm.set_state(encoded[:, -1])
+
+    def _scores(self, xs: Array) -> Array:
+        dec_hs = self.lstm.forward(self.embed.forward(xs))
+        contexts = self.attention.forward(self._enc_hs, dec_hs)
+        return self.affine.forward(np.concatenate((contexts, dec_hs), axis=2))
+
+    def backward(self, dscore: Array) -> Array:
+        """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        # forward was: scores = affine([contexts, dec_hs])
+        dout = self.affine.backward(dscore)
+        H = dout.shape[2] // 2
+        # forward was: contexts = attention(enc_hs, dec_hs)
+        denc_hs, ddec_hs = self.attention.backward(dout[:, :, :H])
+        ddec_hs += dout[:, :, H:]
+        self.embed.backward(self.lstm.backward(ddec_hs))
+        # forward was: the first state is enc_hs[:, -1]
+        denc_hs[:, -1] += self.lstm.dh
+        return denc_hs
+
+    def generate(self, enc_hs: Array, start_id: int, sample_size: int) -> list[int]:
+        """Greedy decoding of one sequence: the best id of each step is the next input.
+
+        Parameters
+        ----------
+        enc_hs : ndarray of float, shape (1, Te, H)
+        start_id : int
+        sample_size : int
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ValueError
+            ``enc_hs`` has another number of rows than one.
+        """
+        return self._greedy_row(enc_hs, start_id, sample_size)
+
+
+class AttentionSeq2seq(Seq2seq):
+    """`Seq2seq` with an `AttentionEncoder` and an `AttentionDecoder`."""
+
+    _encoder_class = AttentionEncoder
+    _decoder_class = AttentionDecoder

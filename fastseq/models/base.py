@@ -1,0 +1,309 @@
+"""What all models share: parameters in one list, written to a file and read back.
+
+A file that is read is never trusted: nothing in it is run, it is no larger in memory than the model
+it is for, and every entry is compared with the model before the first one is assigned.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class BaseModel:
+    """Base of the models: subclasses fill `params` and `grads`, and write `forward` and `backward`.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        The parameters of all layers, the layers' own arrays, and their gradients.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+
+    def forward(self, *args: Any) -> Any:
+        """Compute the loss; for the subclass to write."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, *args: Any) -> Any:
+        """Compute the gradients; for the subclass to write."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def save_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
+        """Write all parameters, as float32, to a file.
+
+        The file appears whole or not at all: it is written beside the target, flushed to the disk,
+        then renamed.
+
+        Parameters
+        ----------
+        file_name : path, optional
+            ``<ClassName>.pkl`` by default. A name ending in ``.safetensors`` or ``.npz`` gives that
+            format, with the entries ``params.0``, ``params.1`` and so on; any other name a pickle
+            of a list of arrays.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. An earlier file of this name is still there.
+        """
+        path = self._parameter_file(file_name)
+        arrays = [np.asarray(param, dtype=np.float32, order="C") for param in self.params]
+        _, dump = _format_of(path)
+        _replace_file(path, dump(arrays))
+
+    def load_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
+        """Read all parameters from a file, into the arrays that the layers hold.
+
+        Parameters
+        ----------
+        file_name : path, optional
+            As for `save_params`. The textbook's pickles of float16 arrays are read too.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is damaged, holds anything but float arrays, or belongs to another model. The
+            parameters are as they were.
+        """
+        path = self._parameter_file(file_name)
+        load, _ = _format_of(path)
+        # The widest float has 16 bytes; a few MiB more are harmless, and then the message can name
+        # the entry that does not fit.
+        limit = 2**22 + 16 * sum(param.size for param in self.params)
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise ValueError(
+                f"{path}: expected parameters in at most {limit} bytes, got a larger file"
+            )
+        try:
+            arrays = load(content, limit)
+        except ImportError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{path}: cannot be read as parameters: {reason}") from error
+        _check_arrays(path, arrays, self.params)
+        for param, array in zip(self.params, arrays, strict=True):
+            param[...] = array
+
+    def _parameter_file(self, file_name: str | os.PathLike[str] | None) -> str:
+        return os.fspath(file_name) if file_name is not None else f"{type(self).__name__}.pkl"
+
+
+def check_sizes(**sizes: int) -> None:
+    """Require sizes of at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is no integer, or below 1; the message names it.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"{name}: expected an integer, got {type(size).__name__}")
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")
+
+
+def _check_arrays(path: str, arrays: Sequence[Array], params: Sequence[Array]) -> None:
+    if len(arrays) != len(params):
+        raise ValueError(f"{path}: expected {len(params)} arrays, got {len(arrays)}")
+    for index, (array, param) in enumerate(zip(arrays, params, strict=True)):
+        if array.dtype.kind != "f":
+            raise ValueError(f"{path}: params.{index}: expected floats, got {array.dtype}")
+        if array.shape != param.shape:
+            raise ValueError(
+                f"{path}: params.{index}: expected shape {param.shape}, got {array.shape}"
+            )
+        if not param.flags.writeable:
+            raise ValueError(f"params.{index}: the model's array is read-only")
+
+
+def _replace_file(path: str, content: bytes) -> None:
+    """Write a file beside its target, flush it to the disk, then put it in the target's place."""
+    target = os.path.realpath(path)
+    temporary = f"{target}.{os.urandom(8).hex()}.tmp"
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+# One pair (load, dump) for each format. A loader takes the content of the file, and how many bytes
+# it may unfold to.
+
+_Load = Callable[[bytes, int], list[Array]]
+_Dump = Callable[[list[Array]], bytes]
+
+
+def _format_of(path: str) -> tuple[_Load, _Dump]:
+    if path.endswith(".safetensors"):
+        return _load_safetensors, _dump_safetensors
+    if path.endswith(".npz"):
+        return _load_npz, _dump_npz
+    return _load_pickle, pickle.dumps
+
+
+def _in_order(arrays: dict[str, Array]) -> list[Array]:
+    names = [f"params.{index}" for index in range(len(arrays))]
+    if set(names) != set(arrays):
+        raise ValueError(f"expected entries params.0 to params.n, got {sorted(arrays)[:5]}")
+    return [arrays[name] for name in names]
+
+
+def _load_safetensors(content: bytes, limit: int) -> list[Array]:
+    safetensors = _import_safetensors()
+    return _in_order(safetensors.load(content))
+
+
+def _dump_safetensors(arrays: list[Array]) -> bytes:
+    safetensors = _import_safetensors()
+    content: bytes = safetensors.save({f"params.{i}": array for i, array in enumerate(arrays)})
+    return content
+
+
+def _import_safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "files ending in .safetensors need the package safetensors: pip install safetensors"
+        ) from error
+    return safetensors.numpy
+
+
+def _load_npz(content: bytes, limit: int) -> list[Array]:
+    import zipfile
+
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unfolded = sum(entry.file_size for entry in archive.infolist())
+        if unfolded > limit:
+            raise ValueError(f"expected at most {limit} bytes of arrays, got {unfolded}")
+        for entry in archive.infolist():
+            member = io.BytesIO(archive.read(entry))
+            array = np.lib.format.read_array(member, allow_pickle=False)
+            arrays[entry.filename.removesuffix(".npy")] = array
+    return _in_order(arrays)
+
+
+def _dump_npz(arrays: list[Array]) -> bytes:
+    import zipfile
+
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for index, array in enumerate(arrays):
+            with archive.open(f"params.{index}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    return content.getvalue()
+
+
+# Pickles. What NumPy's arrays name when they are unpickled is replaced by records that only note
+# what they are given; the arrays are built afterwards, from records that were checked.
+
+# An array takes about 30 instructions, whatever its size; no honest list of parameters has more.
+_MOST_INSTRUCTIONS = 100_000
+
+
+class _DtypeRecord:
+    """Notes the name of a dtype, and the byte order that its state brings."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        self.name = name
+        self.byte_order: object = "="
+
+    def __setstate__(self, state: Any) -> None:
+        self.byte_order = state[1]
+
+    def dtype(self) -> np.dtype[Any]:
+        if self.name not in ("f2", "f4", "f8") or self.byte_order not in ("<", ">", "="):
+            raise ValueError(f"expected arrays of float16, float32 or float64, got {self.name!r}")
+        return np.dtype(f"{self.byte_order}{self.name}")
+
+
+class _ArrayRecord:
+    """Notes the state of an array: version, shape, dtype, whether Fortran-ordered, bytes."""
+
+    def __init__(self, *state: Any) -> None:
+        self.state = state
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = tuple(state)
+
+    def array(self) -> Array:
+        if len(self.state) != 5:
+            raise ValueError("an array is not complete")
+        _, shape, dtype, is_fortran, content = self.state
+        if not isinstance(dtype, _DtypeRecord) or not isinstance(content, bytes | bytearray):
+            raise ValueError("an array does not hold plain numbers")
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError("an array has no valid shape")
+        number = dtype.dtype()
+        if math.prod(shape) * number.itemsize != len(content):
+            raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
+        order: Literal["C", "F"] = "F" if is_fortran else "C"
+        return np.frombuffer(content, dtype=number).reshape(shape, order=order)
+
+
+class _ParameterUnpickler(pickle.Unpickler):
+    """Reads lists of arrays of floats; refuses every other name before it is looked up."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A function that makes the record for a name that a NumPy array needs."""
+        # Each is a new object: a hostile file may write to it, and harms nobody.
+        match module.replace("numpy._core", "numpy.core"), name:
+            case "numpy", "dtype":
+                return lambda *args: _DtypeRecord(*args)
+            case "numpy", "ndarray":
+                return lambda: None  # only ever passed to _reconstruct
+            case "numpy.core.multiarray", "_reconstruct":
+                return lambda *_: _ArrayRecord()
+            case "numpy.core.numeric", "_frombuffer":
+                return lambda content, dtype, shape, order: _ArrayRecord(
+                    1, shape, dtype, order == "F", content
+                )
+            case "_codecs", "encode":
+                return lambda text, _: str.encode(text, "latin-1")
+        raise ValueError(f"it asks for {module}.{name}, which no array of floats needs")
+
+
+def _load_pickle(content: bytes, limit: int) -> list[Array]:
+    _check_instructions(content)
+    records = _ParameterUnpickler(io.BytesIO(content)).load()
+    if not isinstance(records, list) or not all(isinstance(item, _ArrayRecord) for item in records):
+        raise ValueError("expected a list of arrays")
+    return [record.array() for record in records]
+
+
+def _check_instructions(content: bytes) -> None:
+    """Refuse a pickle whose bytes would unfold to much memory, or that claims bytes it lacks."""
+    import pickletools
+
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        memo_index = int(argument or 0) if "PUT" in opcode.name else 0
+        if max(count, memo_index) > _MOST_INSTRUCTIONS:
+            raise ValueError("it is no list of arrays: too many instructions")

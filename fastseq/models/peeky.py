@@ -1,0 +1,126 @@
+"""Peeky sequence to sequence: every step of the decoder sees the encoder's result.
+
+Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+Translation", 2014: the context enters every step and the output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers import TimeEmbedding
+from fastseq.models.base import check_sizes
+from fastseq.models.seq2seq import (
+    GreedyDecoder,
+    Seq2seq,
+    collect,
+    random_affine,
+    random_lstm,
+    random_weight,
+)
+
+Array = npt.NDArray[Any]
+
+
+def _prepend(h: Array, xs: Array) -> Array:
+    """``[h, x_t]`` at every step: (N, H) and (N, T, D) give (N, T, H + D)."""
+    repeated = np.broadcast_to(h[:, np.newaxis], (*xs.shape[:2], h.shape[1]))
+    return np.concatenate((repeated, xs), axis=2)
+
+
+class PeekyDecoder(GreedyDecoder):
+    """A decoder whose LSTM reads ``[h, embedding]``, and whose affine map ``[h, hidden state]``.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H.
+
+    Attributes
+    ----------
+    embed : TimeEmbedding
+    lstm : TimeLSTM
+        Stateful; its input is H + D wide.
+    affine : TimeAffine
+        Its input is 2H wide.
+    params, grads : list of ndarray
+        Those of the three, in this order.
+    """
+
+    def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
+        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
+        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
+        self.lstm = random_lstm(hidden_size + wordvec_size, hidden_size, stateful=True)
+        self.affine = random_affine(2 * hidden_size, vocab_size)
+        self.params, self.grads = collect([self.embed, self.lstm, self.affine])
+        self._h: Array = np.zeros((0, hidden_size), dtype=np.float32)
+
+    def forward(self, xs: Array, h: Array) -> Array:
+        """Score the next id at every step.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, T)
+        h : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, V)
+        """
+        return self._forward(xs, h)
+
+    def _start(self, encoded: Array) -> None:
+        self._h = np.asarray(encoded, dtype=np.float32)
+        self.lstm.set_state(self._h)
+
+    def _scores(self, xs: Array) -> Array:
+        hs = self.lstm.forward(_prepend(self._h, self.embed.forward(xs)))
+        return self.affine.forward(_prepend(self._h, hs))
+
+    def backward(self, dscore: Array) -> Array:
+        """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        H = self._h.shape[1]
+        # forward was: scores = affine([h, hs])
+        dh_hs = self.affine.backward(dscore)
+        # forward was: hs = lstm([h, embedding])
+        dh_xs = self.lstm.backward(dh_hs[:, :, H:])
+        self.embed.backward(dh_xs[:, :, H:])
+        assert self.lstm.dh is not None
+        # h was used at every step twice, and as the first state
+        dh: Array = self.lstm.dh + dh_hs[:, :, :H].sum(axis=1) + dh_xs[:, :, :H].sum(axis=1)
+        return dh
+
+    def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
+        """Greedy decoding of one sequence: the best id of each step is the next input.
+
+        Parameters
+        ----------
+        h : ndarray of float, shape (1, H)
+        start_id : int
+        sample_size : int
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ValueError
+            ``h`` has another number of rows than one.
+        """
+        return self._greedy_row(h, start_id, sample_size)
+
+
+class PeekySeq2seq(Seq2seq):
+    """`Seq2seq` with a `PeekyDecoder`."""
+
+    _decoder_class = PeekyDecoder

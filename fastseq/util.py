@@ -1,0 +1,114 @@
+"""Small helpers around training: gradient clipping, and looking at one answer of a model."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+
+Array = npt.NDArray[Any]
+
+_GREEN, _RED, _RESET = "\033[92m", "\033[91m", "\033[0m"
+
+
+class _Generator(Protocol):
+    """What :func:`eval_seq2seq` asks of a model."""
+
+    def generate(self, xs: Array, start_id: int, sample_size: int) -> Sequence[int]: ...
+
+
+def all_float32(arrays: Iterable[Array]) -> bool:
+    """Whether the kernels can work on these arrays in place."""
+    return all(array.dtype == np.float32 for array in arrays)
+
+
+def clip_grads(grads: list[Array], max_norm: float) -> None:
+    """Scale gradients in place so that their common Euclidean norm is at most `max_norm`.
+
+    The factor is ``max_norm / (norm + 1e-6)``, applied only where it is below 1: Pascanu et al.
+    2013, "On the difficulty of training recurrent neural networks", algorithm 1. Gradients that
+    hold a NaN have no norm and stay as they are.
+
+    Parameters
+    ----------
+    grads : list of writeable float arrays
+        Any shapes and strides. The norm is taken over all of them together.
+    max_norm : float
+        The largest norm let through.
+    """
+    single = all_float32(grads)
+    if single:
+        norm = _kernels.global_norm(grads)
+    else:
+        norm = math.sqrt(sum(float(np.sum(np.square(grad, dtype=np.float64))) for grad in grads))
+    rate = max_norm / (norm + 1e-6)
+    if rate < 1:
+        if single:
+            _kernels.scale(grads, rate)
+        else:
+            for grad in grads:
+                grad *= rate
+
+
+def eval_seq2seq(
+    model: _Generator,
+    question: Array,
+    correct: Array,
+    id_to_char: Mapping[int, str],
+    verbose: bool = False,
+    is_reverse: bool = False,
+) -> int:
+    """Let a model answer one question; 1 when the answer is right, 0 when it is not.
+
+    Parameters
+    ----------
+    model : Seq2seq or a model like it
+        Answers through ``generate(question, start_id, sample_size)``.
+    question : (1, Te) array of int
+        The question's ids, as the model takes them.
+    correct : (Td,) or (1, Td) array of int
+        The right answer's ids; the first of them is the start symbol.
+    id_to_char : mapping of int to str
+        The symbol of each id.
+    verbose : bool
+        Print the question (Q), the right answer (T) and the guess, marked ☑ in green or ☒ in red.
+        Colours are left out where the environment variable ``NO_COLOR`` is set.
+    is_reverse : bool
+        The question's ids are in reverse order: print them the right way round.
+
+    Returns
+    -------
+    int
+        0 or 1.
+    """
+    start_id, *answer_ids = (int(symbol) for symbol in np.ravel(correct))
+    guess_ids = model.generate(question, start_id, len(answer_ids))
+
+    question_text = "".join(id_to_char[int(symbol)] for symbol in np.ravel(question))
+    answer = "".join(id_to_char[symbol] for symbol in answer_ids)
+    guess = "".join(id_to_char[int(symbol)] for symbol in guess_ids)
+    right = guess == answer
+
+    if verbose:
+        print("Q", question_text[::-1] if is_reverse else question_text)
+        print("T", answer)
+        print(f"{answer_mark(right)} {guess}")
+        print("---")
+    return int(right)
+
+
+def answer_mark(right: bool, color: bool = True) -> str:
+    """☑ in green or ☒ in red; O or X where standard output cannot write these."""
+    mark, plain, shade = ("☑", "O", _GREEN) if right else ("☒", "X", _RED)
+    try:
+        mark.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        mark = plain
+    return f"{shade}{mark}{_RESET}" if color and not os.environ.get("NO_COLOR") else mark

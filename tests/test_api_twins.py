@@ -1,0 +1,160 @@
+"""fastseq and fastseq_reference offer the same classes, signatures and attributes."""
+
+import inspect
+import subprocess
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastseq
+import fastseq.layers
+import fastseq.models
+import fastseq_reference
+import fastseq_reference.layers
+import fastseq_reference.models
+
+# How the reference does its work shows in attributes that are no part of the contract.
+WORKINGS = {
+    "attention_weight_layer",
+    "cache",
+    "hs_enc",
+    "idx",
+    "layers",
+    "mask",
+    "weight_sum_layer",
+    "x",
+}
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "LSTM": (np.zeros((3, 8), "f"), np.zeros((2, 8), "f"), np.zeros(8, "f")),
+    "TimeLSTM": (np.zeros((3, 8), "f"), np.zeros((2, 8), "f"), np.zeros(8, "f")),
+    "TimeAffine": (np.zeros((3, 4), "f"), np.zeros(4, "f")),
+    "TimeEmbedding": (np.zeros((5, 3), "f"),),
+}
+MODEL_ARGUMENTS = (5, 3, 2)
+
+LAYERS = sorted(fastseq.layers.__all__)
+MODELS = sorted(fastseq.models.__all__)
+
+
+def public_methods(cls: type) -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(member)
+        for name, member in inspect.getmembers(cls, inspect.isfunction)
+        if not name.startswith("_") or name == "__init__"
+    }
+
+
+def public_attributes(instance: object) -> set[str]:
+    return {
+        name
+        for name in dir(instance)
+        if not name.startswith("_") and not callable(getattr(type(instance), name, None))
+    }
+
+
+def parameters(signature: inspect.Signature) -> list[tuple[str, Any, Any]]:
+    """Names, kinds and defaults; annotations may differ."""
+    return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
+
+
+def instances(name: str) -> tuple[Any, Any]:
+    models = () if name == "BaseModel" else MODEL_ARGUMENTS
+    arguments = models if name in MODELS else ARGUMENTS.get(name, ())
+    return getattr(fastseq, name)(*arguments), getattr(fastseq_reference, name)(*arguments)
+
+
+@pytest.mark.parametrize("part", ["layers", "models"])
+def test_same_names(part: str) -> None:
+    ours, twins = getattr(fastseq, part), getattr(fastseq_reference, part)
+    assert sorted(ours.__all__) == sorted(twins.__all__)
+    classes = [
+        name
+        for name, value in vars(ours).items()
+        if inspect.isclass(value) and not name.startswith("_")
+    ]
+    assert sorted(classes) == sorted(ours.__all__)
+
+
+@pytest.mark.parametrize("name", LAYERS + MODELS)
+def test_same_signatures(name: str) -> None:
+    ours = public_methods(getattr(fastseq, name))
+    twins = public_methods(getattr(fastseq_reference, name))
+    assert set(ours) == set(twins)
+    for method, signature in ours.items():
+        assert parameters(signature) == parameters(twins[method]), method
+
+
+@pytest.mark.parametrize("name", LAYERS + MODELS)
+def test_same_attributes(name: str) -> None:
+    ours, twin = instances(name)
+    assert public_attributes(ours) == public_attributes(twin) - WORKINGS
+    for attribute in public_attributes(ours):
+        one, other = getattr(ours, attribute), getattr(twin, attribute)
+        if isinstance(other, bool | int | float | list | types.NoneType):
+            assert type(one) is type(other), attribute
+            assert len(one) == len(other) if isinstance(one, list) else one == other, attribute
+
+
+@pytest.mark.parametrize("name", LAYERS + MODELS)
+def test_same_file(name: str) -> None:
+    ours, twin = getattr(fastseq, name), getattr(fastseq_reference, name)
+    assert ours.__module__.removeprefix("fastseq") == twin.__module__.removeprefix(
+        "fastseq_reference"
+    )
+    assert ours.__doc__
+    assert ours.__qualname__ == twin.__qualname__
+
+
+@pytest.mark.parametrize("name", LAYERS + MODELS)
+def test_public_members_are_documented(name: str) -> None:
+    for method, member in inspect.getmembers(getattr(fastseq, name), inspect.isfunction):
+        if not method.startswith("_"):
+            assert member.__doc__, method
+
+
+def test_top_level_names() -> None:
+    extras = {"get_num_threads", "set_num_threads", "show_config"}
+    assert set(fastseq.__all__) >= set(fastseq_reference.__all__) | extras
+    assert len(set(fastseq.__all__)) == len(fastseq.__all__)
+    for name in fastseq.__all__:
+        assert getattr(fastseq, name) is not None
+    for part in (fastseq.layers, fastseq.models):
+        for name in part.__all__:
+            assert getattr(fastseq, name) is getattr(part, name)
+    assert fastseq.__version__ == "0.1.0"
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Trainer"])
+def test_training_classes(name: str) -> None:
+    ours = public_methods(getattr(fastseq, name))
+    twins = public_methods(getattr(fastseq_reference, name))
+    assert set(ours) == set(twins)
+    for method, signature in ours.items():
+        assert parameters(signature) == parameters(twins[method]), method
+
+
+@pytest.mark.parametrize("name", ["clip_grads", "eval_seq2seq", "remove_duplicate"])
+def test_training_functions(name: str) -> None:
+    ours, twin = getattr(fastseq, name), getattr(fastseq_reference, name)
+    assert parameters(inspect.signature(ours)) == parameters(inspect.signature(twin))
+
+
+def test_import_brings_only_numpy_and_the_standard_library() -> None:
+    program = """
+import sys
+import numpy
+before = set(sys.modules)
+import fastseq
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(new - set(sys.stdlib_module_names) - {"fastseq", "numpy"}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    # compiled modules bring the helper modules of Cython, which hold no code of anybody
+    names = [name for name in eval(done.stdout) if not name.startswith(("_cython", "cython"))]
+    assert names == []

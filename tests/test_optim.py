@@ -1,0 +1,157 @@
+"""Optimizers and gradient clipping: pinned to the reference, in place, over awkward arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastseq
+import fastseq_reference
+from helpers import SIZES, assert_close, float32_tolerance
+
+Array = Any
+STEPS = 6
+# a handful of float32 operations an element, none of them a long sum
+ELEMENTWISE = float32_tolerance(4)
+
+
+def arrays(*shapes: tuple[int, ...], seed: int = 0, dtype: str = "f4") -> list[Array]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def strided(array: Array) -> Array:
+    """The values of an array in a view with gaps and a negative stride."""
+    view = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)[::-2]
+    view[...] = array
+    return view
+
+
+def train(optimizer: Any, params: list[Array], dtype: str = "f4") -> None:
+    """A few updates, with gradients of several magnitudes and exact zeros among them."""
+    for step in range(STEPS):
+        grads = arrays(*(param.shape for param in params), seed=100 + step, dtype=dtype)
+        for grad in grads:
+            grad *= 10.0 ** (step - 3)
+            grad[np.abs(grad) < 1e-4] = 0
+        optimizer.update(params, grads)
+
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {}),
+    ("Adam", {"lr": 0.01}),
+    ("Adam", {"lr": 0.01, "beta1": 0.5, "beta2": 0.9}),
+    ("Adam", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, strided])
+def test_like_the_reference(
+    isa: str, name: str, settings: dict[str, float], layout: Callable[[Array], Array]
+) -> None:
+    shapes = [(size,) for size in SIZES] + [(3, 5), (17, 33)]
+    params = [layout(array) for array in arrays(*shapes)]
+    expected = arrays(*shapes)
+    train(getattr(fastseq, name)(**settings), params)
+    train(getattr(fastseq_reference, name)(**settings), expected)
+    for param, value in zip(params, expected, strict=True):
+        assert_close(param, value, **ELEMENTWISE)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_the_comparison_can_fail(name: str) -> None:
+    params, expected = arrays((33,)), arrays((33,))
+    train(getattr(fastseq, name)(lr=0.01), params)
+    train(getattr(fastseq_reference, name)(lr=0.0101), expected)
+    with pytest.raises(AssertionError, match="differ"):
+        assert_close(params[0], expected[0], **ELEMENTWISE)
+
+
+def test_adam_keeps_the_moments_and_counts() -> None:
+    optimizer, reference = fastseq.Adam(), fastseq_reference.Adam()
+    assert (optimizer.lr, optimizer.beta1, optimizer.beta2) == (0.001, 0.9, 0.999)
+    assert optimizer.iter == 0
+    assert optimizer.m is None
+    assert optimizer.v is None
+    for each in (optimizer, reference):
+        train(each, arrays((4, 3), (5,)))
+    assert optimizer.iter == STEPS
+    for kept, expected in ((optimizer.m, reference.m), (optimizer.v, reference.v)):
+        assert kept is not None
+        assert [moment.shape for moment in kept] == [(4, 3), (5,)]
+        for moment, value in zip(kept, expected, strict=True):
+            assert_close(moment, value, **float32_tolerance(STEPS, np.abs(value).max()))
+
+
+def test_adams_first_step_is_the_learning_rate() -> None:
+    [param] = arrays((50,))
+    [grad] = arrays((50,), seed=1)
+    grad += np.sign(grad)  # far from ε
+    before = param.copy()
+    fastseq.Adam(lr=0.01).update([param], [grad])
+    np.testing.assert_allclose(param, before - 0.01 * np.sign(grad), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_float64_stays_float64(name: str) -> None:
+    params, expected = arrays((7, 3), dtype="f8"), arrays((7, 3), dtype="f8")
+    train(getattr(fastseq, name)(lr=0.01), params, "f8")
+    train(getattr(fastseq_reference, name)(lr=0.01), expected, "f8")
+    assert params[0].dtype == np.float64
+    np.testing.assert_allclose(params[0], expected[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_updates_in_place_and_leaves_gradients_alone(name: str) -> None:
+    params, grads = arrays((3, 4), (4,)), arrays((3, 4), (4,), seed=1)
+    first, before = params[0], [grad.copy() for grad in grads]
+    assert getattr(fastseq, name)().update(params, grads) is None
+    assert params[0] is first
+    assert not np.array_equal(first, arrays((3, 4))[0])
+    for grad, value in zip(grads, before, strict=True):
+        np.testing.assert_array_equal(grad, value)
+
+
+def test_adam_refuses_other_parameters_than_before() -> None:
+    optimizer = fastseq.Adam()
+    optimizer.update(arrays((3,), (4,)), arrays((3,), (4,)))
+    with pytest.raises(ValueError, match="expected 2 arrays each.* got 1 and 1"):
+        optimizer.update(arrays((3,)), arrays((3,)))
+    assert optimizer.iter == 1
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, strided])
+def test_clipping_like_the_reference(
+    isa: str, layout: Callable[[Array], Array], dtype: str
+) -> None:
+    shapes = [(size,) for size in SIZES] + [(17, 33)]
+    grads = [layout(array) for array in arrays(*shapes, dtype=dtype)]
+    expected = arrays(*shapes, dtype=dtype)
+    elements = sum(grad.size for grad in grads)
+    fastseq.clip_grads(grads, 5.0)
+    fastseq_reference.clip_grads(expected, 5.0)
+    for grad, value in zip(grads, expected, strict=True):
+        assert grad.dtype == value.dtype
+        assert_close(grad, value, **float32_tolerance(elements))
+    norm = np.sqrt(sum(np.sum(np.square(grad, dtype="f8")) for grad in grads))
+    assert norm == pytest.approx(5.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_small_gradients_stay_as_they_are(dtype: str) -> None:
+    grads = arrays((20,), (3, 4), dtype=dtype)
+    fastseq.clip_grads(grads, 100.0)
+    for grad, value in zip(grads, arrays((20,), (3, 4), dtype=dtype), strict=True):
+        np.testing.assert_array_equal(grad, value)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_clipping_does_not_hide_nan(dtype: str) -> None:
+    grads = arrays((20,), dtype=dtype)
+    grads[0][3] = np.nan
+    fastseq.clip_grads(grads, 0.1)
+    assert np.isnan(grads[0]).sum() == 1

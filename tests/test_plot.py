@@ -1,0 +1,181 @@
+"""Pictures: what they show, that they are whole files, and that they need no display."""
+
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastseq import plot
+from fastseq.train import Trainer
+
+pytest.importorskip("matplotlib")
+
+QUESTION = "september 27, 1994   "
+ANSWER = "1994-09-27"
+
+
+def png_size(file_name: Path) -> tuple[int, int]:
+    """Width and height of a whole PNG file."""
+    content = file_name.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert content[-8:-4] == b"IEND"
+    width, height = struct.unpack(">II", content[16:24])
+    return width, height
+
+
+def weights() -> Any:
+    values = np.random.default_rng(0).random((len(ANSWER), len(QUESTION)))
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def texts(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+DRAWINGS: dict[str, Callable[[], Any]] = {
+    "one accuracy": lambda: plot.accuracy_curve([0.1, 0.5, 0.995]),
+    "accuracies": lambda: plot.accuracy_curve({"plain": [0.0, 0.1], "Peeky": [0.3]}),
+    "loss": lambda: plot.loss_curve([3.0, 2.0, 1.0], interval=20),
+    "no loss yet": lambda: plot.loss_curve([]),
+    "attention": lambda: plot.attention_map(weights(), QUESTION, ANSWER),
+    "tiny attention": lambda: plot.attention_map([[1.0]], "a", "b"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_pictures_are_whole_files_of_a_sensible_size(name: str, tmp_path: Path) -> None:
+    file_name = tmp_path / "picture.png"
+    plot.save(DRAWINGS[name](), file_name)
+    width, height = png_size(file_name)
+    assert 350 <= width <= 2500
+    assert 250 <= height <= 1500
+    assert list(tmp_path.iterdir()) == [file_name]
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_the_suffix_is_the_format(suffix: str, start: bytes, tmp_path: Path) -> None:
+    file_name = tmp_path / f"picture{suffix}"
+    plot.save(plot.accuracy_curve([0.5]), file_name)
+    assert file_name.read_bytes().startswith(start)
+
+
+def test_a_picture_that_cannot_be_written_names_its_path(tmp_path: Path) -> None:
+    file_name = tmp_path / "missing" / "picture.png"
+    with pytest.raises(OSError, match="picture.png"):
+        plot.save(plot.accuracy_curve([0.5]), file_name)
+
+
+def test_accuracies_are_percentages_by_epoch() -> None:
+    axes = plot.accuracy_curve({"plain": [0.0, 0.05, 0.11], "Peeky": [0.3, 0.992]}, title="Sums")
+    plain, peeky = axes.lines
+    np.testing.assert_allclose(plain.get_xydata(), [[1, 0], [2, 5], [3, 11]])
+    np.testing.assert_allclose(peeky.get_xydata(), [[1, 30], [2, 99.2]])
+    assert sorted(texts(axes)) == ["Peeky  99.2 % (epoch 2)", "plain  11.0 %"]
+    assert (axes.get_xlabel(), axes.get_title("left")) == ("epoch", "Sums")
+    assert plain.get_color() != peeky.get_color()
+
+
+def test_labels_of_close_lines_keep_apart() -> None:
+    accuracies = [0.995, 0.99, 0.992, 0.01, 0.0, 0.5]
+    axes = plot.accuracy_curve({f"model {i}": [value] for i, value in enumerate(accuracies)})
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert len(heights) == 6
+    assert min(np.diff(heights)) > 0.055
+    assert 0 <= heights[0] < heights[-1] <= 1
+
+
+def test_losses_are_placed_by_iteration() -> None:
+    axes = plot.loss_curve([3.0, 2.0, 1.25], interval=20)
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[0, 3], [20, 2], [40, 1.25]])
+    assert texts(axes) == ["1.25"]
+    assert axes.get_ylim()[0] == 0
+    assert plot.loss_curve([3.0, 2.0], ylim=(1, 4)).get_ylim() == (1, 4)
+
+
+def test_the_heat_map_reads_in_both_directions() -> None:
+    values = weights()
+    axes = plot.attention_map(values, QUESTION, ANSWER, title="A date")
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert columns == [*"september␣27,␣1994", "pad"]
+    assert rows == list(ANSWER)
+    shown = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(shown[:, :-1], values[:, : len("september 27, 1994")])
+    np.testing.assert_allclose(shown.sum(axis=1), 1)
+    first_row, last_row = (axes.transData.transform((0, row))[1] for row in (0, len(rows) - 1))
+    assert first_row > last_row  # the output is read downwards
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("input", "output")
+    colorbar = axes.figure.axes[1]
+    assert colorbar.get_ylabel() == "attention weight"
+
+
+def test_an_input_without_padding_has_no_column_for_it() -> None:
+    axes = plot.attention_map(np.eye(3), "a b", "abc")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "␣", "b"]
+
+
+def test_the_weights_must_fit_the_symbols() -> None:
+    with pytest.raises(ValueError, match=r"expected shape \(3, 2\).*got \(2, 3\)"):
+        plot.attention_map(np.zeros((2, 3)), "ab", "cde")
+
+
+def test_axes_may_be_the_callers() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    assert plot.accuracy_curve([0.5], axes=axes) is axes
+    assert plot.loss_curve([0.5], axes=axes) is axes
+    assert plot.attention_map([[1.0]], "a", "b", axes=axes) is axes
+
+
+def test_no_display_and_no_global_state_are_needed(tmp_path: Path) -> None:
+    script = """
+import sys
+import fastseq.plot
+assert not any(name.startswith("matplotlib") for name in sys.modules)
+fastseq.plot.save(fastseq.plot.accuracy_curve([0.5, 1.0]), sys.argv[1])
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "curve.png")]
+    subprocess.run(command, check=True, env={"MPLBACKEND": "TkAgg"} | _environment())
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+
+
+def test_the_trainer_draws_its_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    trainer = Trainer(None, None)  # type: ignore[arg-type]
+    trainer.loss_list, trainer.eval_interval = [2.0, 1.0], 20
+    axes = trainer.plot(ylim=(0, 3))
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[0, 2], [20, 1]])
+    assert axes.get_ylim() == (0, 3)
+
+    from matplotlib import pyplot
+
+    assert pyplot.gcf() is axes.figure  # a figure that pyplot knows is one that it shows
+    pyplot.close(axes.figure)
+
+
+@pytest.fixture
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "matplotlib":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+@pytest.mark.usefixtures("without_matplotlib")
+def test_the_error_names_the_extra(name: str) -> None:
+    with pytest.raises(ImportError, match=r'^[^\n]*pip install "fastseq-kernels\[plot\]"$'):
+        DRAWINGS[name]()
