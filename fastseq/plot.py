@@ -218,12 +218,14 @@ def save(axes: Axes, file_name: str | os.PathLike[str], dpi: int = 160) -> None:
     """
     picture = io.BytesIO()
     suffix = Path(file_name).suffix.removeprefix(".") or "png"
-    axes.figure.savefig(picture, format=suffix, dpi=dpi, facecolor="white")
+    figure: Any = axes.figure
+    figure.savefig(picture, format=suffix, dpi=dpi, facecolor="white")
     replace_file(os.fspath(file_name), picture.getvalue())
 
 
 def screen_axes() -> Axes:
     """New axes in a figure that :func:`show` will open in a window, or a notebook in its page."""
+    axes: Axes
     _, axes = _matplotlib("pyplot").subplots(figsize=(7.6, 4.6), layout="constrained")
     return axes
 

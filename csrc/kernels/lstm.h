@@ -105,19 +105,61 @@ static double lstm_work(fs_lstm_size size) {
 
 /* ---- forward ---- */
 
+/* With so few rows in all, a weight is read about as often as packing would read it. */
+#define FEW_ROWS 4
+
+/* Whether a panel of W is read where it lies; only a packed one has zeros past column H. */
+static int lstm_in_place(const lstm_run *run, fs_matrix W, ptrdiff_t p) {
+    return run->rows <= FEW_ROWS && W.column == 1 && (p + 1) * FS_LANES <= run->size.H;
+}
+
+static void lstm_pack_weights(float *packed, fs_matrix W, const lstm_run *run, ptrdiff_t p,
+                              ptrdiff_t depth) {
+    const ptrdiff_t H = run->size.H;
+    const ptrdiff_t column = p * FS_LANES;
+    if (!lstm_in_place(run, W, p)) {
+        pack_panel(packed + p * depth * GATE_WIDTH, W.data + column * W.column, W.row, H * W.column,
+                   W.column, depth, GATES, H - column, 0);
+    }
+}
+
 static void lstm_pack_forward(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     lstm_run *run = context;
-    const ptrdiff_t D = run->size.D;
     const ptrdiff_t H = run->size.H;
     (void)thread;
     for (ptrdiff_t p = begin; p < end; ++p) {
+        lstm_pack_weights(run->packed_Wx, run->Wx, run, p, run->size.D);
+        lstm_pack_weights(run->packed_Wh, run->Wh, run, p, H);
         const ptrdiff_t column = p * FS_LANES;
-        pack_panel(run->packed_Wx + p * D * GATE_WIDTH, run->Wx.data + column * run->Wx.column,
-                   run->Wx.row, H * run->Wx.column, run->Wx.column, D, GATES, H - column, 0);
-        pack_panel(run->packed_Wh + p * H * GATE_WIDTH, run->Wh.data + column * run->Wh.column,
-                   run->Wh.row, H * run->Wh.column, run->Wh.column, H, GATES, H - column, 0);
         pack_panel(run->packed_b + p * GATE_WIDTH, run->b + column, 0, H, 1, 1, GATES, H - column, 0);
     }
+}
+
+/* gates of one panel (rows, 4, FS_LANES) <- start + a W;  a (rows, depth) with contiguous rows. */
+static void lstm_gate_product(const lstm_run *run, float *gates, const float *start,
+                              ptrdiff_t start_row, const float *a, ptrdiff_t a_row, fs_matrix W,
+                              const float *packed, ptrdiff_t depth, ptrdiff_t p, ptrdiff_t rows) {
+    const int in_place = lstm_in_place(run, W, p);
+    compute_panel(
+        (panel_product){
+            .c = gates,
+            .c_row = GATE_WIDTH,
+            .c_vector = FS_LANES,
+            .start = start,
+            .start_row = start_row,
+            .start_vector = FS_LANES,
+            .a = a,
+            .a_row = a_row,
+            .a_depth = 1,
+            .depth = depth,
+            .blocks = 1,
+            .b = in_place ? W.data + p * FS_LANES : packed + p * depth * GATE_WIDTH,
+            .b_row = in_place ? W.row : GATE_WIDTH,
+            .b_vector = in_place ? run->size.H : FS_LANES,
+            .vectors = GATES,
+            .lanes = FS_LANES,
+        },
+        rows);
 }
 
 /* Rows [begin, end) of the batch: x and the initial state into the time-major cache. */
@@ -138,61 +180,26 @@ static void lstm_load_inputs(lstm_run *run, ptrdiff_t begin, ptrdiff_t end) {
 }
 
 /* gates = x Wx + b for rows [begin, end) of `steps` time steps from t on. */
-static void lstm_project_inputs(lstm_run *run, ptrdiff_t t, ptrdiff_t steps, ptrdiff_t begin,
+static void lstm_project_inputs(const lstm_run *run, ptrdiff_t t, ptrdiff_t steps, ptrdiff_t begin,
                                 ptrdiff_t end) {
-    const ptrdiff_t N = run->size.N, D = run->size.D;
+    const ptrdiff_t D = run->size.D;
     for (ptrdiff_t p = 0; p < run->P; ++p) {
         for (ptrdiff_t step = t; step < t + steps; ++step) {
-            const ptrdiff_t row = step * N + begin;
-            compute_panel(
-                (panel_product){
-                    .c = run->gates + (p * run->rows + row) * GATE_WIDTH,
-                    .c_row = GATE_WIDTH,
-                    .c_vector = FS_LANES,
-                    .start = run->packed_b + p * GATE_WIDTH,
-                    .start_row = 0,
-                    .start_vector = FS_LANES,
-                    .a = run->x + row * D,
-                    .a_row = D,
-                    .a_depth = 1,
-                    .depth = D,
-                    .blocks = 1,
-                    .b = run->packed_Wx + p * D * GATE_WIDTH,
-                    .b_row = GATE_WIDTH,
-                    .b_vector = FS_LANES,
-                    .vectors = GATES,
-                    .lanes = FS_LANES,
-                },
-                end - begin);
+            const ptrdiff_t row = step * run->size.N + begin;
+            float *gates = run->gates + (p * run->rows + row) * GATE_WIDTH;
+            lstm_gate_product(run, gates, run->packed_b + p * GATE_WIDTH, 0, run->x + row * D, D,
+                              run->Wx, run->packed_Wx, D, p, end - begin);
         }
     }
 }
 
 /* gates += h_{t-1} Wh for rows [begin, end) of one panel. */
-static void lstm_recur(lstm_run *run, ptrdiff_t p, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t H = run->size.H;
+static void lstm_recur(const lstm_run *run, ptrdiff_t p, ptrdiff_t t, ptrdiff_t begin,
+                       ptrdiff_t end) {
     const ptrdiff_t row = t * run->size.N + begin;
     float *gates = run->gates + (p * run->rows + row) * GATE_WIDTH;
-    compute_panel(
-        (panel_product){
-            .c = gates,
-            .c_row = GATE_WIDTH,
-            .c_vector = FS_LANES,
-            .start = gates,
-            .start_row = GATE_WIDTH,
-            .start_vector = FS_LANES,
-            .a = run->h + row * run->Hp,
-            .a_row = run->Hp,
-            .a_depth = 1,
-            .depth = H,
-            .blocks = 1,
-            .b = run->packed_Wh + p * H * GATE_WIDTH,
-            .b_row = GATE_WIDTH,
-            .b_vector = FS_LANES,
-            .vectors = GATES,
-            .lanes = FS_LANES,
-        },
-        end - begin);
+    lstm_gate_product(run, gates, gates, GATE_WIDTH, run->h + row * run->Hp, run->Hp, run->Wh,
+                      run->packed_Wh, run->size.H, p, end - begin);
 }
 
 /* The gate arithmetic of rows [begin, end) of one panel at step t, in place. */

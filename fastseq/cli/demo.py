@@ -327,6 +327,7 @@ def _progress_bar(label: str, examples: int, batch_size: int) -> Iterator[OnStep
         total=total,
         desc=label,
         unit=" examples",
+        unit_scale=True,
         leave=False,
         disable=None,
         ncols=min(size.columns, 100),
