@@ -27,7 +27,7 @@ typedef struct {
 
 typedef struct {
     ptrdiff_t N, T, D, H;
-} fs_lstm_size;
+} fs_sequence_size;
 
 typedef struct {
     ptrdiff_t N, Te, Td, H;
@@ -71,7 +71,7 @@ typedef struct fs_kernels {
 
     /* One LSTM layer over a whole sequence. Hochreiter & Schmidhuber 1997, with the forget gate of
      * Gers, Schmidhuber & Cummins 2000.
-     *     A_t = x_t Wx + h_{t-1} Wh + b;   f,g,i,o = sigmoid(A_f), tanh(A_g), sigmoid(A_i), sigmoid(A_o)
+     *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
      *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t)
      * hs       (N,T,H)  out
      * h, c     (N,H)    out, the state after the last step
@@ -79,21 +79,21 @@ typedef struct fs_kernels {
      * scratch  lstm_forward_floats(size)
      * xs       (N,T,D);  Wx (D,4H);  Wh (H,4H);  b (4H)
      * h0, c0   (N,H) or NULL for zeros; h0 may be h, c0 may be c */
-    ptrdiff_t (*lstm_cache_floats)(fs_lstm_size size);
-    ptrdiff_t (*lstm_forward_floats)(fs_lstm_size size);
+    ptrdiff_t (*lstm_cache_floats)(fs_sequence_size size);
+    ptrdiff_t (*lstm_forward_floats)(fs_sequence_size size);
     void (*lstm_forward)(float *hs, float *h, float *c, float *cache, float *scratch,
                          const float *xs, fs_matrix Wx, fs_matrix Wh, const float *b,
-                         const float *h0, const float *c0, fs_lstm_size size, int threads);
+                         const float *h0, const float *c0, fs_sequence_size size, int threads);
     /* dxs      (N,T,D)  out
      * dWx, dWh, db      out, shaped as Wx, Wh, b
      * dh0, dc0 (N,H)    out, gradients of the initial state
      * scratch  lstm_backward_floats(size)
      * dhs      (N,T,H);  dc (N,H), gradient of the last c, or NULL for zeros
      * cache    as lstm_forward left it; not changed */
-    ptrdiff_t (*lstm_backward_floats)(fs_lstm_size size);
+    ptrdiff_t (*lstm_backward_floats)(fs_sequence_size size);
     void (*lstm_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *dc0,
                           float *scratch, const float *dhs, const float *dc, const float *cache,
-                          fs_matrix Wx, fs_matrix Wh, fs_lstm_size size, int threads);
+                          fs_matrix Wx, fs_matrix Wh, fs_sequence_size size, int threads);
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.
@@ -118,11 +118,12 @@ typedef struct fs_kernels {
     /* p -= rate g, n elements; p is updated in place. */
     void (*sgd_step)(float *p, const float *g, float rate, ptrdiff_t n, int threads);
     /* Adam (Kingma & Ba 2015, algorithm 1), epsilon outside the bias correction:
-     *     m += (1 - beta1)(g - m);   v += (1 - beta2)(g^2 - v);   p -= rate m / (sqrt(v) + epsilon)
-     * with rate = lr sqrt(1 - beta2^k) / (1 - beta1^k). p, m, v are updated in place. */
-    void (*adam_step)(float *p, float *m, float *v, const float *g, float rate, float beta1,
-                      float beta2, float epsilon, ptrdiff_t n, int threads);
-    /* Sums of x^2 over runs of FS_SUM_RUN elements; the last run may be shorter.
+     *     m += gain1 (g - m);   v += gain2 (g^2 - v);   p -= rate m / (sqrt(v) + epsilon)
+     * with gain = 1 - beta, which float32 would spoil here, and
+     * rate = lr sqrt(1 - beta2^k) / (1 - beta1^k). p, m, v are updated in place. */
+    void (*adam_step)(float *p, float *m, float *v, const float *g, float rate, float gain1,
+                      float gain2, float epsilon, ptrdiff_t n, int threads);
+    /* Sums of x^2 over runs of FS_SUM_RUN elements, each in float32; the last may be shorter.
      * sums (ceil(n / FS_SUM_RUN)) out */
     void (*sum_squares)(double *sums, const float *x, ptrdiff_t n, int threads);
     /* x *= factor, in place */

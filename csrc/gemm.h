@@ -1,8 +1,8 @@
 /* gemm.h — packing and the register tile: the only tile loop in the project.
  *
  * A product  C = start + A B  is cut into panels of up to four vectors of columns of B. In a packed
- * panel the vectors of one row of B lie side by side, row after row. A tile is a few rows of A times
- * one panel; its accumulators live in registers:
+ * panel the vectors of one row of B lie side by side, row after row. A tile is a few rows of A
+ * times one panel; its accumulators live in registers:
  *
  *                    B panel
  *                 v0   v1   v2   v3        one k step: load 4 vectors of B, broadcast each
@@ -15,6 +15,7 @@
 #ifndef FS_GEMM_H
 #define FS_GEMM_H
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "parallel.h"
@@ -22,8 +23,10 @@
 #define PANEL_VECTORS 4
 #define PANEL_COLUMNS (PANEL_VECTORS * FS_LANES)
 #define MAX_TILE_ROWS 6
+_Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
+               "wide_tiles has these heights");
 
-/* Rows of B (or of the sum over time) taken at once: A's block and a panel's block stay in cache. */
+/* Rows of B (or of the sum over time) taken at once: blocks of A and of a panel stay in cache. */
 #define DEPTH_BLOCK 256
 /* So few rows of B lie in cache whether packed or not. */
 #define SHALLOW_DEPTH 64
@@ -79,8 +82,8 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            const float *start = product->start + r * product->start_row + v * product->start_vector;
-            sum[r][v] = product->start ? vf_load(start) : vf_set(0.0f);
+            const ptrdiff_t offset = r * product->start_row + v * product->start_vector;
+            sum[r][v] = product->start ? vf_load(product->start + offset) : vf_set(0.0f);
         }
     }
     const float *b = product->b;
@@ -148,15 +151,12 @@ static const tile_function narrow_tiles[2][MAX_TILE_ROWS] = {
     {tile_1x2, tile_2x2, tile_3x2, tile_4x2, tile_5x2, tile_6x2},
 };
 static const tile_function wide_tiles[FS_TILE_ROWS] = {
-    tile_1x4,
-    tile_2x4,
+    tile_1x4, tile_2x4,
 #if FS_TILE_ROWS > 2
     tile_3x4,
 #endif
 #if FS_TILE_ROWS > 3
-    tile_4x4,
-    tile_5x4,
-    tile_6x4,
+    tile_4x4, tile_5x4, tile_6x4,
 #endif
 };
 
@@ -165,6 +165,8 @@ static inline ptrdiff_t tile_rows(int vectors) {
 }
 
 static inline tile_function tile_for(ptrdiff_t rows, int vectors) {
+    assert(vectors == 1 || vectors == 2 || vectors == PANEL_VECTORS);
+    assert(rows >= 1 && rows <= tile_rows(vectors));
     return vectors == PANEL_VECTORS ? wide_tiles[rows - 1] : narrow_tiles[vectors - 1][rows - 1];
 }
 
@@ -312,8 +314,7 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
                            span.vectors, lanes, FS_LANES);
             }
             float *c = m->c + row_begin * m->c_row + column;
-            const float *start =
-                m->start ? m->start + row_begin * m->start_row + column : NULL;
+            const float *start = m->start ? m->start + row_begin * m->start_row + column : NULL;
             compute_panel(
                 (panel_product){
                     .c = c,
@@ -351,8 +352,10 @@ static void matrix_product_task(void *context, ptrdiff_t begin, ptrdiff_t end, i
 }
 
 static void compute_product(matrix_product product, int threads) {
+    assert(product.rows >= 0 && product.depth >= 0 && product.columns >= 0);
     const ptrdiff_t panels = count_panels(product.columns);
-    const double work = 2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
+    const double work =
+        2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
     /* columns first: then each panel is packed by one thread only */
     product.split_columns = panels >= 2 * threads;
     const ptrdiff_t items = product.split_columns ? panels : product.rows;

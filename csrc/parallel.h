@@ -1,8 +1,8 @@
 /* parallel.h — splits a range among threads; the only place that knows OpenMP.
  *
  * A task computes items [begin, end) and is told which thread it is, 0 <= thread < threads. It must
- * give the same bits however the range is cut. Without OpenMP, or with one thread, it is called once
- * in the caller and no thread is touched: that is what makes a forked child safe. */
+ * give the same bits however the range is cut. Without OpenMP, or with one thread, it is called
+ * once in the caller and no thread is touched: that is what makes a forked child safe. */
 #ifndef FS_PARALLEL_H
 #define FS_PARALLEL_H
 

@@ -9,7 +9,7 @@ cdef extern from "fastseq.h" nogil:
         ptrdiff_t row
         ptrdiff_t column
 
-    ctypedef struct fs_lstm_size:
+    ctypedef struct fs_sequence_size:
         ptrdiff_t N, T, D, H
 
     ctypedef struct fs_attention_size:
@@ -44,16 +44,16 @@ cdef extern from "fastseq.h" nogil:
             float *, float *, float *, const float *, const float *, fs_matrix,
             ptrdiff_t, ptrdiff_t, ptrdiff_t, int) noexcept nogil
 
-        ptrdiff_t (*lstm_cache_floats)(fs_lstm_size) noexcept nogil
-        ptrdiff_t (*lstm_forward_floats)(fs_lstm_size) noexcept nogil
+        ptrdiff_t (*lstm_cache_floats)(fs_sequence_size) noexcept nogil
+        ptrdiff_t (*lstm_forward_floats)(fs_sequence_size) noexcept nogil
         void (*lstm_forward)(
             float *, float *, float *, float *, float *,
             const float *, fs_matrix, fs_matrix, const float *, const float *, const float *,
-            fs_lstm_size, int) noexcept nogil
-        ptrdiff_t (*lstm_backward_floats)(fs_lstm_size) noexcept nogil
+            fs_sequence_size, int) noexcept nogil
+        ptrdiff_t (*lstm_backward_floats)(fs_sequence_size) noexcept nogil
         void (*lstm_backward)(
             float *, float *, float *, float *, float *, float *, float *,
-            const float *, const float *, const float *, fs_matrix, fs_matrix, fs_lstm_size,
+            const float *, const float *, const float *, fs_matrix, fs_matrix, fs_sequence_size,
             int) noexcept nogil
 
         void (*attention_forward)(

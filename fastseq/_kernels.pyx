@@ -19,7 +19,7 @@ from fastseq._kernels cimport (
     FS_SUM_RUN,
     fs_attention_size,
     fs_kernels,
-    fs_lstm_size,
+    fs_sequence_size,
     fs_matrix,
     fs_table,
 )
@@ -223,23 +223,19 @@ cdef _check_out(object x, str name, tuple shape):
         raise ValueError(f"{name}: expected a writeable array, got a read-only one")
 
 
-cdef bint _overlap(np.ndarray a, np.ndarray b):
-    """Whether two C-contiguous arrays share memory."""
-    cdef uintptr_t first = <uintptr_t> np.PyArray_DATA(a)
-    cdef uintptr_t second = <uintptr_t> np.PyArray_DATA(b)
-    return (first < second + <uintptr_t> np.PyArray_NBYTES(b)
-            and second < first + <uintptr_t> np.PyArray_NBYTES(a))
+cdef bint _plain(np.ndarray x):
+    """Whether the kernels can write to it as it is: float32, C-contiguous, aligned."""
+    return np.PyArray_TYPE(x) == np.NPY_FLOAT32 and np.PyArray_ISCARRAY(x)
 
 
-cdef np.ndarray _direct(np.ndarray out, list inputs):
+cdef np.ndarray _direct(np.ndarray out, tuple inputs):
     """Where a kernel writes `out`: the array itself, or a temporary where it is not plain float32
-    or an input lies in it."""
-    cdef np.ndarray x
-    if np.PyArray_TYPE(out) != np.NPY_FLOAT32 or not np.PyArray_ISCARRAY(out):
-        return np.empty(_shape(out), np.float32)
+    or an input may lie in it."""
+    if not _plain(out):
+        return _new(_shape(out))
     for x in inputs:
-        if _overlap(out, x):
-            return np.empty(_shape(out), np.float32)
+        if x is not None and np.may_share_memory(out, x):
+            return _new(_shape(out))
     return out
 
 
@@ -378,7 +374,7 @@ def embedding_backward(dW, ids, dout):
     cdef ptrdiff_t V = np.shape(dW)[0] if np.ndim(dW) else 0
     _check_out(dW, "dW", (V, D))
     _check_ids(indices, "ids", V)
-    cdef np.ndarray direct = _direct(dW, [dys])
+    cdef np.ndarray direct = _direct(dW, (dys,))
     cdef const fs_kernels *kernels = table
     with nogil:
         kernels.embedding_backward(
@@ -433,12 +429,12 @@ def affine_backward(dout, x, W, dW, db=None):
     if _shape(dys) != (*_shape(xs)[:-1], M):
         raise _wrong_shape("dout", str((*_shape(xs)[:-1], M)), dys)
     _check_out(dW, "dW", (K, M))
-    cdef np.ndarray direct_dW = _direct(dW, [dys, xs])
+    cdef np.ndarray direct_dW = _direct(dW, (dys, xs, weights))
     cdef np.ndarray direct_db = None
     cdef float *db_data = NULL
     if db is not None:
         _check_out(db, "db", (M,))
-        direct_db = _direct(db, [dys, xs])
+        direct_db = _direct(db, (dys, xs, weights))
         db_data = _data(direct_db)
     cdef ptrdiff_t R = _rows(xs)
     cdef np.ndarray dxs = _new(_shape(xs))
@@ -492,7 +488,7 @@ cdef class Workspace:
     cdef _Buffer cache
     cdef _Buffer scratch
     cdef const fs_kernels *kernels
-    cdef fs_lstm_size size
+    cdef fs_sequence_size size
     cdef bint filled
     cdef bint busy
 
@@ -514,8 +510,8 @@ cdef class Workspace:
             raise RuntimeError("this layer is in use by another thread; give each its own layer")
 
 
-cdef fs_lstm_size _lstm_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
-    cdef fs_lstm_size size
+cdef fs_sequence_size _lstm_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
+    cdef fs_sequence_size size
     # the largest buffer holds N T rows of gates and states, each padded to full vectors
     if (int(T) + 1) * N * (D + 8 * (int(H) + 64)) + (int(D) + H) * 8 * (int(H) + 64) > (1 << 58):
         raise MemoryError(f"cannot allocate an LSTM of N {N}, T {T}, D {D}, H {H}")
@@ -564,7 +560,7 @@ def lstm_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None, c0=None):
         raise _wrong_shape("b", f"({4 * H},), as many as Wh has columns,", bias)
     cdef np.ndarray first_h = _state(h0, "h0", N, H)
     cdef np.ndarray first_c = _state(c0, "c0", N, H)
-    cdef fs_lstm_size size = _lstm_size(N, T, D, H)
+    cdef fs_sequence_size size = _lstm_size(N, T, D, H)
     cdef const fs_kernels *kernels = table
 
     workspace._check_idle()
@@ -592,7 +588,7 @@ def lstm_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db, dc=No
     workspace._check_idle()
     if not workspace.filled:
         raise RuntimeError("backward needs the values of a forward pass: call forward first")
-    cdef fs_lstm_size size = workspace.size
+    cdef fs_sequence_size size = workspace.size
     cdef ptrdiff_t N = size.N
     cdef ptrdiff_t T = size.T
     cdef ptrdiff_t D = size.D
@@ -610,7 +606,7 @@ def lstm_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db, dc=No
     _check_out(dWx, "dWx", (D, 4 * H))
     _check_out(dWh, "dWh", (H, 4 * H))
     _check_out(db, "db", (4 * H,))
-    cdef list inputs = [dh] if last_dc is None else [dh, last_dc]
+    cdef tuple inputs = (dh, last_dc, input_weights, hidden_weights)
     cdef np.ndarray direct_dWx = _direct(dWx, inputs)
     cdef np.ndarray direct_dWh = _direct(dWh, inputs)
     cdef np.ndarray direct_db = _direct(db, inputs)
@@ -770,10 +766,6 @@ cdef list _update_arrays(object arrays, str name, list like):
     return checked
 
 
-cdef bint _plain(np.ndarray x):
-    return np.PyArray_TYPE(x) == np.NPY_FLOAT32 and np.PyArray_ISCARRAY(x)
-
-
 cdef list _flat(list arrays):
     """The arrays as the kernels take them: plain float32, else a copy to be written back."""
     cdef np.ndarray x
@@ -798,8 +790,8 @@ def sgd_step(params, grads, float learning_rate):
     _write_back(p, flat_p)
 
 
-def adam_step(params, grads, first_moments, second_moments, float learning_rate, float beta1,
-              float beta2, float epsilon=1e-7):
+def adam_step(params, grads, first_moments, second_moments, float learning_rate, double beta1,
+              double beta2, float epsilon=1e-7):
     cdef list p = _update_arrays(params, "params", None)
     cdef list g = _update_arrays(grads, "grads", p)
     cdef list m = _update_arrays(first_moments, "first_moments", p)
@@ -809,10 +801,12 @@ def adam_step(params, grads, first_moments, second_moments, float learning_rate,
     cdef list flat_m = _flat(m)
     cdef list flat_v = _flat(v)
     cdef np.ndarray a, b, c, d
+    cdef float gain1 = 1.0 - beta1
+    cdef float gain2 = 1.0 - beta2
     cdef const fs_kernels *kernels = table
     for a, b, c, d in zip(flat_p, flat_g, flat_m, flat_v, strict=True):
         with nogil:
-            kernels.adam_step(_data(a), _data(c), _data(d), _data(b), learning_rate, beta1, beta2,
+            kernels.adam_step(_data(a), _data(c), _data(d), _data(b), learning_rate, gain1, gain2,
                               epsilon, a.size, threads)
     _write_back(p, flat_p)
     _write_back(m, flat_m)

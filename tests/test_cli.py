@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import fastseq
 import fastseq.train
@@ -25,13 +26,15 @@ Capture = pytest.CaptureFixture[str]
 TINY = ["-n", "100", "--batch-size", "8", "--hidden-size", "5", "--embedding-size", "3"]
 
 
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a process whose output is buffered, as it usually is."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | changes
+
+
 def fastseq_process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fastseq", *arguments]
-    return subprocess.run(command, text=True, encoding="utf-8", stderr=subprocess.PIPE, **settings)
-
-
-def environment(**changes: str) -> dict[str, str]:
-    return os.environ | changes
+    settings = {"stderr": subprocess.PIPE, "env": environment()} | settings
+    return subprocess.run(command, text=True, encoding="utf-8", **settings)
 
 
 def one_line(error: str) -> str:
@@ -56,6 +59,7 @@ def one_line(error: str) -> str:
         ["demo", "dates", "--epochs", "0"],
         ["demo", "dates", "--learning-rate", "-0.1"],
         ["demo", "dates", "--learning-rate", "nan"],
+        ["demo", "dates", "--learning-rate", "fast"],
         ["demo", "dates", "--seed", str(2**32)],
         ["demo", "dates", "-n", "9", "--batch-size", "1"],
         ["demo", "dates", "-n", "140"],
@@ -135,7 +139,8 @@ def test_ctrl_c_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_pipe_that_closes_early_is_silent() -> None:
     command = [sys.executable, "-m", "fastseq", "data", "dates"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment(), **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().count(b"\t") == 1
@@ -303,6 +308,22 @@ def test_demo_dates_writes_everything(tmp_path: Path, capsys: Capture) -> None:
     assert all(np.isfinite(param).all() for param in model.params)
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_textbook_script_on_the_file_of_a_demo_gives_the_same_weights(tmp_path: Path) -> None:
+    assert main(["demo", "dates", "--epochs", "2", *TINY, "-o", str(tmp_path)]) == 0
+
+    (x_train, t_train), _ = sequence.load_data(tmp_path / "dates.txt")
+    char_to_id, _ = sequence.get_vocab()
+    model = fastseq.AttentionSeq2seq(len(char_to_id), 3, 5)
+    trainer = fastseq.Trainer(model, fastseq.Adam())
+    trainer.fit(x_train[:, ::-1], t_train, max_epoch=2, batch_size=8, max_grad=5.0)
+
+    saved = load_file(tmp_path / "dates.safetensors")
+    assert len(saved) == len(model.params)
+    for index, param in enumerate(model.params):
+        np.testing.assert_array_equal(saved[f"params.{index}"], param)
+
+
 def test_demo_dates_compares_three_models(tmp_path: Path, capsys: Capture) -> None:
     assert main(["demo", "dates", "--compare", "--epochs", "1", *TINY, "-o", str(tmp_path)]) == 0
     assert files(tmp_path) == [
@@ -326,7 +347,9 @@ def test_demo_addition_draws_three_curves(
 
     drawn: list[Any] = []
     draw = plot.accuracy_curve
-    monkeypatch.setattr(plot, "accuracy_curve", lambda s: drawn.append(s) or draw(s))
+    monkeypatch.setattr(
+        plot, "accuracy_curve", lambda series, **k: drawn.append(series) or draw(series, **k)
+    )
     assert main(["demo", "addition", "--epochs", "2", *TINY, "-o", str(tmp_path)]) == 0
     assert [list(series) for series in drawn] == [["plain", "reversed", "reversed + Peeky"]]
     assert all(len(accuracies) == 2 for accuracies in drawn[0].values())
@@ -361,21 +384,22 @@ def test_only_the_plain_model_reads_forwards(
 
 @pytest.mark.usefixtures("no_pictures")
 def test_the_seed_decides_everything_but_not_the_threads(tmp_path: Path) -> None:
-    contents = []
+    contents, weights = [], []
     for number, options in enumerate(
         [["--seed", "1"], ["--seed", "1", "--threads", "1"], ["--seed", "2"]]
     ):
         folder = tmp_path / str(number)
         before = _kernels.get_num_threads()
-        assert main(["demo", "dates", "--epochs", "1", *TINY, *options, "-o", str(folder)]) == 0
+        assert main(["demo", "addition", "--epochs", "1", *TINY, *options, "-o", str(folder)]) == 0
         _kernels.set_num_threads(before)
-        contents.append(
-            [(folder / name).read_bytes() for name in ("dates.safetensors", "dates.txt")]
-        )
+        contents.append({name: (folder / name).read_bytes() for name in files(folder)})
+        weights.append(load_file(folder / "addition-plain.safetensors")["params.2"])
     first, same, other = contents
+    assert len(first) == 4
     assert first == same
-    assert first[0] != other[0]
-    assert first[1] != other[1]
+    assert first["addition.txt"] != other["addition.txt"]
+    # eleven small steps on other data alone do not bring weights this far apart
+    assert np.abs(weights[0] - weights[2]).max() > 0.5
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -131,6 +131,9 @@ def test_an_output_that_overlaps_an_input_does_not_disturb_it(isa: str) -> None:
     dx_again = _kernels.affine_backward(overlapping, overlapping, W, overlapping)
     np.testing.assert_array_equal(overlapping, expected)
     np.testing.assert_array_equal(dx_again, dx)
+    dx_again = _kernels.affine_backward(x, x, W, W)
+    np.testing.assert_array_equal(W, expected)
+    np.testing.assert_array_equal(dx_again, dx)
 
 
 def test_an_output_that_cannot_take_the_result_is_refused() -> None:

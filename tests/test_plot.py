@@ -1,5 +1,6 @@
 """Pictures: what they show, that they are whole files, and that they need no display."""
 
+import os
 import struct
 import subprocess
 import sys
@@ -142,13 +143,8 @@ fastseq.plot.save(fastseq.plot.accuracy_curve([0.5, 1.0]), sys.argv[1])
 assert "matplotlib.pyplot" not in sys.modules
 """
     command = [sys.executable, "-c", script, str(tmp_path / "curve.png")]
-    subprocess.run(command, check=True, env={"MPLBACKEND": "TkAgg"} | _environment())
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    subprocess.run(command, check=True, env=environment | {"MPLBACKEND": "TkAgg"})
 
 
 def test_the_trainer_draws_its_losses(monkeypatch: pytest.MonkeyPatch) -> None:

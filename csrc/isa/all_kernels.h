@@ -1,6 +1,7 @@
 /* isa/all_kernels.h — every kernel, compiled once per instruction set, and the table of them.
  *
  * The including file has included its simd header and named its table. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -9,13 +10,17 @@
 #include "../parallel.h"
 #include "../vmath.h"
 
+/* attention uses softmax, and lstm what recurrent layers share */
 #include "../kernels/affine.h"
 #include "../kernels/embedding.h"
-#include "../kernels/lstm.h"
 #include "../kernels/optim.h"
 #include "../kernels/softmax.h"
 
-#include "../kernels/attention.h" /* its weights are a softmax */
+#include "../kernels/attention.h"
+
+#include "../kernels/recurrent.h"
+
+#include "../kernels/lstm.h"
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,

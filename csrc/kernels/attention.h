@@ -127,7 +127,8 @@ static void softmax_backward_row(float *dscores, const float *dweights, const fl
         const vf mean = vf_set(vf_sum(sum));
         for (ptrdiff_t t = 0; t < Te; t += FS_LANES) {
             const vf difference = vf_sub(load_lanes(dw + t, Te - t), mean);
-            store_lanes(dscores + d * Te + t, vf_mul(load_lanes(w + t, Te - t), difference), Te - t);
+            store_lanes(dscores + d * Te + t, vf_mul(load_lanes(w + t, Te - t), difference),
+                        Te - t);
         }
     }
 }

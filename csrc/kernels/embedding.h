@@ -13,6 +13,7 @@ static void embedding_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end
     const embedding_gather *g = context;
     (void)thread;
     for (ptrdiff_t r = begin; r < end; ++r) {
+        assert(g->ids[r] >= 0);
         const float *from = g->W.data + g->ids[r] * g->W.row;
         float *to = g->ys + r * g->D;
         if (g->W.column == 1) {

@@ -5,7 +5,7 @@
 typedef struct {
     float *p, *m, *v;
     const float *g;
-    float rate, beta1, beta2, epsilon;
+    float rate, gain1, gain2, epsilon;
 } optim_step;
 
 static void sgd_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
@@ -26,8 +26,8 @@ static void sgd_step(float *p, const float *g, float rate, ptrdiff_t n, int thre
 static void adam_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     const optim_step *s = context;
     (void)thread;
-    const vf gain1 = vf_set(1.0f - s->beta1);
-    const vf gain2 = vf_set(1.0f - s->beta2);
+    const vf gain1 = vf_set(s->gain1);
+    const vf gain2 = vf_set(s->gain2);
     for (ptrdiff_t i = begin; i < end; i += FS_LANES) {
         const ptrdiff_t n = end - i;
         const vf g = load_lanes(s->g + i, n);
@@ -42,15 +42,15 @@ static void adam_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread)
     }
 }
 
-static void adam_step(float *p, float *m, float *v, const float *g, float rate, float beta1,
-                      float beta2, float epsilon, ptrdiff_t n, int threads) {
+static void adam_step(float *p, float *m, float *v, const float *g, float rate, float gain1,
+                      float gain2, float epsilon, ptrdiff_t n, int threads) {
     optim_step step = {.p = p,
                        .m = m,
                        .v = v,
                        .g = g,
                        .rate = rate,
-                       .beta1 = beta1,
-                       .beta2 = beta2,
+                       .gain1 = gain1,
+                       .gain2 = gain2,
                        .epsilon = epsilon};
     parallel_for(n, worthwhile_threads(n, 30.0 * (double)n, threads), adam_task, &step);
 }

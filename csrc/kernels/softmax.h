@@ -92,6 +92,7 @@ static void softmax_loss_forward_task(void *context, ptrdiff_t begin, ptrdiff_t 
         const float sum = exp_shifted(p, x, shift, s->V);
         divide_row(p, sum, s->V);
         const int64_t label = s->labels[r];
+        assert(label < s->V);
         s->losses[r] = label < 0 ? 0.0 : log((double)sum) - ((double)x[label] - (double)shift);
     }
 }
@@ -111,6 +112,7 @@ static void softmax_loss_backward_task(void *context, ptrdiff_t begin, ptrdiff_t
         const float *p = s->x + r * s->V;
         float *dx = s->y + r * s->V;
         const int64_t label = s->labels[r];
+        assert(label < s->V);
         if (label < 0) {
             memset(dx, 0, (size_t)s->V * sizeof *dx);
             continue;

@@ -65,8 +65,8 @@ static inline vf vf_abs(vf x) {
 static inline vf vf_copysign(vf magnitude, vf sign) {
     const __m512i sign_bit = _mm512_set1_epi32((int)0x80000000u);
     /* 0xCA is the truth table of (mask ? sign : magnitude) */
-    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-        sign_bit, _mm512_castps_si512(sign), _mm512_castps_si512(magnitude), 0xCA));
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(sign_bit, _mm512_castps_si512(sign),
+                                                         _mm512_castps_si512(magnitude), 0xCA));
 }
 static inline vmask vf_less(vf a, vf b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);

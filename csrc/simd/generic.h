@@ -6,7 +6,8 @@
  * vf, vmask     a vector; the result of a comparison
  *
  * Lane i of a result depends on lane i of the arguments only (vf_sum and vf_largest excepted).
- * That is what makes a row's result independent of its neighbours. No operation needs an aligned pointer. */
+ * That is what makes a row's result independent of its neighbours. No operation needs an aligned
+ * pointer. */
 #ifndef FS_SIMD_H
 #define FS_SIMD_H
 

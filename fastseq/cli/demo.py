@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastseq.train import OnStep
 
 MAX_GRAD = 5.0
+TEXTBOOK_SEED = 1984
 GOOD_ENOUGH = 0.995
 SAMPLES = 10
 
@@ -37,6 +38,7 @@ class Task(NamedTuple):
     """One demo. The last of `recipes` is the one to show; `compared` are trained on demand."""
 
     name: str
+    noun: str
     help: str
     description: str
     examples: str
@@ -47,6 +49,7 @@ class Task(NamedTuple):
 
 
 DATES = Task(
+    "dates",
     "dates",
     "dates as people write them, to ISO form",
     """\
@@ -70,6 +73,7 @@ examples:
 )
 ADDITION = Task(
     "addition",
+    "sums",
     "sums of numbers of up to three digits",
     """\
 Train the textbook's models to add numbers of up to three digits, written as text: plain, with the
@@ -93,13 +97,18 @@ examples:
 
 @dataclass
 class Examples:
-    """The data of one demo: ids to train on, ids held out, and the symbols they stand for."""
+    """The data of one demo: ids to train on, ids held out, and the symbols they stand for.
 
+    `random_state` is that of NumPy's global generator after the loading.
+    """
+
+    noun: str
     x_train: IdArray
     t_train: IdArray
     x_test: IdArray
     t_test: IdArray
     symbols: dict[int, str]
+    random_state: Any
 
     def text(self, ids: Any) -> str:
         """The symbols of a row of ids."""
@@ -153,7 +162,7 @@ def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) ->
         parser.add_argument(*names, default=default, help=help, **settings)
 
     size = {"type": whole_number(1), "metavar": "N"}
-    seed = {"type": whole_number(0, 2**32 - 1), "metavar": "S"}
+    seed = {"type": whole_number(0, 2**32 - 1 - TEXTBOOK_SEED), "metavar": "S"}
     rate = {"type": positive_number, "metavar": "RATE"}
     option("--epochs", default=task.epochs, help="stop after N epochs at the latest", **size)
     option("-n", dest="count", default=50_000, help="how many pairs, a tenth held out", **size)
@@ -195,7 +204,7 @@ def run(arguments: argparse.Namespace) -> int:
         reached = f"{runs[-1].recipe.label}, epoch {len(runs[-1].accuracies) + 1}"
         say(f"interrupted: {reached}; the model so far is in {_save_model(runs[-1], folder)}")
         if drawing and runs[0].accuracies:
-            _save_curves(runs, curves)
+            _save_curves(runs, examples, curves)
         return EXIT_INTERRUPTED
 
     shown = runs[len(task.recipes) - 1]
@@ -206,7 +215,7 @@ def run(arguments: argparse.Namespace) -> int:
     for each in runs:
         print(f"model      {each.file_name(folder)}")
     if drawing:
-        _save_curves(runs, curves)
+        _save_curves(runs, examples, curves)
         print(f"curve      {curves}")
     if drawing and hasattr(shown.model.decoder, "attention"):
         heat_map = folder / f"{task.name}-attention.png"
@@ -248,19 +257,22 @@ def _can_draw() -> bool:
 
 
 def _make_examples(file_name: Path, arguments: argparse.Namespace) -> Examples:
-    """Generate the pairs, write them in the textbook's format, and split their ids."""
+    """Generate the pairs, write them in the textbook's format, and load them as its scripts do."""
+    import numpy as np
+
     from fastseq.data import addition, dates, sequence
     from fastseq.models.base import _replace_file as replace_file
 
     task: Any = {"addition": addition, "dates": dates}[arguments.task.name]
     pairs = task.generate(arguments.count, arguments.seed)
-    lines = list(sequence.textbook_lines(pairs, task.QUESTION_WIDTH, task.ANSWER_WIDTH))
+    lines = sequence.textbook_lines(pairs, task.QUESTION_WIDTH, task.ANSWER_WIDTH)
     replace_file(str(file_name), "".join(f"{line}\n" for line in lines).encode())
 
-    data = sequence.parse_lines(lines, name=str(file_name))
-    (x_train, t_train), (x_test, t_test) = sequence.split(data, seed=arguments.seed)
-    print(f"{len(pairs):,} pairs in {file_name}, {len(x_test):,} of them held out", flush=True)
-    return Examples(x_train, t_train, x_test, t_test, data.id_to_char)
+    train, test = sequence.load_data(file_name, seed=TEXTBOOK_SEED + arguments.seed)
+    _, symbols = sequence.get_vocab()
+    noun = arguments.task.noun
+    print(f"{len(pairs):,} {noun} in {file_name}, {len(test[0]):,} of them held out", flush=True)
+    return Examples(noun, *train, *test, symbols, np.random.get_state())
 
 
 def _start(recipe: Recipe, examples: Examples, arguments: argparse.Namespace) -> Run:
@@ -269,7 +281,8 @@ def _start(recipe: Recipe, examples: Examples, arguments: argparse.Namespace) ->
 
     from fastseq import _kernels, models
 
-    np.random.seed(arguments.seed)
+    # Every model starts where a script of the textbook would be, after it has loaded the data.
+    np.random.set_state(examples.random_state)
     sizes = (len(examples.symbols), arguments.embedding_size, arguments.hidden_size)
     model = getattr(models, recipe.model)(*sizes)
     weights = sum(param.size for param in model.params)
@@ -347,11 +360,12 @@ def _save_model(run: Run, folder: Path) -> Path:
     return file_name
 
 
-def _save_curves(runs: Sequence[Run], file_name: Path) -> None:
+def _save_curves(runs: Sequence[Run], examples: Examples, file_name: Path) -> None:
     from fastseq import plot
 
     series = {run.recipe.label: run.accuracies for run in runs if run.accuracies}
-    plot.save(plot.accuracy_curve(series), file_name)
+    title = f"Accuracy on {len(examples.x_test):,} held-out {examples.noun}"
+    plot.save(plot.accuracy_curve(series, title=title), file_name)
 
 
 def _save_attention(run: Run, examples: Examples, file_name: Path) -> None:
@@ -399,9 +413,9 @@ def _print_samples(run: Run, examples: Examples) -> None:
 
 def _print_table(runs: Sequence[Run]) -> None:
     width = max(len(run.recipe.label) for run in runs)
-    print(f"\n{'model':{width}}   accuracy   epochs   training")
+    print(f"\n{'model':{width}}   accuracy   best epoch   epochs   training")
     for run in runs:
         print(
             f"{run.recipe.label:{width}}   {100 * run.accuracies[-1]:6.2f} %   "
-            f"{len(run.accuracies):6}   {run.seconds:6.1f} s"
+            f"{100 * max(run.accuracies):8.2f} %   {len(run.accuracies):6}   {run.seconds:6.1f} s"
         )

@@ -75,17 +75,17 @@ class WrittenForm:
 
 _LETTERS = ("Title", "UPPER", "lower")
 _FORMS = (
-    ("{month} {d}, {yyyy}", 30, _LETTERS),
-    ("{mon} {d}, {yyyy}", 23, _LETTERS),
-    ("{weekday}, {month} {d}, {yyyy}", 16, _LETTERS),
+    ("{month} {d}, {yyyy}", 26, _LETTERS),
+    ("{mon} {d}, {yyyy}", 20, _LETTERS),
+    ("{weekday}, {month} {d}, {yyyy}", 14, _LETTERS),
     ("{month} {d} {yyyy}", 3, _LETTERS[:1]),
-    ("{d} {month} {yyyy}", 4, _LETTERS[:1]),
+    ("{d} {month} {yyyy}", 3, _LETTERS[:1]),
     ("{dd} {mon} {yyyy}", 5, _LETTERS[:1]),
     ("{weekday}, {d} {month} {yyyy}", 3, _LETTERS[:1]),
     ("{wkd}, {dd} {mon} {yyyy}", 3, _LETTERS[:1]),
-    ("{m}/{d}/{yy}", 7, _LETTERS[:1]),
-    ("{dd}.{mm}.{yyyy}", 3, _LETTERS[:1]),
-    ("{yyyy}/{mm}/{dd}", 3, _LETTERS[:1]),
+    ("{m}/{d}/{yy}", 9, _LETTERS[:1]),
+    ("{dd}.{mm}.{yyyy}", 6, _LETTERS[:1]),
+    ("{yyyy}/{mm}/{dd}", 8, _LETTERS[:1]),
 )
 FORMS = tuple(
     WrittenForm(template, letters, weight / len(cases))

@@ -1,0 +1,258 @@
+/* check.h — what the driver measures with: arrays between guard bytes, comparisons whose tolerance
+ * has a reason, and a tally for each kernel. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastseq.h"
+
+#define THREADS 2 /* for every kernel; those of small shapes use one */
+
+/* ---- arrays ---- */
+
+/* Bytes before and after every array. They and the array itself start as 0xFF: NaN, read as float
+ * or double. Built with the address sanitizer, 0: it watches the edges, and sees reads too. */
+#ifndef GUARD_BYTES
+#define GUARD_BYTES 256
+#endif
+#define MAX_ARRAYS 512
+
+typedef struct {
+    unsigned char *memory;
+    size_t size; /* guards included */
+} allocation;
+
+static allocation allocations[MAX_ARRAYS];
+static int allocation_count;
+
+static void *new_array(ptrdiff_t bytes, size_t skip) {
+    const size_t size = skip + (size_t)bytes + 2 * GUARD_BYTES;
+    unsigned char *memory = malloc(size > 0 ? size : 1);
+    if (memory == NULL || allocation_count == MAX_ARRAYS) {
+        fputs("driver: out of memory\n", stderr);
+        exit(2);
+    }
+    memset(memory, 0xFF, size);
+    allocations[allocation_count++] = (allocation){memory, size};
+    return memory + GUARD_BYTES + skip;
+}
+
+/* Floats start 4 bytes off what malloc aligns: no kernel needs an aligned array. */
+static float *new_floats(ptrdiff_t n) {
+    return new_array(n * (ptrdiff_t)sizeof(float), sizeof(float));
+}
+
+static double *new_doubles(ptrdiff_t n) {
+    return new_array(n * (ptrdiff_t)sizeof(double), 0);
+}
+
+static int64_t *new_ids(ptrdiff_t n) {
+    return new_array(n * (ptrdiff_t)sizeof(int64_t), 0);
+}
+
+static double *new_zeros(ptrdiff_t n) {
+    double *zeros = new_doubles(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        zeros[i] = 0.0;
+    }
+    return zeros;
+}
+
+static double *new_widened(const float *x, ptrdiff_t n) {
+    double *wide = new_doubles(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        wide[i] = x[i];
+    }
+    return wide;
+}
+
+static float *new_copy(const float *x, ptrdiff_t n) {
+    float *copy = new_floats(n);
+    memcpy(copy, x, (size_t)n * sizeof(float));
+    return copy;
+}
+
+static uint32_t random_state = 20240229u;
+
+/* The next of a fixed sequence (xorshift: Marsaglia 2003), uniform in [-scale, scale]. */
+static float next_uniform(double scale) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return (float)(scale * (random_state / 2147483648.0 - 1.0));
+}
+
+static float *new_uniform(ptrdiff_t n, double scale) {
+    float *x = new_floats(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        x[i] = next_uniform(scale);
+    }
+    return x;
+}
+
+/* How a weight matrix lies in memory; gaps between padded rows are NaN. */
+enum layout { CONTIGUOUS, PADDED, TRANSPOSED, REVERSED, LAYOUTS };
+static const char *const LAYOUT_NAMES[LAYOUTS] = {"contiguous", "padded", "transposed", "reversed"};
+static enum layout weights_layout;
+
+static fs_matrix new_matrix(ptrdiff_t rows, ptrdiff_t columns, double scale) {
+    const ptrdiff_t width = weights_layout == PADDED ? columns + 3 : columns;
+    const ptrdiff_t floats = rows * width;
+    float *memory = new_floats(floats);
+    fs_matrix W = {memory, width, 1};
+    if (weights_layout == TRANSPOSED) {
+        W = (fs_matrix){memory, 1, rows};
+    }
+    if (weights_layout == REVERSED && floats > 0) {
+        W = (fs_matrix){memory + floats - 1, -columns, -1};
+    }
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        for (ptrdiff_t j = 0; j < columns; ++j) {
+            memory[W.data - memory + i * W.row + j * W.column] = next_uniform(scale);
+        }
+    }
+    return W;
+}
+
+static double element(fs_matrix W, ptrdiff_t i, ptrdiff_t j) {
+    return W.data[i * W.row + j * W.column];
+}
+
+static int guards_intact(void) {
+    unsigned char guard[GUARD_BYTES + 1];
+    memset(guard, 0xFF, sizeof guard);
+    for (int i = 0; i < allocation_count; ++i) {
+        const unsigned char *front = allocations[i].memory;
+        const unsigned char *back = front + allocations[i].size - GUARD_BYTES;
+        if (memcmp(front, guard, GUARD_BYTES) != 0 || memcmp(back, guard, GUARD_BYTES) != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void free_arrays(void) {
+    while (allocation_count > 0) {
+        free(allocations[--allocation_count].memory);
+    }
+}
+
+/* ---- the tally ---- */
+
+#define MAX_KERNELS 32
+#define MAX_MESSAGES 20
+
+typedef struct {
+    const char *kernel, *unit;
+    int passed, failed;
+    double error, share; /* the largest error, and the largest part of what was allowed */
+} tally;
+
+static tally tallies[MAX_KERNELS];
+static int tally_count;
+static tally *current;
+static int message_count;
+static char situation[96]; /* what is being checked: table, shape, layout */
+
+static void expect(int holds, const char *what) {
+    current->passed += holds;
+    current->failed += !holds;
+    if (!holds && message_count++ < MAX_MESSAGES) {
+        printf("FAILED %s, %s: %s\n", current->kernel, situation, what);
+    }
+}
+
+/* Said after each call of a kernel: what is expected next is expected of this one. */
+static void ran(const char *kernel) {
+    int i = 0;
+    while (i < tally_count && strcmp(tallies[i].kernel, kernel) != 0) {
+        ++i;
+    }
+    if (i == tally_count) {
+        tallies[tally_count++] = (tally){.kernel = kernel, .unit = "relative"};
+    }
+    current = &tallies[i];
+    expect(guards_intact(), "nothing is written outside the arrays");
+}
+
+static void note_error(double error, double allowed) {
+    current->error = fmax(current->error, error);
+    current->share = fmax(current->share, error / allowed);
+}
+
+static void print_tallies(const char *table) {
+    for (int i = 0; i < tally_count; ++i) {
+        const tally *t = &tallies[i];
+        printf("%-9s %-27s %5d passed %3d failed", table, t->kernel, t->passed, t->failed);
+        printf("   largest error %.2g %s, %.0f %% of the allowed\n", t->error, t->unit,
+               100 * t->share);
+    }
+}
+
+/* ---- comparisons ---- */
+
+/* The largest |a - b|; NaN equals NaN, and is infinitely far from anything else. */
+static double largest_difference(const double *a, const double *b, ptrdiff_t n) {
+    double largest = 0;
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        const double difference = fabs(a[i] - b[i]);
+        if (isnan(a[i]) != isnan(b[i])) {
+            return INFINITY;
+        }
+        largest = fmax(largest, difference);
+    }
+    return largest;
+}
+
+/* Requires `actual` to be `expected` but for rounding, and the comparison to notice a wrong value.
+ *
+ * Rounding errors of a sum behave as a random walk: with unit roundoff u = FLT_EPSILON / 2 the
+ * error of a sum of `length` terms stays below 6 sqrt(length) u sum|terms| but with a probability
+ * of 3e-8 length (Higham & Mary 2019). The tolerance is twice that, for what came rounded into the
+ * sum, and 6 FLT_EPSILON for exp, tanh and sigmoid. For sum|terms| stands the largest element of
+ * `expected`, or `term` where cancellation may leave less: what one term of its sums can be. */
+static void expect_close_doubles(const char *what, const double *actual, const double *expected,
+                                 ptrdiff_t n, ptrdiff_t length, double term) {
+    double magnitude = term;
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        magnitude = fmax(magnitude, fabs(expected[i]));
+    }
+    const double allowed = (6 * sqrt((double)length) + 6) * FLT_EPSILON;
+    const double difference = largest_difference(actual, expected, n);
+    expect(difference <= allowed * magnitude, what);
+    if (n > 0 && magnitude > 0) {
+        note_error(difference / magnitude, allowed);
+        double *broken = new_doubles(n);
+        memcpy(broken, expected, (size_t)n * sizeof(double));
+        broken[n / 2] = isnan(broken[n / 2]) ? 0 : broken[n / 2] + 1e-3 * magnitude;
+        expect(largest_difference(actual, broken, n) > allowed * magnitude, "a fault is noticed");
+    }
+}
+
+static void expect_close(const char *what, const float *actual, const double *expected, ptrdiff_t n,
+                         ptrdiff_t length, double term) {
+    expect_close_doubles(what, new_widened(actual, n), expected, n, length, term);
+}
+
+static int same_bits(const float *a, const float *b, ptrdiff_t n) {
+    return memcmp(a, b, (size_t)n * sizeof(float)) == 0;
+}
+
+/* `dirty` was computed as `clean` but with NaN in the first row of an input: it must be in the
+ * whole first row of the result, and the other rows must have the same bits. */
+static void expect_nan_in_first_row(const float *dirty, const float *clean, ptrdiff_t rows,
+                                    ptrdiff_t width) {
+    int holds = same_bits(dirty + width, clean + width, (rows - 1) * width);
+    for (ptrdiff_t i = 0; i < width; ++i) {
+        holds &= isnan(dirty[i]) != 0;
+    }
+    expect(holds, "NaN fills its row and no other");
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* softmax.h — softmax and cross-entropy against double precision. Shape R, V. */
+#ifndef CHECK_SOFTMAX_H
+#define CHECK_SOFTMAX_H
+
+#include "check.h"
+
+/* p (V) <- softmax of x (V), which may be p; returns log sum exp(x). */
+static double oracle_softmax(double *p, const double *x, ptrdiff_t V) {
+    double largest = -INFINITY;
+    double sum = 0;
+    for (ptrdiff_t j = 0; j < V; ++j) {
+        largest = fmax(largest, x[j]);
+    }
+    for (ptrdiff_t j = 0; j < V; ++j) {
+        sum += exp(x[j] - largest);
+    }
+    for (ptrdiff_t j = 0; j < V; ++j) {
+        p[j] = exp(x[j] - largest) / sum;
+    }
+    return largest + log(sum);
+}
+
+static void check_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t R = shape[0], V = shape[1];
+    float *xs = new_uniform(R * V, 8);
+    const double *wide_xs = new_widened(xs, R * V);
+    double *p_expected = new_zeros(R * V);
+    float *p = new_floats(R * V);
+    float *alone = new_floats(R * V);
+    k->softmax(p, xs, R, V, THREADS);
+    ran("softmax");
+    for (ptrdiff_t r = 0; r < R; ++r) {
+        oracle_softmax(p_expected + r * V, wide_xs + r * V, V);
+        k->softmax(alone + r * V, xs + r * V, 1, V, THREADS);
+    }
+    expect_close("p", p, p_expected, R * V, V, 0);
+    expect(same_bits(p, alone, R * V), "a row has the same bits alone");
+    if (R > 0 && V > 0) {
+        float *dirty = new_copy(xs, R * V);
+        dirty[V - 1] = NAN;
+        k->softmax(dirty, dirty, R, V, THREADS);
+        ran("softmax");
+        expect_nan_in_first_row(dirty, p, R, V);
+    }
+    k->softmax(xs, xs, R, V, THREADS);
+    ran("softmax");
+    expect(same_bits(xs, p, R * V), "y may be x");
+}
+
+static void check_softmax_loss(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t R = shape[0], V = shape[1];
+    const float scale = 0.25f;
+    const float *xs = new_uniform(R * V, 8);
+    const double *wide_xs = new_widened(xs, R * V);
+    int64_t *labels = new_ids(R);
+    double *p_expected = new_zeros(R * V);
+    double *losses_expected = new_zeros(R);
+    double *dxs_expected = new_zeros(R * V);
+    for (ptrdiff_t r = 0; r < R; ++r) {
+        const double log_sum = oracle_softmax(p_expected + r * V, wide_xs + r * V, V);
+        const int ignored = V == 0 || r % 3 == 2;
+        labels[r] = ignored ? -1 - r : 7 * r % V;
+        losses_expected[r] = ignored ? 0 : log_sum - wide_xs[r * V + labels[r]];
+        for (ptrdiff_t j = 0; j < V && !ignored; ++j) {
+            dxs_expected[r * V + j] = (p_expected[r * V + j] - (j == labels[r])) * scale;
+        }
+    }
+    float *p = new_floats(R * V);
+    double *losses = new_doubles(R);
+    k->softmax_loss_forward(p, losses, xs, labels, R, V, THREADS);
+    ran("softmax_loss_forward");
+    expect_close("p", p, p_expected, R * V, V, 0);
+    expect_close_doubles("losses", losses, losses_expected, R, V, 8);
+    float *dxs = new_floats(R * V);
+    k->softmax_loss_backward(dxs, p, labels, scale, R, V, THREADS);
+    ran("softmax_loss_backward");
+    expect_close("dxs", dxs, dxs_expected, R * V, V, scale);
+}
+
+#endif

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Cross-compiles the AArch64 tables and runs the driver of tests/ckernels on them, in an emulator
+# (on an AArch64 machine: natively). The exit status is the driver's; where the tools are not
+# installed it is 0, after a line that says so. CROSS_CC and EMULATOR name other tools.
+#
+#     sh tests/neon/run.sh [TABLE ...]      without names: baseline neon
+set -eu
+[ $# -gt 0 ] || set -- baseline neon
+cd "$(dirname "$0")/../.."
+
+# setup.py's; tests/test_ckernels.py compares them.
+FLAGS="-O3 -DNDEBUG -g0 -std=c11 -ffp-contract=off -fno-math-errno -fno-trapping-math
+    -fvisibility=hidden"
+
+if [ "$(uname -m)" = aarch64 ]; then
+    compiler=${CROSS_CC:-${CC:-cc}}
+    emulator=${EMULATOR:-}
+    static=
+else
+    compiler=${CROSS_CC:-aarch64-linux-gnu-gcc}
+    emulator=${EMULATOR:-qemu-aarch64}
+    static=-static
+fi
+
+skip() {
+    echo "skipped: $1; apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+    exit 0
+}
+for command in "$compiler" "$emulator"; do
+    tool=${command%% *}
+    [ -z "$tool" ] || command -v "$tool" >/dev/null || skip "no $tool here"
+done
+echo '#include <stdlib.h>' | $compiler -E - >/dev/null 2>&1 || skip "no C library for $compiler here"
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+jobs=""
+for source in csrc/isa/baseline.c csrc/isa/neon.c csrc/dispatch.c tests/ckernels/driver.c; do
+    # shellcheck disable=SC2086  # the flags are a list
+    $compiler $FLAGS -Wall -Wextra -DFS_HAVE_NEON -Icsrc \
+        -c "$source" -o "$folder/$(basename "$source" .c).o" &
+    jobs="$jobs $!"
+done
+for job in $jobs; do
+    wait "$job"
+done
+$compiler $static "$folder"/*.o -lm -o "$folder/driver"
+$emulator "$folder/driver" "$@"
