@@ -5,7 +5,15 @@ their own names, computed by compiled kernels. `fastseq_reference` holds the sam
 NumPy.
 """
 
-from fastseq._kernels import get_num_threads, set_num_threads
+import os
+import sys
+
+try:
+    from fastseq._kernels import get_num_threads, set_num_threads
+except ValueError as error:  # FASTSEQ_ISA is wrong, and a user of the command line wants one line
+    if sys.argv[0] == "-m" or os.path.basename(sys.argv[0]) in ("fastseq", "fastseq.exe"):
+        raise SystemExit(f"fastseq: error: {error}") from None
+    raise
 from fastseq.layers import (
     LSTM,
     Attention,

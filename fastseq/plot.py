@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.models.base import _replace_file as replace_file
+from fastseq.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

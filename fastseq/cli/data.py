@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from fastseq.cli import EXIT_OK, whole_number
@@ -66,6 +65,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Generate the pairs and write them."""
     from fastseq.data import addition, dates, sequence
+    from fastseq.files import replace_file
 
     task = {"addition": addition, "dates": dates}[arguments.task]
     pairs = task.generate(arguments.count, arguments.seed)
@@ -78,15 +78,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         sys.stdout.write(text)
     else:
-        _write(Path(arguments.output), text.encode())
+        replace_file(arguments.output, text.encode())
     return EXIT_OK
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; write into what is no ordinary file, as /dev/stdout."""
-    from fastseq.models.base import _replace_file as replace_file
-
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-    else:
-        replace_file(str(path), content)

@@ -261,7 +261,7 @@ def _make_examples(file_name: Path, arguments: argparse.Namespace) -> Examples:
     import numpy as np
 
     from fastseq.data import addition, dates, sequence
-    from fastseq.models.base import _replace_file as replace_file
+    from fastseq.files import replace_file
 
     task: Any = {"addition": addition, "dates": dates}[arguments.task.name]
     pairs = task.generate(arguments.count, arguments.seed)

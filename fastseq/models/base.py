@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.files import replace_file
+
 Array = npt.NDArray[Any]
 
 
@@ -61,7 +63,7 @@ class BaseModel:
         path = self._parameter_file(file_name)
         arrays = [np.asarray(param, dtype=np.float32, order="C") for param in self.params]
         _, dump = _format_of(path)
-        _replace_file(path, dump(arrays))
+        replace_file(path, dump(arrays))
 
     def load_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
         """Read all parameters from a file, into the arrays that the layers hold.
@@ -132,25 +134,6 @@ def _check_arrays(path: str, arrays: Sequence[Array], params: Sequence[Array]) -
             )
         if not param.flags.writeable:
             raise ValueError(f"params.{index}: the model's array is read-only")
-
-
-def _replace_file(path: str, content: bytes) -> None:
-    """Write a file beside its target, flush it to the disk, then put it in the target's place."""
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.urandom(8).hex()}.tmp"
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            if os.path.exists(temporary):
-                os.remove(temporary)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
 
 
 # One pair (load, dump) for each format. A loader takes the content of the file, and how many bytes
