@@ -84,6 +84,8 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
         for (int v = 0; v < vectors; ++v) {
             const ptrdiff_t offset = r * product->start_row + v * product->start_vector;
             sum[r][v] = product->start ? vf_load(product->start + offset) : vf_set(0.0f);
+            /* results often lie in memory not touched lately: fetch it while the tile computes */
+            __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
         }
     }
     const float *b = product->b;
