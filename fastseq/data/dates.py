@@ -73,19 +73,20 @@ class WrittenForm:
         return text.lower() if self.letters == "lower" else text
 
 
-_LETTERS = ("Title", "UPPER", "lower")
+_MIXED = ("Title", "UPPER", "lower")
+_PLAIN = ("Title",)
 _FORMS = (
-    ("{month} {d}, {yyyy}", 26, _LETTERS),
-    ("{mon} {d}, {yyyy}", 20, _LETTERS),
-    ("{weekday}, {month} {d}, {yyyy}", 14, _LETTERS),
-    ("{month} {d} {yyyy}", 3, _LETTERS[:1]),
-    ("{d} {month} {yyyy}", 3, _LETTERS[:1]),
-    ("{dd} {mon} {yyyy}", 5, _LETTERS[:1]),
-    ("{weekday}, {d} {month} {yyyy}", 3, _LETTERS[:1]),
-    ("{wkd}, {dd} {mon} {yyyy}", 3, _LETTERS[:1]),
-    ("{m}/{d}/{yy}", 9, _LETTERS[:1]),
-    ("{dd}.{mm}.{yyyy}", 6, _LETTERS[:1]),
-    ("{yyyy}/{mm}/{dd}", 8, _LETTERS[:1]),
+    ("{month} {d}, {yyyy}", 25, _MIXED),
+    ("{mon} {d}, {yyyy}", 18, _MIXED),
+    ("{weekday}, {month} {d}, {yyyy}", 13, _MIXED),
+    ("{month} {d} {yyyy}", 2, _PLAIN),
+    ("{d} {month} {yyyy}", 3, _PLAIN),
+    ("{dd} {mon} {yyyy}", 4, _PLAIN),
+    ("{weekday}, {d} {month} {yyyy}", 2, _PLAIN),
+    ("{wkd}, {dd} {mon} {yyyy}", 3, _PLAIN),
+    ("{m}/{d}/{yy}", 10, _PLAIN),
+    ("{dd}.{mm}.{yyyy}", 8, _PLAIN),
+    ("{yyyy}/{mm}/{dd}", 12, _PLAIN),
 )
 FORMS = tuple(
     WrittenForm(template, letters, weight / len(cases))
@@ -93,7 +94,7 @@ FORMS = tuple(
     for letters in cases
 )
 
-MAX_COUNT = 604_080
+MAX_COUNT = 365_655
 """How many different texts there are: every form of every day, less those that coincide in May."""
 
 
