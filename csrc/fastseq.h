@@ -7,7 +7,7 @@
  * Letters   N batch rows, T time steps, D input size, H hidden size, V vocabulary size, R rows,
  *           Te and Td encoder and decoder time steps.
  * Arrays    are C-contiguous; (N,T,H) is the shape. Only an fs_matrix has strides.
- * Gates     of the LSTM lie in the order f, g, i, o: four blocks of H columns.
+ * Gates     lie in blocks of H columns: f, g, i, o of the LSTM; z, r, g of the GRU.
  * Arguments results first, then inputs, then sizes; `d` + name is a gradient. Unless said
  *           otherwise results are overwritten, and alias neither each other nor an input.
  * Threads   `threads` is how many may be used; small work uses fewer. No result depends on it.
@@ -94,6 +94,34 @@ typedef struct fs_kernels {
     void (*lstm_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *dc0,
                           float *scratch, const float *dhs, const float *dc, const float *cache,
                           fs_matrix Wx, fs_matrix Wh, fs_sequence_size size, int threads);
+
+    /* One plain recurrent layer over a whole sequence (Elman 1990); arguments as for the LSTM.
+     *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)
+     * Wx (D,H);  Wh (H,H);  b (H) */
+    ptrdiff_t (*rnn_cache_floats)(fs_sequence_size size);
+    ptrdiff_t (*rnn_forward_floats)(fs_sequence_size size);
+    void (*rnn_forward)(float *hs, float *h, float *cache, float *scratch, const float *xs,
+                        fs_matrix Wx, fs_matrix Wh, const float *b, const float *h0,
+                        fs_sequence_size size, int threads);
+    ptrdiff_t (*rnn_backward_floats)(fs_sequence_size size);
+    void (*rnn_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *scratch,
+                         const float *dhs, const float *cache, fs_matrix Wx, fs_matrix Wh,
+                         fs_sequence_size size, int threads);
+
+    /* One GRU layer over a whole sequence (Cho et al. 2014, version 1 of the paper: the reset gate
+     * acts before the product); arguments as for the LSTM, gates in the order z, r, g.
+     *     z, r = sigmoid(x_t Wx + h_{t-1} Wh + b);   g = tanh(x_t Wx + (r h_{t-1}) Wh + b)
+     *     h_t  = (1 - z) h_{t-1} + z g
+     * Wx (D,3H);  Wh (H,3H);  b (3H) */
+    ptrdiff_t (*gru_cache_floats)(fs_sequence_size size);
+    ptrdiff_t (*gru_forward_floats)(fs_sequence_size size);
+    void (*gru_forward)(float *hs, float *h, float *cache, float *scratch, const float *xs,
+                        fs_matrix Wx, fs_matrix Wh, const float *b, const float *h0,
+                        fs_sequence_size size, int threads);
+    ptrdiff_t (*gru_backward_floats)(fs_sequence_size size);
+    void (*gru_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *scratch,
+                         const float *dhs, const float *cache, fs_matrix Wx, fs_matrix Wh,
+                         fs_sequence_size size, int threads);
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.

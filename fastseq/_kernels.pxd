@@ -56,6 +56,26 @@ cdef extern from "fastseq.h" nogil:
             const float *, const float *, const float *, fs_matrix, fs_matrix, fs_sequence_size,
             int) noexcept nogil
 
+        ptrdiff_t (*rnn_cache_floats)(fs_sequence_size) noexcept nogil
+        ptrdiff_t (*rnn_forward_floats)(fs_sequence_size) noexcept nogil
+        void (*rnn_forward)(
+            float *, float *, float *, float *, const float *, fs_matrix, fs_matrix,
+            const float *, const float *, fs_sequence_size, int) noexcept nogil
+        ptrdiff_t (*rnn_backward_floats)(fs_sequence_size) noexcept nogil
+        void (*rnn_backward)(
+            float *, float *, float *, float *, float *, float *, const float *, const float *,
+            fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
+
+        ptrdiff_t (*gru_cache_floats)(fs_sequence_size) noexcept nogil
+        ptrdiff_t (*gru_forward_floats)(fs_sequence_size) noexcept nogil
+        void (*gru_forward)(
+            float *, float *, float *, float *, const float *, fs_matrix, fs_matrix,
+            const float *, const float *, fs_sequence_size, int) noexcept nogil
+        ptrdiff_t (*gru_backward_floats)(fs_sequence_size) noexcept nogil
+        void (*gru_backward)(
+            float *, float *, float *, float *, float *, float *, const float *, const float *,
+            fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
+
         void (*attention_forward)(
             float *, float *, const float *, const float *, fs_attention_size, int) noexcept nogil
         void (*attention_weights_forward)(

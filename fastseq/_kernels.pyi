@@ -117,6 +117,29 @@ def lstm_backward(
     holds no forward pass.
     """
 
+def rnn_forward(
+    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array, h0: Array | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """All hidden states hs (N,T,H), and the last h (N,H).
+
+    xs (N,T,D), Wx (D,H), Wh (H,H), b (H), h0 (N,H) or None for zeros.
+    """
+
+def rnn_backward(
+    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array, dWx: Array, dWh: Array, db: Array
+) -> tuple[FloatArray, FloatArray]:
+    """Gradients of xs (N,T,D) and h0 (N,H); dWx, dWh and db are overwritten."""
+
+def gru_forward(
+    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array, h0: Array | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """As `rnn_forward`, with Wx (D,3H), Wh (H,3H) and b (3H) in the order z, r, candidate."""
+
+def gru_backward(
+    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array, dWx: Array, dWh: Array, db: Array
+) -> tuple[FloatArray, FloatArray]:
+    """As `rnn_backward`."""
+
 # ---- attention ----
 
 def attention_forward(hs_enc: Array, hs_dec: Array) -> tuple[FloatArray, FloatArray]:

@@ -489,7 +489,7 @@ cdef class Workspace:
     cdef _Buffer scratch
     cdef const fs_kernels *kernels
     cdef fs_sequence_size size
-    cdef bint filled
+    cdef int gates  # of the layer whose forward pass the cache holds; 0: none
     cdef bint busy
 
     def __cinit__(self):
@@ -498,7 +498,7 @@ cdef class Workspace:
     def release(self):
         """Give the memory back; `backward` then needs a new `forward`."""
         self._check_idle()
-        self.filled = False
+        self.gates = 0
         self.cache = _Buffer()
         self.scratch = _Buffer()
 
@@ -510,24 +510,16 @@ cdef class Workspace:
             raise RuntimeError("this layer is in use by another thread; give each its own layer")
 
 
-cdef fs_sequence_size _lstm_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
+cdef fs_sequence_size _sequence_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
     cdef fs_sequence_size size
     # the largest buffer holds N T rows of gates and states, each padded to full vectors
     if (int(T) + 1) * N * (D + 8 * (int(H) + 64)) + (int(D) + H) * 8 * (int(H) + 64) > (1 << 58):
-        raise MemoryError(f"cannot allocate an LSTM of N {N}, T {T}, D {D}, H {H}")
+        raise MemoryError(f"cannot allocate a recurrent layer of N {N}, T {T}, D {D}, H {H}")
     size.N = N
     size.T = T
     size.D = D
     size.H = H
     return size
-
-
-cdef _check_lstm_weights(np.ndarray Wx, np.ndarray Wh):
-    cdef ptrdiff_t H = Wh.shape[0]
-    if Wh.shape[1] != 4 * H:
-        raise _wrong_shape("Wh", "(H, 4 H)", Wh)
-    if Wx.shape[1] != 4 * H:
-        raise _wrong_shape("Wx", f"(D, {4 * H}), as many columns as Wh,", Wx)
 
 
 cdef np.ndarray _state(object x, str name, ptrdiff_t N, ptrdiff_t H):
@@ -544,91 +536,200 @@ cdef inline float *_data_or_null(np.ndarray x) noexcept nogil:
     return NULL if x is None else _data(x)
 
 
-def lstm_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None, c0=None):
-    cdef np.ndarray x = _floats(xs, "xs", 3)
-    cdef np.ndarray input_weights = _weights(Wx, "Wx", 2)
-    cdef np.ndarray hidden_weights = _weights(Wh, "Wh", 2)
-    cdef np.ndarray bias = _floats(b, "b", 1)
-    _check_lstm_weights(input_weights, hidden_weights)
-    cdef ptrdiff_t N = x.shape[0]
-    cdef ptrdiff_t T = x.shape[1]
-    cdef ptrdiff_t D = x.shape[2]
-    cdef ptrdiff_t H = hidden_weights.shape[0]
-    if input_weights.shape[0] != D:
-        raise _wrong_shape("xs", f"(N, T, {input_weights.shape[0]}), as wide as Wx is high,", x)
-    if bias.shape[0] != 4 * H:
-        raise _wrong_shape("b", f"({4 * H},), as many as Wh has columns,", bias)
-    cdef np.ndarray first_h = _state(h0, "h0", N, H)
-    cdef np.ndarray first_c = _state(c0, "c0", N, H)
-    cdef fs_sequence_size size = _lstm_size(N, T, D, H)
-    cdef const fs_kernels *kernels = table
+cdef class _ForwardCall:
+    """The checked arguments of a recurrent layer's forward pass, and its results."""
 
-    workspace._check_idle()
-    workspace.filled = False
-    cdef np.ndarray hs = _new((N, T, H))
-    cdef np.ndarray h = _new((N, H))
-    cdef np.ndarray c = _new((N, H))
-    cdef float *cache = workspace.cache.reserve(kernels.lstm_cache_floats(size))
-    cdef float *scratch = workspace.scratch.reserve(kernels.lstm_forward_floats(size))
-    cdef fs_matrix Wx_matrix = _matrix(input_weights)
-    cdef fs_matrix Wh_matrix = _matrix(hidden_weights)
-    workspace.busy = True
+    cdef np.ndarray xs, Wx, Wh, b, h0, hs, h
+    cdef fs_sequence_size size
+    cdef int gates
+
+    def __cinit__(self, int gates, xs, Wx, Wh, b, h0):
+        cdef np.ndarray x = _floats(xs, "xs", 3)
+        self.gates = gates
+        self.xs = x
+        self.Wx = _weights(Wx, "Wx", 2)
+        self.Wh = _weights(Wh, "Wh", 2)
+        self.b = _floats(b, "b", 1)
+        cdef ptrdiff_t H = self.Wh.shape[0]
+        if self.Wh.shape[1] != gates * H:
+            raise _wrong_shape("Wh", "(H, H)" if gates == 1 else f"(H, {gates} H)", self.Wh)
+        if self.Wx.shape[1] != gates * H:
+            raise _wrong_shape("Wx", f"(D, {gates * H}), as many columns as Wh,", self.Wx)
+        if self.Wx.shape[0] != x.shape[2]:
+            raise _wrong_shape("xs", f"(N, T, {self.Wx.shape[0]}), as wide as Wx is high,", x)
+        if self.b.shape[0] != gates * H:
+            raise _wrong_shape("b", f"({gates * H},), as many as Wh has columns,", self.b)
+        self.h0 = _state(h0, "h0", x.shape[0], H)
+        self.size = _sequence_size(x.shape[0], x.shape[1], x.shape[2], H)
+        self.hs = _new((x.shape[0], x.shape[1], H))
+        self.h = _new((x.shape[0], H))
+
+    cdef _begin(self, Workspace workspace, ptrdiff_t cache_floats, ptrdiff_t scratch_floats):
+        """Take the workspace: from here on it holds no earlier pass, and serves this call only."""
+        workspace._check_idle()
+        workspace.gates = 0
+        workspace.cache.reserve(cache_floats)
+        workspace.scratch.reserve(scratch_floats)
+        workspace.busy = True
+
+    cdef _end(self, Workspace workspace, const fs_kernels *kernels):
+        workspace.busy = False
+        workspace.kernels = kernels
+        workspace.size = self.size
+        workspace.gates = self.gates
+
+
+cdef class _BackwardCall:
+    """The checked arguments of a recurrent layer's backward pass, and its results."""
+
+    cdef np.ndarray dhs, Wx, Wh, dWx, dWh, db, direct_dWx, direct_dWh, direct_db, dxs, dh0
+
+    def __cinit__(self, Workspace workspace not None, int gates, dhs, Wx, Wh, dWx, dWh, db):
+        workspace._check_idle()
+        if workspace.gates != gates:
+            raise RuntimeError("backward needs the values of a forward pass: call forward first")
+        cdef fs_sequence_size size = workspace.size
+        cdef ptrdiff_t N = size.N
+        cdef ptrdiff_t T = size.T
+        cdef ptrdiff_t D = size.D
+        cdef ptrdiff_t H = size.H
+        self.dhs = _floats(dhs, "dhs", 3)
+        if _shape(self.dhs) != (N, T, H):
+            raise _wrong_shape("dhs", f"{(N, T, H)}, that of the last forward's result,", self.dhs)
+        self.Wx = _weights(Wx, "Wx", 2)
+        self.Wh = _weights(Wh, "Wh", 2)
+        if _shape(self.Wx) != (D, gates * H):
+            raise _wrong_shape("Wx", f"{(D, gates * H)}, as in the last forward,", self.Wx)
+        if _shape(self.Wh) != (H, gates * H):
+            raise _wrong_shape("Wh", f"{(H, gates * H)}, as in the last forward,", self.Wh)
+        _check_out(dWx, "dWx", (D, gates * H))
+        _check_out(dWh, "dWh", (H, gates * H))
+        _check_out(db, "db", (gates * H,))
+        cdef tuple inputs = (self.dhs, self.Wx, self.Wh)
+        self.dWx = dWx
+        self.dWh = dWh
+        self.db = db
+        self.direct_dWx = _direct(dWx, inputs)
+        self.direct_dWh = _direct(dWh, inputs)
+        self.direct_db = _direct(db, inputs)
+        self.dxs = _new((N, T, D))
+        self.dh0 = _new((N, H))
+
+    cdef _begin(self, Workspace workspace, ptrdiff_t scratch_floats):
+        workspace.scratch.reserve(scratch_floats)
+        workspace.busy = True
+
+    cdef _end(self, Workspace workspace):
+        workspace.busy = False
+        _finish(self.dWx, self.direct_dWx)
+        _finish(self.dWh, self.direct_dWh)
+        _finish(self.db, self.direct_db)
+
+
+def lstm_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None, c0=None):
+    cdef _ForwardCall call = _ForwardCall(4, xs, Wx, Wh, b, h0)
+    cdef fs_sequence_size size = call.size
+    cdef np.ndarray first_c = _state(c0, "c0", size.N, size.H)
+    cdef np.ndarray c = _new((size.N, size.H))
+    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
+    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
+    cdef const fs_kernels *kernels = table
+    call._begin(workspace, kernels.lstm_cache_floats(size), kernels.lstm_forward_floats(size))
     with nogil:
         kernels.lstm_forward(
-            _data(hs), _data(h), _data(c), cache, scratch, _data(x), Wx_matrix, Wh_matrix,
-            _data(bias), _data_or_null(first_h), _data_or_null(first_c), size, threads)
-    workspace.busy = False
-    workspace.kernels = kernels
-    workspace.size = size
-    workspace.filled = True
-    return hs, h, c
+            _data(call.hs), _data(call.h), _data(c), workspace.cache.data, workspace.scratch.data,
+            _data(call.xs), Wx_matrix, Wh_matrix, _data(call.b), _data_or_null(call.h0),
+            _data_or_null(first_c), size, threads)
+    call._end(workspace, kernels)
+    return call.hs, call.h, c
 
 
 def lstm_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db, dc=None):
-    workspace._check_idle()
-    if not workspace.filled:
-        raise RuntimeError("backward needs the values of a forward pass: call forward first")
+    cdef _BackwardCall call = _BackwardCall(workspace, 4, dhs, Wx, Wh, dWx, dWh, db)
     cdef fs_sequence_size size = workspace.size
-    cdef ptrdiff_t N = size.N
-    cdef ptrdiff_t T = size.T
-    cdef ptrdiff_t D = size.D
-    cdef ptrdiff_t H = size.H
-    cdef np.ndarray dh = _floats(dhs, "dhs", 3)
-    if _shape(dh) != (N, T, H):
-        raise _wrong_shape("dhs", f"{(N, T, H)}, that of the last forward's result,", dh)
-    cdef np.ndarray input_weights = _weights(Wx, "Wx", 2)
-    cdef np.ndarray hidden_weights = _weights(Wh, "Wh", 2)
-    if _shape(input_weights) != (D, 4 * H):
-        raise _wrong_shape("Wx", f"{(D, 4 * H)}, as in the last forward,", input_weights)
-    if _shape(hidden_weights) != (H, 4 * H):
-        raise _wrong_shape("Wh", f"{(H, 4 * H)}, as in the last forward,", hidden_weights)
-    cdef np.ndarray last_dc = _state(dc, "dc", N, H)
-    _check_out(dWx, "dWx", (D, 4 * H))
-    _check_out(dWh, "dWh", (H, 4 * H))
-    _check_out(db, "db", (4 * H,))
-    cdef tuple inputs = (dh, last_dc, input_weights, hidden_weights)
-    cdef np.ndarray direct_dWx = _direct(dWx, inputs)
-    cdef np.ndarray direct_dWh = _direct(dWh, inputs)
-    cdef np.ndarray direct_db = _direct(db, inputs)
-    cdef np.ndarray dxs = _new((N, T, D))
-    cdef np.ndarray dh0 = _new((N, H))
-    cdef np.ndarray dc0 = _new((N, H))
+    cdef np.ndarray last_dc = _state(dc, "dc", size.N, size.H)
+    cdef np.ndarray dc0 = _new((size.N, size.H))
+    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
+    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
     cdef const fs_kernels *kernels = workspace.kernels
-    cdef float *scratch = workspace.scratch.reserve(kernels.lstm_backward_floats(size))
-    cdef float *cache = workspace.cache.data
-    cdef fs_matrix Wx_matrix = _matrix(input_weights)
-    cdef fs_matrix Wh_matrix = _matrix(hidden_weights)
-    workspace.busy = True
+    call._begin(workspace, kernels.lstm_backward_floats(size))
     with nogil:
         kernels.lstm_backward(
-            _data(dxs), _data(direct_dWx), _data(direct_dWh), _data(direct_db), _data(dh0),
-            _data(dc0), scratch, _data(dh), _data_or_null(last_dc), cache, Wx_matrix, Wh_matrix,
+            _data(call.dxs), _data(call.direct_dWx), _data(call.direct_dWh),
+            _data(call.direct_db), _data(call.dh0), _data(dc0), workspace.scratch.data,
+            _data(call.dhs), _data_or_null(last_dc), workspace.cache.data, Wx_matrix, Wh_matrix,
             size, threads)
-    workspace.busy = False
-    _finish(dWx, direct_dWx)
-    _finish(dWh, direct_dWh)
-    _finish(db, direct_db)
-    return dxs, dh0, dc0
+    call._end(workspace)
+    return call.dxs, call.dh0, dc0
+
+
+# The plain RNN and the GRU differ in the number of their gates and in the kernels called.
+ctypedef void (*plain_forward)(
+    float *, float *, float *, float *, const float *, fs_matrix, fs_matrix, const float *,
+    const float *, fs_sequence_size, int) noexcept nogil
+ctypedef void (*plain_backward)(
+    float *, float *, float *, float *, float *, float *, const float *, const float *,
+    fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
+
+
+cdef tuple _run_forward(plain_forward kernel, _ForwardCall call, Workspace workspace):
+    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
+    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
+    with nogil:
+        kernel(
+            _data(call.hs), _data(call.h), workspace.cache.data, workspace.scratch.data,
+            _data(call.xs), Wx_matrix, Wh_matrix, _data(call.b), _data_or_null(call.h0),
+            call.size, threads)
+    return call.hs, call.h
+
+
+cdef tuple _run_backward(plain_backward kernel, _BackwardCall call, Workspace workspace):
+    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
+    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
+    with nogil:
+        kernel(
+            _data(call.dxs), _data(call.direct_dWx), _data(call.direct_dWh),
+            _data(call.direct_db), _data(call.dh0), workspace.scratch.data, _data(call.dhs),
+            workspace.cache.data, Wx_matrix, Wh_matrix, workspace.size, threads)
+    return call.dxs, call.dh0
+
+
+def rnn_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None):
+    cdef _ForwardCall call = _ForwardCall(1, xs, Wx, Wh, b, h0)
+    cdef const fs_kernels *kernels = table
+    call._begin(workspace, kernels.rnn_cache_floats(call.size),
+                kernels.rnn_forward_floats(call.size))
+    results = _run_forward(kernels.rnn_forward, call, workspace)
+    call._end(workspace, kernels)
+    return results
+
+
+def rnn_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db):
+    cdef _BackwardCall call = _BackwardCall(workspace, 1, dhs, Wx, Wh, dWx, dWh, db)
+    cdef const fs_kernels *kernels = workspace.kernels
+    call._begin(workspace, kernels.rnn_backward_floats(workspace.size))
+    results = _run_backward(kernels.rnn_backward, call, workspace)
+    call._end(workspace)
+    return results
+
+
+def gru_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None):
+    cdef _ForwardCall call = _ForwardCall(3, xs, Wx, Wh, b, h0)
+    cdef const fs_kernels *kernels = table
+    call._begin(workspace, kernels.gru_cache_floats(call.size),
+                kernels.gru_forward_floats(call.size))
+    results = _run_forward(kernels.gru_forward, call, workspace)
+    call._end(workspace, kernels)
+    return results
+
+
+def gru_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db):
+    cdef _BackwardCall call = _BackwardCall(workspace, 3, dhs, Wx, Wh, dWx, dWh, db)
+    cdef const fs_kernels *kernels = workspace.kernels
+    call._begin(workspace, kernels.gru_backward_floats(workspace.size))
+    results = _run_backward(kernels.gru_backward, call, workspace)
+    call._end(workspace)
+    return results
 
 
 # ---- attention ----

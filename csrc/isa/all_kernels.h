@@ -20,7 +20,9 @@
 
 #include "../kernels/recurrent.h"
 
+#include "../kernels/gru.h"
 #include "../kernels/lstm.h"
+#include "../kernels/rnn.h"
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
@@ -40,6 +42,16 @@ const fs_kernels FS_TABLE = {
     .lstm_forward = lstm_forward,
     .lstm_backward_floats = lstm_backward_floats,
     .lstm_backward = lstm_backward,
+    .rnn_cache_floats = rnn_cache_floats,
+    .rnn_forward_floats = rnn_forward_floats,
+    .rnn_forward = rnn_forward,
+    .rnn_backward_floats = rnn_backward_floats,
+    .rnn_backward = rnn_backward,
+    .gru_cache_floats = gru_cache_floats,
+    .gru_forward_floats = gru_forward_floats,
+    .gru_forward = gru_forward,
+    .gru_backward_floats = gru_backward_floats,
+    .gru_backward = gru_backward,
     .attention_forward = attention_forward,
     .attention_weights_forward = attention_weights_forward,
     .weighted_sum_forward = weighted_sum_forward,

@@ -2,7 +2,7 @@
  *
  * A layer computes  A_t = x_t Wx + s_{t-1} Wh + b  for some gates, each H columns wide, where s is
  * the hidden state or something made of it. Gates that one product yields form a group: f, g, i, o
- * of the LSTM; z and r, then h, of the GRU; the one of the plain RNN.
+ * of the LSTM; z and r, then g, of the GRU; the one of the plain RNN.
  *
  * Hidden columns are cut into P = ceil(H / FS_LANES) vectors. A group holds, for each of them, one
  * vector of each of its gates side by side: all that a vector of the state needs meets in one
@@ -187,7 +187,8 @@ static ptrdiff_t panel_column(const recurrent_run *run, const gate_group *group,
     return group->first * run->size.H + panel.p * FS_LANES;
 }
 
-/* Whether a panel of W is read where it lies; only a packed one has zeros past column H. */
+/* Whether a panel of W is read where it lies: a last vector that is not full would be read past
+ * the end. */
 static int reads_in_place(const recurrent_run *run, fs_matrix W, gate_panel panel) {
     const int whole = panel.lanes - (panel.vectors - 1) * panel.lane_step >= FS_LANES;
     return run->rows <= FEW_ROWS && W.column == 1 && whole;

@@ -9,14 +9,16 @@
 #include "affine.h"
 #include "attention.h"
 #include "embedding.h"
+#include "gru.h"
 #include "lstm.h"
 #include "optim.h"
+#include "rnn.h"
 #include "softmax.h"
 #include "vmath.h"
 
 #define MAX_TABLES 8
 #define MAX_DIMENSIONS 4
-#define SIZE_FUNCTIONS 3 /* slots that only tell the size of a cache or scratch */
+#define SIZE_FUNCTIONS 9 /* slots that only tell the size of a cache or scratch */
 
 typedef void (*shape_check)(const fs_kernels *k, const ptrdiff_t *shape);
 
@@ -49,6 +51,8 @@ static void check_table(const fs_kernels *k) {
         check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){70, 9, 5});
         check_shapes(k, check_affine, 3, (ptrdiff_t[MAX_DIMENSIONS]){33, 300, 257});
         check_shapes(k, check_lstm, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 41});
+        check_shapes(k, check_rnn, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 105});
+        check_shapes(k, check_gru, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 57});
     }
     weights_layout = CONTIGUOUS;
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});

@@ -1,0 +1,73 @@
+/* gru.h — the GRU against double precision. Shape N, T, D, H. */
+#ifndef CHECK_GRU_H
+#define CHECK_GRU_H
+
+#include "recurrent.h"
+
+/* Gates in the order z, r, g. */
+static void oracle_gru_step(const oracle_step *s, const recurrent_case *l) {
+    const ptrdiff_t H = l->size.H;
+    double *a = s->gates;
+    oracle_product(s, s->h_prev, 0, 2 * H, l);
+    for (ptrdiff_t k = 0; k < 2 * H; ++k) {
+        a[k] = oracle_sigmoid(a[k]);
+    }
+    for (ptrdiff_t j = 0; j < H; ++j) {
+        s->reset[j] = a[H + j] * s->h_prev[j];
+    }
+    oracle_product(s, s->reset, 2 * H, 3 * H, l);
+    for (ptrdiff_t j = 0; j < H; ++j) {
+        a[2 * H + j] = tanh(a[2 * H + j]);
+        s->h[j] = (1 - a[j]) * s->h_prev[j] + a[j] * a[2 * H + j];
+    }
+}
+
+static void oracle_gru_step_backward(const oracle_step *s, const recurrent_case *l) {
+    const ptrdiff_t H = l->size.H;
+    for (ptrdiff_t j = 0; j < H; ++j) {
+        const double z = s->gates[j];
+        const double r = s->gates[H + j];
+        const double g = s->gates[2 * H + j];
+        s->dA[j] = s->dh[j] * (g - s->h_prev[j]) * z * (1 - z);
+        s->dA[2 * H + j] = s->dh[j] * z * (1 - g * g);
+        s->dh[j] *= 1 - z;
+        s->reset[j] = r * s->h_prev[j];
+        s->dreset[j] = 0;
+    }
+    oracle_product_backward(s->dreset, s, s->reset, 2 * H, 3 * H, l);
+    for (ptrdiff_t j = 0; j < H; ++j) {
+        const double r = s->gates[H + j];
+        s->dA[H + j] = s->dreset[j] * s->h_prev[j] * r * (1 - r);
+        s->dh[j] += s->dreset[j] * r;
+    }
+    oracle_product_backward(s->dh, s, s->h_prev, 0, 2 * H, l);
+}
+
+static void run_gru_forward(const fs_kernels *k, forward_results r, float *cache, float *scratch,
+                            const recurrent_case *l) {
+    k->gru_forward(r.hs, r.h, cache, scratch, l->xs, l->Wx, l->Wh, l->b, l->h0, l->size, THREADS);
+}
+
+static void run_gru_backward(const fs_kernels *k, backward_results r, float *scratch,
+                             const float *cache, const recurrent_case *l) {
+    k->gru_backward(r.dxs, r.dWx, r.dWh, r.db, r.dh0, scratch, l->dhs, cache, l->Wx, l->Wh, l->size,
+                    THREADS);
+}
+
+static void check_gru(const fs_kernels *k, const ptrdiff_t *shape) {
+    const recurrent_layer gru = {
+        .forward_name = "gru_forward",
+        .backward_name = "gru_backward",
+        .gates = 3,
+        .step = oracle_gru_step,
+        .step_backward = oracle_gru_step_backward,
+        .cache_floats = k->gru_cache_floats,
+        .forward_floats = k->gru_forward_floats,
+        .backward_floats = k->gru_backward_floats,
+        .forward = run_gru_forward,
+        .backward = run_gru_backward,
+    };
+    check_recurrent(k, &gru, shape);
+}
+
+#endif
