@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.step import Model, Optimizer, remove_duplicate, train_step
+from fastseq.train_rnnlm import RnnlmTrainer
 from fastseq.util import clip_grads
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 __all__ = [
+    "RnnlmTrainer",
     "Trainer",
     "clip_grads",
     "exact_match",
@@ -27,72 +29,13 @@ __all__ = [
 ]
 
 
-class Model(Protocol):
-    """What training asks of a model."""
-
-    params: list[Array]
-    grads: list[Array]
-
-    def forward(self, xs: Array, ts: Array) -> float: ...
-
-    def backward(self) -> Any: ...
-
-
 class BatchGenerator(Protocol):
     """What :func:`exact_match` asks of a model."""
 
     def generate_batch(self, xs: Array, start_id: int, sample_size: int) -> Array: ...
 
 
-class Optimizer(Protocol):
-    """What training asks of an optimizer."""
-
-    def update(self, params: list[Array], grads: list[Array]) -> None: ...
-
-
 OnStep = Callable[[int, int, float], None]
-
-
-def remove_duplicate(params: list[Array], grads: list[Array]) -> tuple[list[Array], list[Array]]:
-    """Merge the entries of parameters that share their memory, and add their gradients.
-
-    Two entries are one parameter when they are the same array, two views of the same elements, or
-    the transposed view of one another (weight tying: ``TimeAffine(embed_W.T, b)``). Memory decides,
-    never values: two different arrays that happen to be equal stay two.
-
-    Parameters
-    ----------
-    params, grads : list of arrays
-        Of pairwise equal shapes.
-
-    Returns
-    -------
-    params, grads : list of arrays
-        New lists, without the repeated entries. The gradient of a shared parameter is the array of
-        its first entry, to which the others' were added in place.
-    """
-    unique_params: list[Array] = []
-    unique_grads: list[Array] = []
-    first_seen: dict[tuple[Any, ...], Array] = {}
-
-    for param, grad in zip(params, grads, strict=True):
-        address = param.__array_interface__["data"][0]
-        # the stride of an axis of length 1 is never used and may be anything
-        axes = tuple(
-            (size, stride if size > 1 else 0)
-            for size, stride in zip(param.shape, param.strides, strict=True)
-        )
-        same = (address, param.dtype, axes)
-        transposed = (address, param.dtype, axes[::-1])
-        if same in first_seen:
-            first_seen[same] += grad
-        elif transposed in first_seen:
-            first_seen[transposed] += grad.T
-        else:
-            first_seen[same] = grad
-            unique_params.append(param)
-            unique_grads.append(grad)
-    return unique_params, unique_grads
 
 
 def shuffled(xs: Array, ts: Array) -> tuple[Array, Array]:
@@ -169,18 +112,8 @@ def train_epoch(
     total_loss = 0.0
     for step in range(1, steps + 1):
         batch = slice((step - 1) * batch_size, step * batch_size)
-        loss = float(model.forward(xs[batch], ts[batch]))
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss} in epoch {epoch}, step {step} of {steps}: training stopped"
-                " (a smaller learning rate or max_grad may help)"
-            )
-        model.backward()
-        params, grads = remove_duplicate(model.params, model.grads)
-        if max_grad is not None:
-            clip_grads(grads, max_grad)
-        optimizer.update(params, grads)
-
+        place = f"epoch {epoch}, step {step} of {steps}"
+        loss = train_step(model, optimizer, xs[batch], ts[batch], max_grad, place)
         total_loss += loss
         if on_step is not None:
             on_step(step, steps, loss)

@@ -1,7 +1,11 @@
-"""Small helpers around training: gradient clipping, and looking at one answer of a model."""
+"""Small helpers around training: gradient clipping, perplexity, looking at a model's answer.
+
+The textbook's ``util`` also holds the functions of `fastseq.text`; they are reached from here too.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import sys
@@ -12,6 +16,36 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
+from fastseq.text import (
+    analogy,
+    convert_one_hot,
+    cos_similarity,
+    create_co_matrix,
+    create_contexts_target,
+    most_similar,
+    normalize,
+    ppmi,
+    preprocess,
+)
+
+__all__ = [
+    "all_float32",
+    "analogy",
+    "answer_mark",
+    "clip_grads",
+    "convert_one_hot",
+    "cos_similarity",
+    "create_co_matrix",
+    "create_contexts_target",
+    "eval_perplexity",
+    "eval_seq2seq",
+    "most_similar",
+    "normalize",
+    "ppmi",
+    "preprocess",
+    "to_cpu",
+    "to_gpu",
+]
 
 Array = npt.NDArray[Any]
 
@@ -112,3 +146,66 @@ def answer_mark(right: bool, color: bool = True) -> str:
     except UnicodeEncodeError:
         mark = plain
     return f"{shade}{mark}{_RESET}" if color and not os.environ.get("NO_COLOR") else mark
+
+
+def eval_perplexity(
+    model: Any, corpus: npt.ArrayLike, batch_size: int = 10, time_size: int = 35
+) -> float:
+    """Perplexity of a language model on a text: ``exp`` of its mean loss.
+
+    ``batch_size`` readers, spaced ``(len(corpus) - 1) // batch_size`` apart, read ``time_size``
+    words at a time; words that do not fill a last step are left out. Dropout is off. The model's
+    state is neither reset before nor after.
+
+    Parameters
+    ----------
+    model : Rnnlm or a model like it
+        Has ``forward(xs, ts)``, or ``forward(xs, ts, train_flg)``, which gives a loss.
+    corpus : sequence of int
+        Ids.
+    batch_size, time_size : int
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        The corpus has less than one step of words.
+    """
+    ids = np.asarray(corpus)
+    if ids.ndim != 1:
+        raise ValueError(f"corpus: expected one dimension, got shape {ids.shape}")
+    if batch_size < 1 or time_size < 1 or len(ids) <= batch_size * time_size:
+        raise ValueError(
+            f"corpus: expected more than batch_size * time_size = {batch_size} * {time_size} ids, "
+            f"got {len(ids)}"
+        )
+    steps = (len(ids) - 1) // (batch_size * time_size)
+    starts = (len(ids) - 1) // batch_size * np.arange(batch_size)
+    drops = "train_flg" in inspect.signature(model.forward).parameters
+    settings = {"train_flg": False} if drops else {}
+
+    total_loss = 0.0
+    for step in range(steps):
+        # every position is below (len(ids) - 1), so that a next word is there
+        positions = starts[:, np.newaxis] + np.arange(step * time_size, (step + 1) * time_size)
+        total_loss += float(model.forward(ids[positions], ids[positions + 1], **settings))
+    return float(np.exp(total_loss / steps))
+
+
+def to_cpu(x: npt.ArrayLike) -> Array:
+    """``x`` as a NumPy array: the same object if it is one."""
+    return np.asarray(x)
+
+
+def to_gpu(x: Any) -> Any:
+    """Refuse: fastseq computes on the CPU only.
+
+    Raises
+    ------
+    RuntimeError
+        Always.
+    """
+    raise RuntimeError("to_gpu: fastseq computes on the CPU only; set GPU = False in the config")

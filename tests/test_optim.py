@@ -1,5 +1,6 @@
 """Optimizers and gradient clipping: pinned to the reference, in place, over awkward arrays."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from helpers import SIZES, assert_close, float32_tolerance
 
 Array = Any
 STEPS = 6
+MANY_STEPS = 20
 # a handful of float32 operations an element, none of them a long sum
 ELEMENTWISE = float32_tolerance(4)
 
@@ -44,7 +46,18 @@ OPTIMIZERS = [
     ("Adam", {"lr": 0.01}),
     ("Adam", {"lr": 0.01, "beta1": 0.5, "beta2": 0.9}),
     ("Adam", {}),
+    ("Momentum", {"lr": 0.1}),
+    ("Momentum", {"lr": 0.1, "momentum": 0.5}),
+    ("Momentum", {}),
+    ("Nesterov", {"lr": 0.1}),
+    ("Nesterov", {"lr": 0.1, "momentum": 0.5}),
+    ("Nesterov", {}),
+    ("AdaGrad", {"lr": 0.1}),
+    ("AdaGrad", {}),
+    ("RMSprop", {"lr": 0.1, "decay_rate": 0.5}),
+    ("RMSprop", {}),
 ]
+NAMES = sorted({name for name, _ in OPTIMIZERS})
 
 
 @pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
@@ -61,7 +74,7 @@ def test_like_the_reference(
         assert_close(param, value, **ELEMENTWISE)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_comparison_can_fail(name: str) -> None:
     params, expected = arrays((33,)), arrays((33,))
     train(getattr(fastseq, name)(lr=0.01), params)
@@ -95,7 +108,7 @@ def test_adams_first_step_is_the_learning_rate() -> None:
     np.testing.assert_allclose(param, before - 0.01 * np.sign(grad), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", NAMES)
 def test_float64_stays_float64(name: str) -> None:
     params, expected = arrays((7, 3), dtype="f8"), arrays((7, 3), dtype="f8")
     train(getattr(fastseq, name)(lr=0.01), params, "f8")
@@ -104,7 +117,7 @@ def test_float64_stays_float64(name: str) -> None:
     np.testing.assert_allclose(params[0], expected[0], rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", NAMES)
 def test_updates_in_place_and_leaves_gradients_alone(name: str) -> None:
     params, grads = arrays((3, 4), (4,)), arrays((3, 4), (4,), seed=1)
     first, before = params[0], [grad.copy() for grad in grads]
@@ -121,6 +134,164 @@ def test_adam_refuses_other_parameters_than_before() -> None:
     with pytest.raises(ValueError, match="expected 2 arrays each.* got 1 and 1"):
         optimizer.update(arrays((3,)), arrays((3,)))
     assert optimizer.iter == 1
+
+
+def twenty_gradients(size: int) -> list[Array]:
+    """Of the order of 1, with exact zeros among them."""
+    rng = np.random.default_rng(5)
+    grads = rng.standard_normal((MANY_STEPS, size)) + 0.3
+    grads[rng.random(grads.shape) < 0.1] = 0
+    return list(grads.astype("f4"))
+
+
+def momentum_formula(p: float, g: float, v: float) -> tuple[float, float]:
+    v = 0.8 * v - 0.05 * g
+    return p + v, v
+
+
+def nesterov_formula(p: float, g: float, v: float) -> tuple[float, float]:
+    v = 0.8 * v - 0.05 * g
+    return p + 0.8 * 0.8 * v - 1.8 * 0.05 * g, v
+
+
+def adagrad_formula(p: float, g: float, h: float) -> tuple[float, float]:
+    h = h + g * g
+    return p - 0.05 * g / (h**0.5 + 1e-7), h
+
+
+def rmsprop_formula(p: float, g: float, h: float) -> tuple[float, float]:
+    h = 0.9 * h + 0.1 * g * g
+    return p - 0.05 * g / (h**0.5 + 1e-7), h
+
+
+FORMULAS: dict[str, tuple[dict[str, float], str, Callable[..., tuple[float, float]]]] = {
+    "Momentum": ({"momentum": 0.8}, "v", momentum_formula),
+    "Nesterov": ({"momentum": 0.8}, "v", nesterov_formula),
+    "AdaGrad": ({}, "h", adagrad_formula),
+    "RMSprop": ({"decay_rate": 0.9}, "h", rmsprop_formula),
+}
+
+
+def by_formula(name: str, start: Array, grads: list[Array]) -> tuple[Array, Array]:
+    """Parameters and state after all steps, one number at a time in double precision."""
+    formula = FORMULAS[name][2]
+    params, states = [], []
+    for index, value in enumerate(start):
+        p, state = float(value), 0.0
+        for grad in grads:
+            p, state = formula(p, float(grad[index]), state)
+        params.append(p)
+        states.append(state)
+    return np.array(params), np.array(states)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("package", [fastseq, fastseq_reference])
+def test_twenty_steps_by_the_formula(package: Any, name: str) -> None:
+    [param] = arrays((33,))
+    grads = twenty_gradients(33)
+    expected, expected_state = by_formula(name, param, grads)
+    settings, attribute, _ = FORMULAS[name]
+    optimizer = getattr(package, name)(lr=0.05, **settings)
+    assert getattr(optimizer, attribute) is None
+    for grad in grads:
+        optimizer.update([param], [grad])
+    # each step adds a few roundings of values below 5
+    tolerance = float32_tolerance(4 * MANY_STEPS, 5)
+    assert_close(param, expected, **tolerance)
+    [state] = getattr(optimizer, attribute)
+    assert_close(state, expected_state, **float32_tolerance(4 * MANY_STEPS, 50))
+    for broken in (0.049, 0.051):
+        [other] = arrays((33,))
+        optimizer = getattr(package, name)(lr=broken, **settings)
+        for grad in grads:
+            optimizer.update([other], [grad])
+        with pytest.raises(AssertionError, match="differ"):
+            assert_close(other, expected, **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("Momentum", {"momentum": 0.81}),
+        ("Nesterov", {"momentum": 0.81}),
+        ("RMSprop", {"decay_rate": 0.91}),
+    ],
+)
+def test_another_decay_is_told_apart(name: str, change: dict[str, float]) -> None:
+    [param] = arrays((33,))
+    grads = twenty_gradients(33)
+    expected, _ = by_formula(name, param, grads)
+    optimizer = getattr(fastseq, name)(lr=0.05, **change)
+    for grad in grads:
+        optimizer.update([param], [grad])
+    with pytest.raises(AssertionError, match="differ"):
+        assert_close(param, expected, **float32_tolerance(4 * MANY_STEPS, 5))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, strided])
+@pytest.mark.parametrize("shape", [(40, 1000), (3, 20000), (20000, 3), (40000,), (30, 40, 50)])
+def test_large_arrays_like_the_reference(
+    name: str, layout: Callable[[Array], Array], shape: tuple[int, ...]
+) -> None:
+    params, expected = [layout(array) for array in arrays(shape)], arrays(shape)
+    for step in range(3):
+        grads = arrays(shape, seed=step)
+        getattr(fastseq, name)(lr=0.1).update(params, [layout(grad) for grad in grads])
+        getattr(fastseq_reference, name)(lr=0.1).update(expected, grads)
+    assert_close(params[0], expected[0], **ELEMENTWISE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0)])
+def test_a_number_and_no_number(name: str, shape: tuple[int, ...]) -> None:
+    param, expected = np.full(shape, 2, "f4"), np.full(shape, 2, "f4")
+    for package, array in ((fastseq, param), (fastseq_reference, expected)):
+        getattr(package, name)(lr=0.1).update([array], [np.full(shape, 3, "f4")])
+    assert_close(param, expected, **ELEMENTWISE)
+    assert not (param == 2).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_update_takes_no_memory_of_the_size_of_the_weights(name: str) -> None:
+    params, grads = arrays((1000, 1000)), arrays((1000, 1000), seed=1)
+    optimizer = getattr(fastseq, name)()
+    optimizer.update(params, grads)
+    tracemalloc.start()
+    optimizer.update(params, grads)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < params[0].nbytes / 8
+
+
+@pytest.mark.parametrize("name", ["Momentum", "Nesterov", "AdaGrad", "RMSprop"])
+def test_refuses_other_parameters_than_before(name: str) -> None:
+    optimizer = getattr(fastseq, name)()
+    optimizer.update(arrays((3,), (4,)), arrays((3,), (4,)))
+    with pytest.raises(ValueError, match="expected 2 arrays each.* got 1 and 1"):
+        optimizer.update(arrays((3,)), arrays((3,)))
+    params = arrays((3,), (4,))
+    for shapes in ((3,), (1,)), ((3,), (5,)):
+        with pytest.raises(ValueError, match=r"grads\[1\]: expected the shape \(4,\)"):
+            optimizer.update(params, arrays(*shapes))
+    for param, value in zip(params, arrays((3,), (4,)), strict=True):
+        np.testing.assert_array_equal(param, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("SGD", {"lr": 0.01}),
+        ("Momentum", {"lr": 0.01, "momentum": 0.9, "v": None}),
+        ("Nesterov", {"lr": 0.01, "momentum": 0.9, "v": None}),
+        ("AdaGrad", {"lr": 0.01, "h": None}),
+        ("RMSprop", {"lr": 0.01, "decay_rate": 0.99, "h": None}),
+    ],
+)
+@pytest.mark.parametrize("package", [fastseq, fastseq_reference])
+def test_the_defaults(package: Any, name: str, defaults: dict[str, float | None]) -> None:
+    assert vars(getattr(package, name)()) == defaults
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

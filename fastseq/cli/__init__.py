@@ -25,6 +25,7 @@ _DESCRIPTION = "Fast sequence-to-sequence models on the CPU: LSTM and attention 
 _EXAMPLES = """\
 examples:
   fastseq demo dates                train the attention model on dates, in a few minutes
+  fastseq run train.py              a script of the textbook's readers, on fastseq's layers
   fastseq data addition -n 5        print five sums and their results
   fastseq info                      what runs here: instruction set, threads, versions
 """
@@ -111,7 +112,7 @@ class _WholeNumber:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fastseq.cli import data, demo, info
+    from fastseq.cli import data, demo, info, run
 
     parser = argparse.ArgumentParser(
         prog="fastseq",
@@ -131,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="show the traceback of a failure",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, info):
+    for command in (demo, data, run, info):
         command.add_parser(commands, common)
     return parser
 

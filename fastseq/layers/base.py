@@ -56,3 +56,78 @@ def check_weight(name: str, weight: object, letters: str, *sizes: int | None) ->
 def zero_gradients(params: Sequence[Array]) -> list[Array]:
     """One zero array for each parameter, of the same shape and dtype."""
     return [np.zeros_like(param, subok=False) for param in params]
+
+
+def as_float32(name: str, array: object, shape: tuple[int, ...] | None = None) -> Array:
+    """An argument of any shape, or of the given one, as float32; a copy only where it must be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The dtype is no real number, the shape another.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected an array of numbers, got dtype {array.dtype}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return array.astype(np.float32, copy=False)
+
+
+def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
+    """Labels, given as ids or one-hot, as a new array of ids.
+
+    Parameters
+    ----------
+    name : str
+        What the caller knows them as, for the message.
+    labels : array_like
+        Ids of the shape of the scores without their last axis; or one-hot, of their shape.
+    letters : str
+        The shape of the scores in the letters of the documentation, as ``"(N, V)"``.
+    *sizes : int
+        The shape of the scores.
+
+    Raises
+    ------
+    IndexError
+        A label is negative or not below V; the message says which, where, and V.
+    TypeError, ValueError
+        The labels are of the wrong kind or shape, or one-hot over no symbol.
+    """
+    *rows, V = sizes
+    labels = np.asarray(labels)
+    if labels.ndim == len(sizes):
+        return np.asarray(checked(name, labels, letters, *sizes).argmax(axis=-1))
+    row_letters = letters.rpartition(",")[0] + ("," if len(rows) == 1 else "") + ")"
+    checked(name, labels, row_letters, *rows, kinds="iu")
+    wrong = np.argwhere((labels < 0) | (labels >= V))
+    if len(wrong):
+        position = ", ".join(str(index) for index in wrong[0])
+        raise IndexError(
+            f"{name}[{position}]: expected a label from 0 to {V - 1}, got {labels[tuple(wrong[0])]}"
+        )
+    return labels.astype(np.int64)
+
+
+def check_recurrent_weights(Wx: Array, Wh: Array, b: Array, blocks: int, number: str = "") -> None:
+    """Require the weights of a recurrent layer, with so many blocks of H columns side by side.
+
+    The number is the end of their names, for the message.
+    """
+    width = "H" if blocks == 1 else f"{blocks}H"
+    check_weight(f"Wh{number}", Wh, f"(H, {width})", None, None)
+    hidden_size = Wh.shape[0]
+    columns = blocks * hidden_size
+    check_weight(f"Wh{number}", Wh, f"(H, {width})", hidden_size, columns)
+    check_weight(f"Wx{number}", Wx, f"(D, {width}) with H = {hidden_size}", None, columns)
+    check_weight(f"b{number}", b, f"({width},)", columns)
+
+
+def check_batch_size(xs: Array, h: Array | None) -> None:
+    """Require as many rows as the state has that a stateful layer continues from."""
+    if h is not None and len(h) != len(xs):
+        raise ValueError(
+            f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
+            f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
+        )

@@ -1,7 +1,8 @@
-"""Inverted dropout over a sequence.
+"""Dropout, plain and over a sequence.
 
-Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", 2014; the
-survivors are scaled while training, so that inference is the identity.
+Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", 2014.
+Plain: all values are scaled in inference. Over a sequence, inverted: the survivors are scaled while
+training, so that inference is the identity.
 """
 
 from typing import Any
@@ -9,14 +10,82 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.layers.base import as_float32
+
 Array = npt.NDArray[Any]
 
 
-def _as_float32(name: str, array: Array) -> Array:
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: expected real numbers, got {array.dtype}")
-    return array.astype(np.float32, copy=False)
+class Dropout:
+    """Zero a share of the values while training; scale all by ``1 - dropout_ratio`` otherwise.
+
+    Parameters
+    ----------
+    dropout_ratio : float, default 0.5
+        The share, from 0 to 1.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+
+    Raises
+    ------
+    ValueError
+        ``dropout_ratio`` is outside its range.
+    """
+
+    def __init__(self, dropout_ratio: float = 0.5) -> None:
+        if not 0 <= dropout_ratio <= 1:
+            raise ValueError(f"dropout_ratio: expected a number from 0 to 1, got {dropout_ratio}")
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self.dropout_ratio = dropout_ratio
+        self._mask: Array | None = None
+
+    def forward(self, x: Array, train_flg: bool = True) -> Array:
+        """Apply a new mask, drawn by ``np.random.rand(*x.shape)``; scale if not ``train_flg``.
+
+        Parameters
+        ----------
+        x : ndarray of float, any shape
+        train_flg : bool, default True
+
+        Returns
+        -------
+        ndarray of float32, the shape of ``x``
+
+        Raises
+        ------
+        TypeError
+            ``x`` is not of numbers.
+        """
+        x = as_float32("x", x)
+        if train_flg:
+            kept = np.random.rand(*x.shape) > self.dropout_ratio
+            self._mask = np.asarray(kept, dtype=np.float32)
+        else:
+            self._mask = np.full(x.shape, 1 - self.dropout_ratio, dtype=np.float32)
+        return x * self._mask
+
+    def backward(self, dout: Array) -> Array:
+        """What the last `forward` did to ``x``, done to ``dout``.
+
+        Parameters
+        ----------
+        dout : ndarray of float, the shape of ``x``
+
+        Returns
+        -------
+        ndarray of float32, the shape of ``x``
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._mask is None:
+            raise RuntimeError("Dropout.backward was called before forward")
+        return as_float32("dout", dout, self._mask.shape) * self._mask
 
 
 class TimeDropout:
@@ -60,7 +129,7 @@ class TimeDropout:
         -------
         ndarray of float32, the shape of ``xs``
         """
-        xs = _as_float32("xs", xs)
+        xs = as_float32("xs", xs)
         if self.train_flg:
             kept = np.random.rand(*xs.shape) > self.dropout_ratio
             self._mask = kept * np.float32(1 / (1 - self.dropout_ratio))
@@ -78,7 +147,4 @@ class TimeDropout:
         """
         if self._mask is None:
             raise RuntimeError("TimeDropout.backward was called before forward")
-        dout = _as_float32("dout", dout)
-        if dout.shape != self._mask.shape:
-            raise ValueError(f"dout: expected shape {self._mask.shape}, got {dout.shape}")
-        return dout * self._mask
+        return as_float32("dout", dout, self._mask.shape) * self._mask

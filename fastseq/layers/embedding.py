@@ -1,13 +1,83 @@
-"""The embedding layer over a sequence: one row of ``W`` for every id."""
+"""The embedding layer, of ids and of sequences of them: one row of ``W`` for every id."""
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import check_weight, checked, zero_gradients
 
 Array = npt.NDArray[Any]
+
+
+class Embedding:
+    """Look up one vector for every id.
+
+    Parameters
+    ----------
+    W : ndarray of float, shape (V, D)
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        ``[W]``, the caller's own array, and its gradient after `backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``W`` is no float array of two dimensions.
+    """
+
+    def __init__(self, W: Array) -> None:
+        check_weight("W", W, "(V, D)", None, None)
+        self.params = [W]
+        self.grads = zero_gradients(self.params)
+        self._ids: Array | None = None
+
+    def forward(self, idx: Array) -> Array:
+        """Gather the rows of ``W``.
+
+        Parameters
+        ----------
+        idx : ndarray of int, shape (N,) or any other
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D)
+
+        Raises
+        ------
+        IndexError
+            An id is negative or not below V; the message says which, where, and V.
+        TypeError
+            ``idx`` is not of integers.
+        """
+        # a copy: the caller may fill the array with the next batch before backward
+        ids = np.array(idx)
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"idx: expected an array of integers, got dtype {ids.dtype}")
+        (W,) = self.params
+        out = _kernels.embedding_forward(W, ids)
+        self._ids = ids
+        return out
+
+    def backward(self, dout: Array) -> None:
+        """Add the gradients of equal ids together in ``grads[0]``.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, D)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._ids is None:
+            raise RuntimeError("Embedding.backward was called before forward")
+        (dW,) = self.grads
+        _kernels.embedding_backward(dW, self._ids, dout)
 
 
 class TimeEmbedding:

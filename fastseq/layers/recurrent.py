@@ -14,17 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import check_weight, checked, zero_gradients
+from fastseq.layers.base import (
+    check_batch_size,
+    check_recurrent_weights,
+    checked,
+    zero_gradients,
+)
 
 Array = npt.NDArray[Any]
-
-
-def _check_lstm_weights(Wx: Array, Wh: Array, b: Array) -> None:
-    check_weight("Wh", Wh, "(H, 4H)", None, None)
-    hidden_size = Wh.shape[0]
-    check_weight("Wh", Wh, "(H, 4H)", hidden_size, 4 * hidden_size)
-    check_weight("Wx", Wx, f"(D, 4H) with H = {hidden_size}", None, 4 * hidden_size)
-    check_weight("b", b, "(4H,)", 4 * hidden_size)
 
 
 class LSTM:
@@ -48,7 +45,7 @@ class LSTM:
     """
 
     def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        _check_lstm_weights(Wx, Wh, b)
+        check_recurrent_weights(Wx, Wh, b, blocks=4)
         self.params = [Wx, Wh, b]
         self.grads = zero_gradients(self.params)
         self._workspace = _kernels.Workspace()
@@ -134,7 +131,7 @@ class TimeLSTM:
     """
 
     def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        _check_lstm_weights(Wx, Wh, b)
+        check_recurrent_weights(Wx, Wh, b, blocks=4)
         self.params = [Wx, Wh, b]
         self.grads = zero_gradients(self.params)
         self.stateful = stateful
@@ -165,11 +162,7 @@ class TimeLSTM:
         Wx, Wh, b = self.params
         xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx))
         h, c = (self.h, self.c) if self.stateful else (None, None)
-        if h is not None and len(h) != len(xs):
-            raise ValueError(
-                f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
-                f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
-            )
+        check_batch_size(xs, h)
         hs, self.h, self.c = _kernels.lstm_forward(self._workspace, xs, Wx, Wh, b, h, c)
         return hs
 

@@ -52,6 +52,13 @@ def remove_duplicate(params: list[Array], grads: list[Array]) -> tuple[list[Arra
     return unique_params, unique_grads
 
 
+def _pyplot() -> Any:
+    try:
+        return importlib.import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise ImportError("plotting needs matplotlib: install fastseq-kernels[plot]") from error
+
+
 class Trainer:
     """Trains a model by mini-batches.
 
@@ -147,14 +154,150 @@ class Trainer:
         ImportError
             When matplotlib is missing.
         """
-        try:
-            plt = importlib.import_module("matplotlib.pyplot")
-        except ImportError as error:
-            raise ImportError("plotting needs matplotlib: install fastseq-kernels[plot]") from error
-
+        plt = _pyplot()
         if ylim is not None:
             plt.ylim(*ylim)
         plt.plot(np.arange(len(self.loss_list)), self.loss_list, label="train")
         plt.xlabel(f"iterations (x{self.eval_interval})")
         plt.ylabel("loss")
+        plt.show()
+
+
+class RnnlmTrainer:
+    """Trains a language model on one long text, read in order by several readers at once.
+
+    Parameters
+    ----------
+    model : object with ``params``, ``grads``, ``forward(xs, ts)`` and ``backward()``
+    optimizer : object with ``update(params, grads)``
+
+    Attributes
+    ----------
+    ppl_list : list of float, or None before the first `fit`
+        The perplexities that were printed by the last `fit`.
+    time_idx : int, or None before the first `fit`
+        How far each reader has read.
+    current_epoch : int
+        Epochs done.
+    eval_interval : int or None
+        Iterations between two printed perplexities.
+    """
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.time_idx: int | None = None
+        self.ppl_list: list[float] | None = None
+        self.eval_interval: int | None = None
+        self.current_epoch = 0
+
+    def get_batch(self, x: Array, t: Array, batch_size: int, time_size: int) -> tuple[Array, Array]:
+        """The next ``time_size`` words of each reader.
+
+        Parameters
+        ----------
+        x, t : (L,) integer arrays
+        batch_size : int
+            Readers; reader i starts at ``i (L // batch_size)``; the text goes round in a circle.
+        time_size : int
+
+        Returns
+        -------
+        batch_x, batch_t : (batch_size, time_size) integer arrays
+        """
+        batch_x = np.empty((batch_size, time_size), dtype="i")
+        batch_t = np.empty((batch_size, time_size), dtype="i")
+        if self.time_idx is None:
+            self.time_idx = 0
+
+        data_size = len(x)
+        jump = data_size // batch_size
+        for time_step in range(time_size):
+            for reader in range(batch_size):
+                position = (reader * jump + self.time_idx) % data_size
+                batch_x[reader, time_step] = x[position]
+                batch_t[reader, time_step] = t[position]
+            self.time_idx += 1
+        return batch_x, batch_t
+
+    def fit(
+        self,
+        xs: Array,
+        ts: Array,
+        max_epoch: int = 10,
+        batch_size: int = 20,
+        time_size: int = 35,
+        max_grad: float | None = None,
+        eval_interval: int | None = 20,
+    ) -> None:
+        """Train; the readers start afresh, the model's state goes on.
+
+        The perplexity, ``exp`` of the mean loss since the last report, is printed after the first
+        step of an epoch, and after every ``eval_interval`` steps from there.
+
+        Parameters
+        ----------
+        xs, ts : (L,) integer arrays
+            Ids, and those that follow them.
+        max_epoch : int
+        batch_size : int
+            Readers.
+        time_size : int
+            Words that each reads in a step.
+        max_grad : float, optional
+            Global norm that gradients are clipped to; None does not clip.
+        eval_interval : int, optional
+            None prints nothing.
+        """
+        max_iters = len(xs) // (batch_size * time_size)
+        self.time_idx = 0
+        self.ppl_list = []
+        self.eval_interval = eval_interval
+        total_loss, loss_count = 0.0, 0
+
+        start_time = time.time()
+        for _ in range(max_epoch):
+            for iteration in range(max_iters):
+                batch_x, batch_t = self.get_batch(xs, ts, batch_size, time_size)
+                loss = self.model.forward(batch_x, batch_t)
+                self.model.backward()
+                params, grads = remove_duplicate(self.model.params, self.model.grads)
+                if max_grad is not None:
+                    clip_grads(grads, max_grad)
+                self.optimizer.update(params, grads)
+                total_loss += loss
+                loss_count += 1
+
+                if eval_interval is not None and iteration % eval_interval == 0:
+                    ppl = float(np.exp(total_loss / loss_count))
+                    elapsed = time.time() - start_time
+                    print(
+                        f"| epoch {self.current_epoch + 1} |  iter {iteration + 1} / {max_iters} "
+                        f"| time {int(elapsed)}[s] | perplexity {ppl:.2f}"
+                    )
+                    self.ppl_list.append(ppl)
+                    total_loss, loss_count = 0.0, 0
+
+            self.current_epoch += 1
+
+    def plot(self, ylim: tuple[float, float] | None = None) -> None:
+        """Show the curve of ``ppl_list``.
+
+        Parameters
+        ----------
+        ylim : pair of float, optional
+            Limits of the vertical axis.
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is missing.
+        """
+        plt = _pyplot()
+        ppl_list = self.ppl_list or []
+        if ylim is not None:
+            plt.ylim(*ylim)
+        plt.plot(np.arange(len(ppl_list)), ppl_list, label="train")
+        plt.xlabel(f"iterations (x{self.eval_interval})")
+        plt.ylabel("perplexity")
         plt.show()

@@ -1,11 +1,44 @@
-"""Gradient clipping, and the exact-match test of one question."""
+"""Gradient clipping, perplexity, and the exact-match test of one question.
 
+The functions of ``fastseq_reference.text`` are reached from here too.
+"""
+
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastseq_reference.text import (
+    analogy,
+    convert_one_hot,
+    cos_similarity,
+    create_co_matrix,
+    create_contexts_target,
+    most_similar,
+    normalize,
+    ppmi,
+    preprocess,
+)
+
+__all__ = [
+    "analogy",
+    "clip_grads",
+    "convert_one_hot",
+    "cos_similarity",
+    "create_co_matrix",
+    "create_contexts_target",
+    "eval_perplexity",
+    "eval_seq2seq",
+    "most_similar",
+    "normalize",
+    "ppmi",
+    "preprocess",
+    "to_cpu",
+    "to_gpu",
+]
 
 Array = npt.NDArray[Any]
 
@@ -80,3 +113,65 @@ def eval_seq2seq(
         print(mark, guess)
         print("---")
     return int(right)
+
+
+def eval_perplexity(model: Any, corpus: Array, batch_size: int = 10, time_size: int = 35) -> float:
+    """``exp`` of the mean loss of a language model on a text, without dropout.
+
+    Parameters
+    ----------
+    model : object with ``forward(xs, ts)`` or ``forward(xs, ts, train_flg)``
+        Its state is not reset.
+    corpus : (L,) integer array
+        Ids.
+    batch_size : int
+        Readers; reader i starts at ``i ((L - 1) // batch_size)``.
+    time_size : int
+        Words that each reads in a step; there are ``(L - 1) // (batch_size time_size)`` steps.
+
+    Returns
+    -------
+    perplexity : float
+
+    Raises
+    ------
+    ValueError
+        When the corpus is too short for one step.
+    """
+    corpus_size = len(corpus)
+    max_iters = (corpus_size - 1) // (batch_size * time_size)
+    if max_iters < 1:
+        raise ValueError(f"corpus: {corpus_size} ids are too few for one step")
+    jump = (corpus_size - 1) // batch_size
+    has_dropout = "train_flg" in inspect.signature(model.forward).parameters
+
+    total_loss = 0.0
+    for iteration in range(max_iters):
+        xs = np.zeros((batch_size, time_size), dtype="i")
+        ts = np.zeros((batch_size, time_size), dtype="i")
+        for reader in range(batch_size):
+            for t in range(time_size):
+                position = reader * jump + iteration * time_size + t
+                xs[reader, t] = corpus[position]
+                ts[reader, t] = corpus[position + 1]
+        if has_dropout:
+            total_loss += model.forward(xs, ts, train_flg=False)
+        else:
+            total_loss += model.forward(xs, ts)
+    return float(np.exp(total_loss / max_iters))
+
+
+def to_cpu(x: npt.ArrayLike) -> Array:
+    """The array itself."""
+    return np.asarray(x)
+
+
+def to_gpu(x: Any) -> Any:
+    """Refuse: there is no GPU here.
+
+    Raises
+    ------
+    RuntimeError
+        Always.
+    """
+    raise RuntimeError("to_gpu: this package computes on the CPU only")

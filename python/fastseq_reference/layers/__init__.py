@@ -4,27 +4,64 @@ Symbols in all shapes: N batch, T time steps, D input size, H hidden size, V voc
 M output size.
 """
 
-from fastseq_reference.layers.affine import TimeAffine
+from fastseq_reference.layers.affine import Affine, MatMul, Simple_TimeAffine, TimeAffine
 from fastseq_reference.layers.attention import (
     Attention,
     AttentionWeight,
     TimeAttention,
     WeightSum,
 )
-from fastseq_reference.layers.dropout import TimeDropout
-from fastseq_reference.layers.embedding import TimeEmbedding
-from fastseq_reference.layers.loss import TimeSoftmaxWithLoss
+from fastseq_reference.layers.bidirectional import TimeBiLSTM
+from fastseq_reference.layers.dropout import Dropout, TimeDropout
+from fastseq_reference.layers.embedding import Embedding, TimeEmbedding
+from fastseq_reference.layers.functions import (
+    Sigmoid,
+    Softmax,
+    cross_entropy_error,
+    relu,
+    sigmoid,
+    softmax,
+)
+from fastseq_reference.layers.gru import GRU, TimeGRU
+from fastseq_reference.layers.loss import (
+    SigmoidWithLoss,
+    Simple_TimeSoftmaxWithLoss,
+    SoftmaxWithLoss,
+    TimeSigmoidWithLoss,
+    TimeSoftmaxWithLoss,
+)
 from fastseq_reference.layers.recurrent import LSTM, TimeLSTM
+from fastseq_reference.layers.rnn import RNN, TimeRNN
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "RNN",
+    "Affine",
     "Attention",
     "AttentionWeight",
+    "Dropout",
+    "Embedding",
+    "MatMul",
+    "Sigmoid",
+    "SigmoidWithLoss",
+    "Simple_TimeAffine",
+    "Simple_TimeSoftmaxWithLoss",
+    "Softmax",
+    "SoftmaxWithLoss",
     "TimeAffine",
     "TimeAttention",
+    "TimeBiLSTM",
     "TimeDropout",
     "TimeEmbedding",
+    "TimeGRU",
     "TimeLSTM",
+    "TimeRNN",
+    "TimeSigmoidWithLoss",
     "TimeSoftmaxWithLoss",
     "WeightSum",
+    "cross_entropy_error",
+    "relu",
+    "sigmoid",
+    "softmax",
 ]

@@ -5,13 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq_reference.layers.functions import softmax
+
 Array = npt.NDArray[Any]
-
-
-def _softmax(x: Array) -> Array:
-    """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum."""
-    exp_x = np.exp(x - x.max(axis=-1, keepdims=True))
-    return exp_x / exp_x.sum(axis=-1, keepdims=True)
 
 
 class WeightSum:
@@ -94,7 +90,7 @@ class AttentionWeight:
         N, _, H = hs.shape
         hr = h.reshape(N, 1, H)
         s = np.sum(hs * hr, axis=2)
-        a = _softmax(s)
+        a = softmax(s)
 
         self.cache = (hs, hr, a)
         return a.copy()

@@ -5,14 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq_reference.layers.base import initial_state
+from fastseq_reference.layers.functions import sigmoid
+
 Array = npt.NDArray[Any]
-
-
-def _sigmoid(x: Array) -> Array:
-    """Logistic function ``1 / (1 + exp(-x))``, in the dtype of ``x``."""
-    # exp(-x) overflows to inf for very negative x, and 1 / inf = 0 is the right answer.
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
 
 
 class LSTM:
@@ -55,10 +51,10 @@ class LSTM:
         H = h_prev.shape[1]
 
         A = np.dot(x, Wx) + np.dot(h_prev, Wh) + b
-        f = _sigmoid(A[:, :H])
+        f = sigmoid(A[:, :H])
         g = np.tanh(A[:, H : 2 * H])
-        i = _sigmoid(A[:, 2 * H : 3 * H])
-        o = _sigmoid(A[:, 3 * H :])
+        i = sigmoid(A[:, 2 * H : 3 * H])
+        o = sigmoid(A[:, 3 * H :])
 
         c_next = f * c_prev + g * i
         tanh_c = np.tanh(c_next)
@@ -140,19 +136,6 @@ class TimeLSTM:
         self.dc: Array | None = None
         self.stateful = stateful
 
-    def _initial(self, state: Array | None, name: str, N: int) -> Array:
-        """The state to start from: the kept one if there is one to continue, else zeros."""
-        Wh = self.params[1]
-        expected = (N, Wh.shape[0])
-        if not self.stateful or state is None:
-            return np.zeros(expected, dtype=Wh.dtype)
-        if state.shape != expected:
-            raise ValueError(
-                f"TimeLSTM state {name} has shape {state.shape}, but the input needs {expected}: "
-                "call reset_state() before changing the batch size"
-            )
-        return state
-
     def forward(self, xs: Array) -> Array:
         """Run the sequence.
 
@@ -174,8 +157,8 @@ class TimeLSTM:
         N, T, _ = xs.shape
         H = Wh.shape[0]
 
-        h = self._initial(self.h, "h", N)
-        c = self._initial(self.c, "c", N)
+        h = initial_state("TimeLSTM.h", self.h if self.stateful else None, N, Wh)
+        c = initial_state("TimeLSTM.c", self.c if self.stateful else None, N, Wh)
         hs = np.empty((N, T, H), dtype=Wx.dtype)
         self.layers = []
         for t in range(T):

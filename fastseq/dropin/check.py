@@ -1,0 +1,115 @@
+"""What a script imports, and where it would come from: read from its source, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fastseq.dropin import table
+from fastseq.dropin.importer import Importer
+
+Origin = Literal["served", "own file", "missing", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name.
+
+    Attributes
+    ----------
+    line : of the script
+    module : the module it is imported from
+    name : the name, "*" for a star import, "" for the module itself
+    origin : "served" by fastseq; in the user's "own file" of a served module or package; "missing",
+        where the module is served but has no such name; or "elsewhere", which is not looked into
+    """
+
+    line: int
+    module: str
+    name: str
+    origin: Origin
+
+    def __str__(self) -> str:
+        """The import as one writes it."""
+        return f"{self.module}: {self.name}" if self.name else self.module
+
+
+def check_script(path: str | os.PathLike[str]) -> list[Import]:
+    """List the imports of a script in the order of its lines.
+
+    The user's tree is looked for beside the script and in the folder above it. Of a star import
+    those names are listed on their own that fastseq lacks and the script uses.
+
+    Raises
+    ------
+    OSError, SyntaxError, ValueError
+        The script cannot be read as Python.
+    """
+    with open(path, "rb") as file:
+        tree = ast.parse(importlib.util.decode_source(file.read()), os.fspath(path))
+    folder = os.path.dirname(os.path.realpath(path))
+    finder = _Tree([folder, os.path.dirname(folder)])
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found: list[Import] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found.append(_module(node.lineno, alias.name, finder))
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for alias in node.names:
+                found += _names(node.lineno, module, alias.name, used, finder)
+    return sorted(found, key=lambda imported: imported.line)
+
+
+class _Tree(Importer):
+    """The user's tree as it would be found if the script had been run."""
+
+    def __init__(self, roots: list[str]) -> None:
+        super().__init__()
+        self._roots = roots
+
+    def roots(self) -> Iterator[str]:
+        """The given folders alone: this process's ``sys.path`` is not the script's."""
+        yield from self._roots
+
+
+def _module(line: int, module: str, finder: _Tree) -> Import:
+    if table.is_served(module):
+        return Import(line, module, "", "served")
+    package = module.rpartition(".")[0]
+    if package not in table.PACKAGES:
+        return Import(line, module, "", "elsewhere")
+    return Import(line, module, "", "own file" if _has(finder, module) else "missing")
+
+
+def _names(line: int, module: str, name: str, used: set[str], finder: _Tree) -> Iterator[Import]:
+    if not table.is_served(module):
+        yield Import(line, module, name, _module(line, module, finder).origin)
+        return
+    served = {*table.load(module), *table.whole_modules(module)}
+    own = finder.own_names(module)
+    if name == "*":
+        yield Import(line, module, name, "served")
+        for lacking in sorted((set(table.sources(module)) - served) & used):
+            yield Import(line, module, lacking, "own file" if lacking in own else "missing")
+    elif name in served:
+        yield Import(line, module, name, "served")
+    elif module in table.PACKAGES and name not in own:
+        yield _module(line, f"{module}.{name}", finder)
+    else:
+        yield Import(line, module, name, "own file" if name in own else "missing")
+
+
+def _has(finder: _Tree, module: str) -> bool:
+    """Whether the user's tree has a file or folder of this module."""
+    package, _, name = module.rpartition(".")
+    return any(
+        os.path.isfile(os.path.join(folder, f"{name}.py"))
+        or os.path.isdir(os.path.join(folder, name))
+        for folder in finder.folders(package)
+    )

@@ -1,0 +1,245 @@
+"""The finder behind the textbook's module names, and the modules that it makes.
+
+A served module has the names of its line in `table`. For any other name it turns to the user's own
+file of that name, where there is one: a layer that a reader has added to ``common/layers.py`` is
+still there, beside fastseq's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import symtable
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any, TypeGuard
+
+from fastseq.dropin import table
+
+
+class ServedModule(ModuleType):
+    """A module of the textbook's name with fastseq's names."""
+
+    def __getattr__(self, name: str) -> Any:
+        """What is only looked up when asked for: whole modules, and the user's own names."""
+        importer = vars(self).get("__loader__")
+        if not isinstance(importer, Importer) or (name.startswith("__") and name != "__all__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if name == "__all__":
+            return importer.star_names(self)
+        target = table.whole_modules(self.__name__).get(name)
+        if target is not None:
+            value: Any = importlib.import_module(target)
+        elif name in importer.own_names(self.__name__):
+            value = getattr(importer.own_module(self), name)
+        else:
+            raise AttributeError(f"module {self.__name__!r}, served by fastseq, has no {name!r}")
+        vars(self)[name] = value
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; ``GPU = True`` is answered with a line, and not heeded."""
+        importer = vars(self).get("__loader__")
+        if name == "GPU" and value and isinstance(importer, Importer):
+            importer.say_no_gpu()
+        else:
+            super().__setattr__(name, value)
+
+
+class Importer(MetaPathFinder, Loader):
+    """Finds and makes the served modules.
+
+    Parameters
+    ----------
+    script_folder : str, optional
+        Relative entries of ``sys.path``, as ``".."``, are taken from this folder too and not only
+        from the current one: a script then finds its tree from wherever it is run.
+    """
+
+    def __init__(self, script_folder: str | None = None) -> None:
+        self._script_folder = script_folder
+        self._own_modules: dict[str, ModuleType] = {}
+        self._gpu_was_told = False
+
+    # what the import system calls
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a served module, or another one in the user's folders of a served package."""
+        if table.is_served(fullname):
+            spec = ModuleSpec(fullname, self, origin=__file__)
+            spec.has_location = True
+            if fullname in table.PACKAGES:
+                spec.submodule_search_locations = self.folders(fullname)
+            return spec
+        package = fullname.rpartition(".")[0]
+        if package not in table.PACKAGES:
+            return None
+        folders = self.folders(package)
+        sys.modules[package].__path__[:] = folders  # sys.path may have grown since
+        return PathFinder.find_spec(fullname, folders)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Make the module, still empty."""
+        return ServedModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the module."""
+        vars(module).update(table.load(module.__name__))
+        entry = table.MODULES.get(module.__name__, table.Module())
+        for setting in entry.settings:
+            if setting in self.own_names(module.__name__):
+                setattr(module, setting, getattr(self.own_module(module), setting))
+
+    # the user's tree
+
+    def roots(self) -> Iterator[str]:
+        """The folders of ``sys.path`` where a user keeps files: not those of installed packages."""
+        for entry in _search_path():
+            if os.path.basename(entry) not in ("site-packages", "dist-packages"):
+                yield from self._script_root(entry)
+                yield os.path.abspath(entry)
+
+    def script_roots(self) -> Iterator[str]:
+        """The relative entries of ``sys.path``, taken from the script's folder."""
+        for entry in _search_path():
+            yield from self._script_root(entry)
+
+    def _script_root(self, entry: str) -> Iterator[str]:
+        if self._script_folder is not None and entry and not os.path.isabs(entry):
+            yield os.path.abspath(os.path.join(self._script_folder, entry))
+
+    def folders(self, package: str) -> list[str]:
+        """The user's folders of a package."""
+        folders = (os.path.join(root, *package.split(".")) for root in self.roots())
+        return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
+
+    def own_file(self, module: str) -> str | None:
+        """The user's own file of a served module, or None."""
+        end = os.path.join(*module.split("."))
+        end = os.path.join(end, "__init__.py") if module in table.PACKAGES else f"{end}.py"
+        files = (os.path.join(root, end) for root in self.roots())
+        return next(filter(os.path.isfile, files), None)
+
+    def own_names(self, module: str) -> set[str]:
+        """The names that the user's own file of a served module defines; it is not run."""
+        path = self.own_file(module)
+        if path is None:
+            return set()
+        with open(path, "rb") as file:
+            source = importlib.util.decode_source(file.read())
+        names = symtable.symtable(source, path, "exec").get_symbols()
+        return {name.get_name() for name in names if name.is_assigned() or name.is_imported()}
+
+    def own_module(self, served: ModuleType) -> ModuleType:
+        """The user's own module of a served name, run when first needed."""
+        name = served.__name__
+        if name not in self._own_modules:
+            path = self.own_file(name)
+            spec = importlib.util.spec_from_file_location(name, path)
+            if spec is None or spec.loader is None:
+                raise ImportError(f"cannot load {path}", name=name, path=path)
+            self._own_modules[name] = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(self._own_modules[name])
+            except BaseException:
+                del self._own_modules[name]
+                raise
+        return self._own_modules[name]
+
+    def star_names(self, served: ModuleType) -> list[str]:
+        """What ``from ... import *`` brings: fastseq's names, and what the user's own file adds."""
+        name = served.__name__
+        names = set(table.load(name)) | set(table.whole_modules(name))
+        more = {own for own in self.own_names(name) - names if not own.startswith("_")}
+        if more:
+            more &= set(vars(self.own_module(served)))
+        return sorted(names | more)
+
+    # the rest
+
+    def say_no_gpu(self) -> None:
+        """Say once that there is no GPU here."""
+        if not self._gpu_was_told:
+            self._gpu_was_told = True
+            print(
+                "fastseq: GPU = True is ignored: fastseq computes on the CPU",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class ScriptTreeFinder(MetaPathFinder):
+    """Finds what nobody else has found, by the script's own relative entries of ``sys.path``."""
+
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Look for a top-level module."""
+        if path is not None:
+            return None
+        return PathFinder.find_spec(fullname, list(self._importer.script_roots()))
+
+
+_hidden: dict[str, ModuleType] = {}  # the user's own, imported before `install`
+
+
+def install(script_folder: str | None = None) -> None:
+    """Serve the textbook's module names by fastseq, from the next import on.
+
+    Names imported earlier stay what they are. A second call changes nothing.
+
+    Parameters
+    ----------
+    script_folder : str, optional
+        Relative entries of ``sys.path`` are taken from this folder too, and not only from the
+        current one; ``fastseq run`` gives the folder of the script.
+    """
+    if installed() is not None:
+        return
+    _hidden.update(_take_modules())
+    importer = Importer(script_folder)
+    sys.meta_path.insert(0, importer)
+    sys.meta_path.append(ScriptTreeFinder(importer))
+
+
+def uninstall() -> None:
+    """Undo `install`: the next import of a textbook module finds the user's own file again."""
+    if installed() is None:
+        return
+    ours = (Importer, ScriptTreeFinder)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, ours)]
+    _take_modules()
+    sys.modules.update(_hidden)
+    _hidden.clear()
+
+
+def installed() -> Importer | None:
+    """The importer in ``sys.meta_path``, or None."""
+    return next(filter(_is_importer, sys.meta_path), None)
+
+
+def _search_path() -> list[str]:
+    """``sys.path``, less the entries that Python ignores too."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
+def _is_importer(finder: object) -> TypeGuard[Importer]:
+    return isinstance(finder, Importer)
+
+
+def _take_modules() -> dict[str, ModuleType]:
+    """Remove the modules of served names, and those of their packages, from ``sys.modules``."""
+    names = [
+        name
+        for name in sys.modules
+        if table.is_served(name) or name.partition(".")[0] in table.PACKAGES
+    ]
+    return {name: sys.modules.pop(name) for name in names}

@@ -1,0 +1,152 @@
+"""The LSTM in both directions of a sequence.
+
+Schuster and Paliwal, "Bidirectional Recurrent Neural Networks", 1997: a second LSTM runs from the
+end, and each step sees the whole sequence::
+
+    hs = [hs1, reversed hs2]            hs1 = LSTM(xs), hs2 = LSTM(reversed xs)
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import (
+    check_batch_size,
+    check_recurrent_weights,
+    check_weight,
+    checked,
+    zero_gradients,
+)
+
+Array = npt.NDArray[Any]
+
+
+class TimeBiLSTM:
+    """Two LSTMs over a sequence, the second from its end.
+
+    Parameters
+    ----------
+    Wx1, Wx2 : ndarray of float, shape (D, 4H)
+    Wh1, Wh2 : ndarray of float, shape (H, 4H)
+    b1, b2 : ndarray of float, shape (4H,)
+        The weights of the first LSTM, and of the second; all six may be views.
+    stateful : bool, default False
+        Start each `forward` from the states that the last one left.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        ``[Wx1, Wh1, b1, Wx2, Wh2, b2]``, the caller's own arrays, and their gradients after
+        `backward`.
+    h, c : ndarray of float32, shape (N, 2H), or None
+        The states that the first LSTM, and then the second, has after its own last step; None
+        before the first.
+    dh, dc : ndarray of float32, shape (N, 2H), or None
+        After `backward`, the gradients of the states they started from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A weight is no float array, or of a shape that does not fit.
+    """
+
+    def __init__(
+        self,
+        Wx1: Array,
+        Wh1: Array,
+        b1: Array,
+        Wx2: Array,
+        Wh2: Array,
+        b2: Array,
+        stateful: bool = False,
+    ) -> None:
+        check_recurrent_weights(Wx1, Wh1, b1, blocks=4, number="1")
+        check_weight("Wx2", Wx2, "(D, 4H), that of Wx1,", *Wx1.shape)
+        check_weight("Wh2", Wh2, "(H, 4H), that of Wh1,", *Wh1.shape)
+        check_weight("b2", b2, "(4H,), that of b1,", *b1.shape)
+        self.params = [Wx1, Wh1, b1, Wx2, Wh2, b2]
+        self.grads = zero_gradients(self.params)
+        self.stateful = stateful
+        self.h: Array | None = None
+        self.c: Array | None = None
+        self.dh: Array | None = None
+        self.dc: Array | None = None
+        self._workspaces = _kernels.Workspace(), _kernels.Workspace()
+
+    def forward(self, xs: Array) -> Array:
+        """Run the sequence both ways.
+
+        Parameters
+        ----------
+        xs : ndarray of float, shape (N, T, D)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, 2H)
+            The hidden states of both LSTMs at all steps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``xs`` is of the wrong kind or shape, or a stateful layer holds the states of another
+            batch size.
+        """
+        Wx1, Wh1, b1, Wx2, Wh2, b2 = self.params
+        H = len(Wh1)
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx1))
+        h1, h2, c1, c2 = None, None, None, None
+        if self.stateful and self.h is not None:
+            check_batch_size(xs, self.h)
+            h = checked("h", self.h, "(N, 2H)", len(xs), 2 * H)
+            h1, h2 = h[:, :H], h[:, H:]
+        if self.stateful and self.c is not None:
+            c = checked("c", self.c, "(N, 2H)", len(xs), 2 * H)
+            c1, c2 = c[:, :H], c[:, H:]
+        first, second = self._workspaces
+        hs1, h1, c1 = _kernels.lstm_forward(first, xs, Wx1, Wh1, b1, h1, c1)
+        hs2, h2, c2 = _kernels.lstm_forward(second, xs[:, ::-1], Wx2, Wh2, b2, h2, c2)
+        self.h = np.hstack((h1, h2))
+        self.c = np.hstack((c1, c2))
+        return np.concatenate((hs1, hs2[:, ::-1]), axis=2)
+
+    def backward(self, dhs: Array) -> Array:
+        """Gradient of ``xs``; ``grads``, ``dh`` and ``dc`` receive the others.
+
+        No gradient flows into an earlier `forward` (truncated backpropagation through time).
+
+        Parameters
+        ----------
+        dhs : ndarray of float, shape (N, T, 2H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, D)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        Wx1, Wh1, _, Wx2, Wh2, _ = self.params
+        H = len(Wh1)
+        dhs = checked("dhs", dhs, "(N, T, 2H)", None, None, 2 * H)
+        first, second = self._workspaces
+        dxs, dh1, dc1 = _kernels.lstm_backward(first, dhs[:, :, :H], Wx1, Wh1, *self.grads[:3])
+        dxs2, dh2, dc2 = _kernels.lstm_backward(second, dhs[:, ::-1, H:], Wx2, Wh2, *self.grads[3:])
+        self.dh = np.hstack((dh1, dh2))
+        self.dc = np.hstack((dc1, dc2))
+        dxs += dxs2[:, ::-1]
+        return dxs
+
+    def set_state(self, h: Array, c: Array | None = None) -> None:
+        """Let the next `forward` of a stateful layer start from ``h`` and ``c`` (zeros if None).
+
+        Both are of shape (N, 2H): the state of the first LSTM, then that of the second.
+        """
+        self.h, self.c = h, c
+
+    def reset_state(self) -> None:
+        """Let the next `forward` start from zeros."""
+        self.h, self.c = None, None

@@ -1,0 +1,213 @@
+"""Sigmoid, rectifier, softmax and cross-entropy; sigmoid and softmax as layers too."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import as_float32, checked, label_ids
+
+Array = npt.NDArray[Any]
+
+
+def sigmoid(x: Array) -> Array:
+    """The logistic function, ``1 / (1 + exp(-x))``, of every element.
+
+    Parameters
+    ----------
+    x : ndarray of float, any shape
+
+    Returns
+    -------
+    ndarray of float32, the shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        ``x`` is not of numbers.
+    """
+    return _kernels.sigmoid(x)
+
+
+def relu(x: Array) -> Array:
+    """The rectifier, ``max(0, x)``, of every element.
+
+    Parameters
+    ----------
+    x : ndarray of float, any shape
+
+    Returns
+    -------
+    ndarray of float32, the shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        ``x`` is not of numbers.
+    """
+    return np.asarray(np.maximum(as_float32("x", x), 0))
+
+
+def softmax(x: Array) -> Array:
+    """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum.
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (V,) or (N, V)
+
+    Returns
+    -------
+    ndarray of float32, the shape of ``x``
+        Each row sums to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``x`` is not of numbers, or without an axis.
+    """
+    return _kernels.softmax(x)
+
+
+def cross_entropy_error(y: Array, t: Array) -> float:
+    """The mean over all rows of ``-log(y[t] + 1e-7)``.
+
+    Parameters
+    ----------
+    y : ndarray of float, shape (N, V) or (V,)
+        Probabilities.
+    t : ndarray, shape (N,) of int or one-hot (N, V); for a single row () or (V,)
+        Labels.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    IndexError
+        A label is negative or not below V.
+    TypeError, ValueError
+        An argument is of the wrong kind or shape, or there is no row.
+    """
+    y, t = as_float32("y", y), np.asarray(t)
+    if y.ndim == 1:
+        y, t = y[np.newaxis], t[np.newaxis] if t.shape == y.shape else t.reshape(-1)
+    y = checked("y", y, "(N, V)", None, None)
+    N, V = y.shape
+    if N == 0:
+        raise ValueError(f"y: expected at least one row, got shape {y.shape}")
+    ids = label_ids("t", t, "(N, V)", N, V)
+    probabilities = y[np.arange(N), ids].astype(np.float64)
+    return float(-np.log(probabilities + 1e-7).mean())
+
+
+class Softmax:
+    """`softmax` as a layer.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self._y: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        """Probabilities of the scores.
+
+        Parameters
+        ----------
+        x : ndarray of float, shape (N, V)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, V)
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``x`` is not of numbers, or without an axis.
+        """
+        self._y = softmax(x)
+        return self._y.copy()
+
+    def backward(self, dout: Array) -> Array:
+        """Gradient of the scores.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, V)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, V)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._y is None:
+            raise RuntimeError("Softmax.backward was called before forward")
+        dx = self._y * as_float32("dout", dout, self._y.shape)
+        dx -= self._y * dx.sum(axis=-1, keepdims=True)
+        return dx
+
+
+class Sigmoid:
+    """`sigmoid` as a layer.
+
+    Attributes
+    ----------
+    params, grads : list
+        Empty.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Array] = []
+        self.grads: list[Array] = []
+        self._y: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        """The logistic function of every element.
+
+        Parameters
+        ----------
+        x : ndarray of float, any shape
+
+        Returns
+        -------
+        ndarray of float32, the shape of ``x``
+
+        Raises
+        ------
+        TypeError
+            ``x`` is not of numbers.
+        """
+        self._y = sigmoid(x)
+        return self._y.copy()
+
+    def backward(self, dout: Array) -> Array:
+        """Gradient of ``x``.
+
+        Parameters
+        ----------
+        dout : ndarray of float, the shape of ``x``
+
+        Returns
+        -------
+        ndarray of float32, the shape of ``x``
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._y is None:
+            raise RuntimeError("Sigmoid.backward was called before forward")
+        dx = as_float32("dout", dout, self._y.shape) * self._y
+        return np.asarray(dx * (1 - self._y))

@@ -1,0 +1,97 @@
+"""Sequence to sequence with attention over an encoder that reads in both directions.
+
+Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate",
+2015, section 3.2: each encoder state knows what comes before it and what comes after. The textbook
+names the idea and has no such model; this one is fastseq's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers import TimeBiLSTM, TimeEmbedding, TimeSoftmaxWithLoss
+from fastseq.models.attention import AttentionDecoder
+from fastseq.models.base import check_sizes
+from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight
+
+Array = npt.NDArray[Any]
+
+
+class AttentionBiEncoder:
+    """Embedding, then an LSTM in each direction; all hidden states are the result.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H; each direction has H hidden units.
+
+    Attributes
+    ----------
+    embed : TimeEmbedding
+    lstm : TimeBiLSTM
+    params, grads : list of ndarray
+        Those of `embed`, then of `lstm`. They are drawn in this order, the first direction before
+        the second.
+    """
+
+    def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
+        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
+        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
+        (Wx1, Wh1, b1), (Wx2, Wh2, b2) = (
+            random_lstm(wordvec_size, hidden_size, stateful=False).params for _ in range(2)
+        )
+        self.lstm = TimeBiLSTM(Wx1, Wh1, b1, Wx2, Wh2, b2)
+        self.params, self.grads = collect([self.embed, self.lstm])
+
+    def forward(self, xs: Array) -> Array:
+        """Read the sequences.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, T)
+            T is at least 1.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, 2H)
+        """
+        if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
+            raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
+        return self.lstm.forward(self.embed.forward(xs))
+
+    def backward(self, dhs: Array) -> None:
+        """Fill the gradients from ``dhs`` (N, T, 2H).
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        self.embed.backward(self.lstm.backward(dhs))
+
+
+class AttentionBiSeq2seq(Seq2seq):
+    """`Seq2seq` with an `AttentionBiEncoder` and an `AttentionDecoder` of twice its width.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H; each direction of the encoder has H hidden units, the decoder 2H.
+
+    Attributes
+    ----------
+    encoder : AttentionBiEncoder
+    decoder : AttentionDecoder
+    softmax : TimeSoftmaxWithLoss
+    params, grads : list of ndarray
+        Those of the encoder, then of the decoder.
+    """
+
+    def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
+        self.encoder = AttentionBiEncoder(vocab_size, wordvec_size, hidden_size)
+        self.decoder = AttentionDecoder(vocab_size, wordvec_size, 2 * hidden_size)
+        self.softmax = TimeSoftmaxWithLoss()
+        self.params, self.grads = collect([self.encoder, self.decoder])
