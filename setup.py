@@ -105,6 +105,10 @@ class BuildKernels(build_ext):
         units = [("csrc/dispatch.c", ()), *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas)]
         with ThreadPoolExecutor() as pool:
             ext.extra_objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
+        # Cython's C fits the NumPy it was made from, which its header names; else it is made anew.
+        generated = Path(ext.sources[0]).with_suffix(".c")
+        if generated.exists() and numpy.get_include() not in generated.read_text("utf-8"):
+            generated.unlink()
         ext.depends = [*ext.depends, *ext.extra_objects]
         ext.define_macros += macros
         ext.extra_compile_args = self.spelled(flags)
