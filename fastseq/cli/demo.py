@@ -44,6 +44,7 @@ class Task(NamedTuple):
     examples: str
     epochs: int
     hidden_size: int
+    seed: int
     recipes: tuple[Recipe, ...]
     compared: tuple[Recipe, ...] = ()
 
@@ -65,6 +66,7 @@ examples:
 """,
     epochs=10,
     hidden_size=256,
+    seed=0,
     recipes=(Recipe("dates", "attention", "AttentionSeq2seq", reverse=True),),
     compared=(
         Recipe("dates-peeky", "Peeky", "PeekySeq2seq", reverse=True),
@@ -87,6 +89,7 @@ examples:
 """,
     epochs=25,
     hidden_size=128,
+    seed=4,  # accuracies differ by seed; this one is typical of the three models
     recipes=(
         Recipe("addition-plain", "plain", "Seq2seq", reverse=False),
         Recipe("addition-reversed", "reversed", "Seq2seq", reverse=True),
@@ -170,7 +173,7 @@ def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) ->
     option("--hidden-size", default=task.hidden_size, help="width of the LSTM's state", **size)
     option("--embedding-size", default=16, help="width of a symbol's vector", **size)
     option("--learning-rate", default=0.001, help="Adam's", **rate)
-    option("--seed", default=0, help="of the data, the weights and the order", **seed)
+    option("--seed", default=task.seed, help="of the data, the weights and the order", **seed)
     parser.add_argument("--threads", help="how many threads (default: one a core)", **size)
     folder = f"demo-{task.name}"
     option("-o", "--output", default=folder, help="folder of the results", metavar="DIR")
