@@ -124,6 +124,15 @@ def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
     assert_all_passed(run(driver), [name for name in _kernels.available_isas() if name in built])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _kernels.available_isas())
+def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: str) -> None:
+    driver, built = build_driver("-DFLOAT_STRIDE=1")
+    if name not in built:
+        pytest.skip(f"the compiler does not know {name}")
+    assert_all_passed(run(driver, name), [name])
+
+
 def test_a_fault_shows_in_the_exit_status(build_driver: BuildDriver) -> None:
     # no table computes exp, tanh and sigmoid to a tenth of an ULP
     driver, _ = build_driver("-O1", "-DMAX_ULP=0.1", only="baseline")

@@ -60,17 +60,6 @@ def test_error_on_a_stride_through_all_floats(isa: str, name: str) -> None:
     assert error <= MAX_ULP, f"{name}({where!r}): {error:.2f} ULP"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_error_on_every_float(isa: str, name: str) -> None:
-    worst = (0.0, 0.0)
-    block = 1 << 22
-    for first in range(0, 1 << 32, block):
-        worst = max(worst, worst_error(name, np.arange(first, first + block, dtype=np.uint64)))
-    print(f"{isa} {name}: largest error {worst[0]:.3f} ULP at {worst[1]!r}")
-    assert worst[0] <= MAX_ULP
-
-
 @pytest.mark.parametrize(
     ("name", "x", "expected"),
     [

@@ -8,7 +8,9 @@
 #define MAX_ULP 3.0 /* what csrc/vmath.h promises */
 #endif
 #define FLOATS_AT_ONCE 1024
+#ifndef FLOAT_STRIDE
 #define FLOAT_STRIDE 16381 /* a prime, so that the strides meet every residue of the low bits */
+#endif
 
 typedef void (*elementwise)(float *y, const float *x, ptrdiff_t n);
 
