@@ -1,0 +1,148 @@
+"""What the layers share whose state is one hidden vector: one step, and a whole sequence."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import (
+    check_batch_size,
+    check_recurrent_weights,
+    checked,
+    zero_gradients,
+)
+
+Array = npt.NDArray[Any]
+
+
+class HiddenStateLayer:
+    """What a subclass says: how many blocks of H columns its weights have, and its kernels."""
+
+    _blocks: ClassVar[int]
+    _forward: ClassVar[Callable[..., tuple[Array, Array]]]
+    _backward: ClassVar[Callable[..., tuple[Array, Array]]]
+
+
+class Cell(HiddenStateLayer):
+    """One step."""
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
+        check_recurrent_weights(Wx, Wh, b, blocks=self._blocks)
+        self.params = [Wx, Wh, b]
+        self.grads = zero_gradients(self.params)
+        self._workspace = _kernels.Workspace()
+
+    def forward(self, x: Array, h_prev: Array) -> Array:
+        """Advance the state by one step.
+
+        Parameters
+        ----------
+        x : ndarray of float, shape (N, D)
+        h_prev : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
+        """
+        Wx, Wh, b = self.params
+        x = checked("x", x, "(N, D)", None, len(Wx))
+        h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
+        _, h_next = self._forward(self._workspace, x[:, np.newaxis], Wx, Wh, b, h_prev)
+        return h_next
+
+    def backward(self, dh_next: Array) -> tuple[Array, Array]:
+        """Gradients of the inputs; ``grads`` receive those of the weights.
+
+        Parameters
+        ----------
+        dh_next : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        dx : ndarray of float32, shape (N, D)
+        dh_prev : ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        Wx, Wh, _ = self.params
+        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
+        dxs, dh_prev = self._backward(self._workspace, dh_next[:, np.newaxis], Wx, Wh, *self.grads)
+        return dxs[:, 0], dh_prev
+
+
+class TimeCell(HiddenStateLayer):
+    """A whole sequence."""
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
+        check_recurrent_weights(Wx, Wh, b, blocks=self._blocks)
+        self.params = [Wx, Wh, b]
+        self.grads = zero_gradients(self.params)
+        self.stateful = stateful
+        self.h: Array | None = None
+        self.dh: Array | None = None
+        self._workspace = _kernels.Workspace()
+
+    def forward(self, xs: Array) -> Array:
+        """Run the sequence.
+
+        Parameters
+        ----------
+        xs : ndarray of float, shape (N, T, D)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, H)
+            The hidden states of all steps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
+            batch size.
+        """
+        Wx, Wh, b = self.params
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx))
+        h = self.h if self.stateful else None
+        check_batch_size(xs, h)
+        hs, self.h = self._forward(self._workspace, xs, Wx, Wh, b, h)
+        return hs
+
+    def backward(self, dhs: Array) -> Array:
+        """Gradient of ``xs``; ``grads`` and ``dh`` receive the others.
+
+        No gradient flows into an earlier `forward` (truncated backpropagation through time).
+
+        Parameters
+        ----------
+        dhs : ndarray of float, shape (N, T, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, D)
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        Wx, Wh, _ = self.params
+        dxs, self.dh = self._backward(self._workspace, dhs, Wx, Wh, *self.grads)
+        return dxs
+
+    def set_state(self, h: Array) -> None:
+        """Let the next `forward` of a stateful layer start from ``h``."""
+        self.h = h
+
+    def reset_state(self) -> None:
+        """Let the next `forward` start from zeros."""
+        self.h = None
