@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,14 @@ if importlib.util.find_spec("fastseq_reference") is None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
 
 ISAS = [_kernels.isa()] if os.environ.get("FASTSEQ_ISA") else _kernels.available_isas()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heed_ctrl_c() -> Iterator[None]:
+    """Take SIGINT as an interactive run does: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=ISAS)
