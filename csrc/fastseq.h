@@ -25,9 +25,79 @@ typedef struct {
     ptrdiff_t row, column;
 } fs_matrix;
 
+/* Rows of unlike length. The n-th longest row of the batch is row order[n] and has steps[n] steps,
+ * at most T, those at the start of its T; starts[t] is the sum over s < t of how many rows have a
+ * step s. */
 typedef struct {
+    const ptrdiff_t *order, *steps; /* (N) */
+    const ptrdiff_t *starts;        /* (T + 1) */
+} fs_lengths;
+
+/* The recurrent layers, with G gates.
+ *
+ * FS_RNN   Elman 1990. G = 1.
+ *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)
+ * FS_GRU   Cho et al. 2014, version 1 of the paper: the reset gate acts before the product. G = 3.
+ *     z, r = sigmoid(x_t Wx + h_{t-1} Wh + b);   g = tanh(x_t Wx + (r h_{t-1}) Wh + b)
+ *     h_t  = (1 - z) h_{t-1} + z g
+ * FS_LSTM  Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000.
+ *          G = 4.
+ *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
+ *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t) */
+typedef enum { FS_RNN, FS_GRU, FS_LSTM } fs_cell;
+
+typedef struct {
+    fs_cell cell;
+    int directions; /* 1; or 2: a second layer takes each row from its last step to its first
+                       (Schuster & Paliwal 1997) */
     ptrdiff_t N, T, D, H;
-} fs_sequence_size;
+    fs_lengths lengths; /* all NULL: every row has T steps */
+} fs_recurrent_size;
+
+/* Of one direction. */
+typedef struct {
+    fs_matrix Wx, Wh; /* (D, G H), (H, G H) */
+    const float *b;   /* (G H) */
+} fs_recurrent_weights;
+
+typedef struct {
+    float *dWx, *dWh, *db;
+} fs_recurrent_gradients;
+
+#define FS_DIRECTIONS 2
+
+/* One recurrent layer over a whole sequence. K is the number of directions, whose states lie side
+ * by side; only the LSTM has c.
+ *
+ * hs      (N,T,K H)  out, the states after each step, 0 where a row has no step
+ * h, c    (N,K H)    out, the states after each row's last step
+ * cache   recurrent_cache_floats(size), out: all that backward needs of this call
+ * scratch recurrent_forward_floats(size)
+ * xs      (N,T,D)
+ * h0, c0  (N,K H), the states before the first step, or NULL for zeros; may be h and c */
+typedef struct {
+    float *hs, *h, *c, *cache, *scratch;
+    const float *xs, *h0, *c0;
+    fs_recurrent_weights weights[FS_DIRECTIONS];
+    fs_recurrent_size size;
+} fs_recurrent_forward;
+
+/* Its gradients.
+ *
+ * dxs       (N,T,D)  out, 0 where a row has no step
+ * gradients          out, shaped as the weights
+ * dh0, dc0  (N,K H)  out
+ * scratch   recurrent_backward_floats(size)
+ * dhs       (N,T,K H), not read where a row has no step
+ * dh, dc    (N,K H), or NULL for zeros
+ * cache     as forward left it; not changed */
+typedef struct {
+    float *dxs, *dh0, *dc0, *scratch;
+    fs_recurrent_gradients gradients[FS_DIRECTIONS];
+    const float *dhs, *dh, *dc, *cache;
+    fs_recurrent_weights weights[FS_DIRECTIONS];
+    fs_recurrent_size size;
+} fs_recurrent_backward;
 
 typedef struct {
     ptrdiff_t N, Te, Td, H;
@@ -69,59 +139,12 @@ typedef struct fs_kernels {
     void (*affine_backward)(float *dxs, float *dW, float *db, const float *dys, const float *xs,
                             fs_matrix W, ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, int threads);
 
-    /* One LSTM layer over a whole sequence. Hochreiter & Schmidhuber 1997, with the forget gate of
-     * Gers, Schmidhuber & Cummins 2000.
-     *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
-     *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t)
-     * hs       (N,T,H)  out
-     * h, c     (N,H)    out, the state after the last step
-     * cache    lstm_cache_floats(size), out: all that lstm_backward needs of this call
-     * scratch  lstm_forward_floats(size)
-     * xs       (N,T,D);  Wx (D,4H);  Wh (H,4H);  b (4H)
-     * h0, c0   (N,H) or NULL for zeros; h0 may be h, c0 may be c */
-    ptrdiff_t (*lstm_cache_floats)(fs_sequence_size size);
-    ptrdiff_t (*lstm_forward_floats)(fs_sequence_size size);
-    void (*lstm_forward)(float *hs, float *h, float *c, float *cache, float *scratch,
-                         const float *xs, fs_matrix Wx, fs_matrix Wh, const float *b,
-                         const float *h0, const float *c0, fs_sequence_size size, int threads);
-    /* dxs      (N,T,D)  out
-     * dWx, dWh, db      out, shaped as Wx, Wh, b
-     * dh0, dc0 (N,H)    out, gradients of the initial state
-     * scratch  lstm_backward_floats(size)
-     * dhs      (N,T,H);  dc (N,H), gradient of the last c, or NULL for zeros
-     * cache    as lstm_forward left it; not changed */
-    ptrdiff_t (*lstm_backward_floats)(fs_sequence_size size);
-    void (*lstm_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *dc0,
-                          float *scratch, const float *dhs, const float *dc, const float *cache,
-                          fs_matrix Wx, fs_matrix Wh, fs_sequence_size size, int threads);
-
-    /* One plain recurrent layer over a whole sequence (Elman 1990); arguments as for the LSTM.
-     *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)
-     * Wx (D,H);  Wh (H,H);  b (H) */
-    ptrdiff_t (*rnn_cache_floats)(fs_sequence_size size);
-    ptrdiff_t (*rnn_forward_floats)(fs_sequence_size size);
-    void (*rnn_forward)(float *hs, float *h, float *cache, float *scratch, const float *xs,
-                        fs_matrix Wx, fs_matrix Wh, const float *b, const float *h0,
-                        fs_sequence_size size, int threads);
-    ptrdiff_t (*rnn_backward_floats)(fs_sequence_size size);
-    void (*rnn_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *scratch,
-                         const float *dhs, const float *cache, fs_matrix Wx, fs_matrix Wh,
-                         fs_sequence_size size, int threads);
-
-    /* One GRU layer over a whole sequence (Cho et al. 2014, version 1 of the paper: the reset gate
-     * acts before the product); arguments as for the LSTM, gates in the order z, r, g.
-     *     z, r = sigmoid(x_t Wx + h_{t-1} Wh + b);   g = tanh(x_t Wx + (r h_{t-1}) Wh + b)
-     *     h_t  = (1 - z) h_{t-1} + z g
-     * Wx (D,3H);  Wh (H,3H);  b (3H) */
-    ptrdiff_t (*gru_cache_floats)(fs_sequence_size size);
-    ptrdiff_t (*gru_forward_floats)(fs_sequence_size size);
-    void (*gru_forward)(float *hs, float *h, float *cache, float *scratch, const float *xs,
-                        fs_matrix Wx, fs_matrix Wh, const float *b, const float *h0,
-                        fs_sequence_size size, int threads);
-    ptrdiff_t (*gru_backward_floats)(fs_sequence_size size);
-    void (*gru_backward)(float *dxs, float *dWx, float *dWh, float *db, float *dh0, float *scratch,
-                         const float *dhs, const float *cache, fs_matrix Wx, fs_matrix Wh,
-                         fs_sequence_size size, int threads);
+    /* A recurrent layer over a whole sequence, and its gradients; what they need of memory. */
+    ptrdiff_t (*recurrent_cache_floats)(const fs_recurrent_size *size);
+    ptrdiff_t (*recurrent_forward_floats)(const fs_recurrent_size *size);
+    void (*recurrent_forward)(const fs_recurrent_forward *call, int threads);
+    ptrdiff_t (*recurrent_backward_floats)(const fs_recurrent_size *size);
+    void (*recurrent_backward)(const fs_recurrent_backward *call, int threads);
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.

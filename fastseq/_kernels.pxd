@@ -9,8 +9,55 @@ cdef extern from "fastseq.h" nogil:
         ptrdiff_t row
         ptrdiff_t column
 
-    ctypedef struct fs_sequence_size:
+    ctypedef struct fs_lengths:
+        const ptrdiff_t *order
+        const ptrdiff_t *steps
+        const ptrdiff_t *starts
+
+    ctypedef enum fs_cell:
+        FS_RNN
+        FS_GRU
+        FS_LSTM
+
+    ctypedef struct fs_recurrent_size:
+        fs_cell cell
+        int directions
         ptrdiff_t N, T, D, H
+        fs_lengths lengths
+
+    ctypedef struct fs_recurrent_weights:
+        fs_matrix Wx, Wh
+        const float *b
+
+    ctypedef struct fs_recurrent_gradients:
+        float *dWx
+        float *dWh
+        float *db
+
+    ctypedef struct fs_recurrent_forward:
+        float *hs
+        float *h
+        float *c
+        float *cache
+        float *scratch
+        const float *xs
+        const float *h0
+        const float *c0
+        fs_recurrent_weights weights[2]
+        fs_recurrent_size size
+
+    ctypedef struct fs_recurrent_backward:
+        float *dxs
+        float *dh0
+        float *dc0
+        float *scratch
+        fs_recurrent_gradients gradients[2]
+        const float *dhs
+        const float *dh
+        const float *dc
+        const float *cache
+        fs_recurrent_weights weights[2]
+        fs_recurrent_size size
 
     ctypedef struct fs_attention_size:
         ptrdiff_t N, Te, Td, H
@@ -44,37 +91,11 @@ cdef extern from "fastseq.h" nogil:
             float *, float *, float *, const float *, const float *, fs_matrix,
             ptrdiff_t, ptrdiff_t, ptrdiff_t, int) noexcept nogil
 
-        ptrdiff_t (*lstm_cache_floats)(fs_sequence_size) noexcept nogil
-        ptrdiff_t (*lstm_forward_floats)(fs_sequence_size) noexcept nogil
-        void (*lstm_forward)(
-            float *, float *, float *, float *, float *,
-            const float *, fs_matrix, fs_matrix, const float *, const float *, const float *,
-            fs_sequence_size, int) noexcept nogil
-        ptrdiff_t (*lstm_backward_floats)(fs_sequence_size) noexcept nogil
-        void (*lstm_backward)(
-            float *, float *, float *, float *, float *, float *, float *,
-            const float *, const float *, const float *, fs_matrix, fs_matrix, fs_sequence_size,
-            int) noexcept nogil
-
-        ptrdiff_t (*rnn_cache_floats)(fs_sequence_size) noexcept nogil
-        ptrdiff_t (*rnn_forward_floats)(fs_sequence_size) noexcept nogil
-        void (*rnn_forward)(
-            float *, float *, float *, float *, const float *, fs_matrix, fs_matrix,
-            const float *, const float *, fs_sequence_size, int) noexcept nogil
-        ptrdiff_t (*rnn_backward_floats)(fs_sequence_size) noexcept nogil
-        void (*rnn_backward)(
-            float *, float *, float *, float *, float *, float *, const float *, const float *,
-            fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
-
-        ptrdiff_t (*gru_cache_floats)(fs_sequence_size) noexcept nogil
-        ptrdiff_t (*gru_forward_floats)(fs_sequence_size) noexcept nogil
-        void (*gru_forward)(
-            float *, float *, float *, float *, const float *, fs_matrix, fs_matrix,
-            const float *, const float *, fs_sequence_size, int) noexcept nogil
-        ptrdiff_t (*gru_backward_floats)(fs_sequence_size) noexcept nogil
-        void (*gru_backward)(
-            float *, float *, float *, float *, float *, float *, const float *, const float *,
-            fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
+        ptrdiff_t (*recurrent_cache_floats)(const fs_recurrent_size *) noexcept nogil
+        ptrdiff_t (*recurrent_forward_floats)(const fs_recurrent_size *) noexcept nogil
+        void (*recurrent_forward)(const fs_recurrent_forward *, int) noexcept nogil
+        ptrdiff_t (*recurrent_backward_floats)(const fs_recurrent_size *) noexcept nogil
+        void (*recurrent_backward)(const fs_recurrent_backward *, int) noexcept nogil
 
         void (*attention_forward)(
             float *, float *, const float *, const float *, fs_attention_size, int) noexcept nogil

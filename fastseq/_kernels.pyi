@@ -85,60 +85,37 @@ class Workspace:
     """
 
     def release(self) -> None:
-        """Give the memory back; `lstm_backward` then needs a new `lstm_forward`."""
+        """Give the memory back; `recurrent_backward` then needs a new forward pass."""
 
-def lstm_forward(
+def recurrent_forward(
     workspace: Workspace,
+    cell: str,
     xs: Array,
-    Wx: Array,
-    Wh: Array,
-    b: Array,
+    params: list[Array],
     h0: Array | None = None,
     c0: Array | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """All hidden states hs (N,T,H), and the last h, c (N,H).
+    lengths: Array | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """The states hs (N,T,K H) after each step, and h, c (N,K H) after each row's last.
 
-    xs (N,T,D), Wx (D,4H), Wh (H,4H), b (4H), h0 and c0 (N,H) or None for zeros.
+    cell "rnn", "gru" or "lstm", with G = 1, 3 or 4 gates; only the LSTM has c. xs (N,T,D);
+    params Wx (D,G H), Wh (H,G H), b (G H) for each of K = 1 or 2 directions, the second from each
+    row's end; h0, c0 (N,K H) or None for zeros; lengths (N), steps of each row, or None for T each.
+    hs is 0 where a row has no step.
     """
 
-def lstm_backward(
+def recurrent_backward(
     workspace: Workspace,
     dhs: Array,
-    Wx: Array,
-    Wh: Array,
-    dWx: Array,
-    dWh: Array,
-    db: Array,
+    params: list[Array],
+    grads: list[Array],
+    dh: Array | None = None,
     dc: Array | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Gradients of xs (N,T,D), h0 and c0 (N,H); dWx, dWh and db are overwritten.
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Gradients of xs (N,T,D), and of h0, c0 (N,K H); the arrays in grads are overwritten.
 
-    dhs (N,T,H), dc (N,H) that of the last c or None for zeros. RuntimeError where the workspace
-    holds no forward pass.
+    dhs (N,T,K H) is that of hs, dh and dc (N,K H) those of the last h and c, or None for zeros.
     """
-
-def rnn_forward(
-    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array, h0: Array | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """All hidden states hs (N,T,H), and the last h (N,H).
-
-    xs (N,T,D), Wx (D,H), Wh (H,H), b (H), h0 (N,H) or None for zeros.
-    """
-
-def rnn_backward(
-    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array, dWx: Array, dWh: Array, db: Array
-) -> tuple[FloatArray, FloatArray]:
-    """Gradients of xs (N,T,D) and h0 (N,H); dWx, dWh and db are overwritten."""
-
-def gru_forward(
-    workspace: Workspace, xs: Array, Wx: Array, Wh: Array, b: Array, h0: Array | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """As `rnn_forward`, with Wx (D,3H), Wh (H,3H) and b (3H) in the order z, r, candidate."""
-
-def gru_backward(
-    workspace: Workspace, dhs: Array, Wx: Array, Wh: Array, dWx: Array, dWh: Array, db: Array
-) -> tuple[FloatArray, FloatArray]:
-    """As `rnn_backward`."""
 
 # ---- attention ----
 

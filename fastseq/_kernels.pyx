@@ -16,11 +16,19 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uintptr_t
 
 from fastseq._kernels cimport (
+    FS_GRU,
+    FS_LSTM,
+    FS_RNN,
     FS_SUM_RUN,
     fs_attention_size,
+    fs_cell,
     fs_kernels,
-    fs_sequence_size,
+    fs_lengths,
     fs_matrix,
+    fs_recurrent_backward,
+    fs_recurrent_forward,
+    fs_recurrent_size,
+    fs_recurrent_weights,
     fs_table,
 )
 
@@ -487,9 +495,9 @@ cdef class Workspace:
 
     cdef _Buffer cache
     cdef _Buffer scratch
-    cdef const fs_kernels *kernels
-    cdef fs_sequence_size size
-    cdef int gates  # of the layer whose forward pass the cache holds; 0: none
+    cdef np.ndarray order, steps, starts  # what size.lengths points to
+    cdef fs_recurrent_size size           # of the pass whose values the cache holds
+    cdef const fs_kernels *kernels        # that made them; NULL: there are none
     cdef bint busy
 
     def __cinit__(self):
@@ -498,7 +506,7 @@ cdef class Workspace:
     def release(self):
         """Give the memory back; `backward` then needs a new `forward`."""
         self._check_idle()
-        self.gates = 0
+        self.kernels = NULL
         self.cache = _Buffer()
         self.scratch = _Buffer()
 
@@ -510,25 +518,30 @@ cdef class Workspace:
             raise RuntimeError("this layer is in use by another thread; give each its own layer")
 
 
-cdef fs_sequence_size _sequence_size(ptrdiff_t N, ptrdiff_t T, ptrdiff_t D, ptrdiff_t H) except *:
-    cdef fs_sequence_size size
+cdef dict CELLS = {"rnn": (FS_RNN, 1), "gru": (FS_GRU, 3), "lstm": (FS_LSTM, 4)}
+
+
+cdef tuple _cell(object name):
+    """Its number and its gates."""
+    if name not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {name!r}")
+    return CELLS[name]
+
+
+cdef _check_size(fs_recurrent_size size):
+    cdef object N = size.N, T = size.T, D = size.D, H = size.H
     # the largest buffer holds N T rows of gates and states, each padded to full vectors
-    if (int(T) + 1) * N * (D + 8 * (int(H) + 64)) + (int(D) + H) * 8 * (int(H) + 64) > (1 << 58):
+    if (T + 1) * N * (2 * D + 8 * (H + 64)) + (D + H) * 8 * (H + 64) > (1 << 57):
         raise MemoryError(f"cannot allocate a recurrent layer of N {N}, T {T}, D {D}, H {H}")
-    size.N = N
-    size.T = T
-    size.D = D
-    size.H = H
-    return size
 
 
-cdef np.ndarray _state(object x, str name, ptrdiff_t N, ptrdiff_t H):
+cdef np.ndarray _state(object x, str name, ptrdiff_t N, ptrdiff_t columns):
     cdef np.ndarray state
     if x is None:
         return None
     state = _floats(x, name, 2)
-    if state.shape[0] != N or state.shape[1] != H:
-        raise _wrong_shape(name, f"({N}, {H})", state)
+    if state.shape[0] != N or state.shape[1] != columns:
+        raise _wrong_shape(name, f"({N}, {columns})", state)
     return state
 
 
@@ -536,200 +549,168 @@ cdef inline float *_data_or_null(np.ndarray x) noexcept nogil:
     return NULL if x is None else _data(x)
 
 
-cdef class _ForwardCall:
-    """The checked arguments of a recurrent layer's forward pass, and its results."""
-
-    cdef np.ndarray xs, Wx, Wh, b, h0, hs, h
-    cdef fs_sequence_size size
-    cdef int gates
-
-    def __cinit__(self, int gates, xs, Wx, Wh, b, h0):
-        cdef np.ndarray x = _floats(xs, "xs", 3)
-        self.gates = gates
-        self.xs = x
-        self.Wx = _weights(Wx, "Wx", 2)
-        self.Wh = _weights(Wh, "Wh", 2)
-        self.b = _floats(b, "b", 1)
-        cdef ptrdiff_t H = self.Wh.shape[0]
-        if self.Wh.shape[1] != gates * H:
-            raise _wrong_shape("Wh", "(H, H)" if gates == 1 else f"(H, {gates} H)", self.Wh)
-        if self.Wx.shape[1] != gates * H:
-            raise _wrong_shape("Wx", f"(D, {gates * H}), as many columns as Wh,", self.Wx)
-        if self.Wx.shape[0] != x.shape[2]:
-            raise _wrong_shape("xs", f"(N, T, {self.Wx.shape[0]}), as wide as Wx is high,", x)
-        if self.b.shape[0] != gates * H:
-            raise _wrong_shape("b", f"({gates * H},), as many as Wh has columns,", self.b)
-        self.h0 = _state(h0, "h0", x.shape[0], H)
-        self.size = _sequence_size(x.shape[0], x.shape[1], x.shape[2], H)
-        self.hs = _new((x.shape[0], x.shape[1], H))
-        self.h = _new((x.shape[0], H))
-
-    cdef _begin(self, Workspace workspace, ptrdiff_t cache_floats, ptrdiff_t scratch_floats):
-        """Take the workspace: from here on it holds no earlier pass, and serves this call only."""
-        workspace._check_idle()
-        workspace.gates = 0
-        workspace.cache.reserve(cache_floats)
-        workspace.scratch.reserve(scratch_floats)
-        workspace.busy = True
-
-    cdef _end(self, Workspace workspace, const fs_kernels *kernels):
-        workspace.busy = False
-        workspace.kernels = kernels
-        workspace.size = self.size
-        workspace.gates = self.gates
+cdef fs_lengths _lengths(object lengths, Workspace workspace, fs_recurrent_size size) except *:
+    """Of the rows, sorted; the arrays are kept in the workspace."""
+    cdef fs_lengths sorted
+    cdef np.ndarray steps = _ids(lengths, "lengths")
+    if _shape(steps) != (size.N,):
+        raise _wrong_shape("lengths", f"({size.N},), one for each row of xs,", steps)
+    wrong = np.flatnonzero((steps < 0) | (steps > size.T))
+    if wrong.size:
+        raise ValueError(f"lengths[{wrong[0]}]: expected 0 to {size.T}, the steps of xs; "
+                         f"got {steps[wrong[0]]}")
+    workspace.order = np.argsort(-steps, kind="stable").astype(np.intp)
+    workspace.steps = steps[workspace.order].astype(np.intp)
+    counts = size.N - np.searchsorted(np.sort(steps), np.arange(size.T), side="right")
+    workspace.starts = np.concatenate(([0], np.cumsum(counts))).astype(np.intp)
+    sorted.order = <const ptrdiff_t *> np.PyArray_DATA(workspace.order)
+    sorted.steps = <const ptrdiff_t *> np.PyArray_DATA(workspace.steps)
+    sorted.starts = <const ptrdiff_t *> np.PyArray_DATA(workspace.starts)
+    return sorted
 
 
-cdef class _BackwardCall:
-    """The checked arguments of a recurrent layer's backward pass, and its results."""
+cdef class _Weights:
+    """Checked weights of each direction, as the kernels take them."""
 
-    cdef np.ndarray dhs, Wx, Wh, dWx, dWh, db, direct_dWx, direct_dWh, direct_db, dxs, dh0
+    cdef list arrays  # what is pointed to stays alive
+    cdef fs_recurrent_weights directions[2]
 
-    def __cinit__(self, Workspace workspace not None, int gates, dhs, Wx, Wh, dWx, dWh, db):
-        workspace._check_idle()
-        if workspace.gates != gates:
-            raise RuntimeError("backward needs the values of a forward pass: call forward first")
-        cdef fs_sequence_size size = workspace.size
-        cdef ptrdiff_t N = size.N
-        cdef ptrdiff_t T = size.T
-        cdef ptrdiff_t D = size.D
-        cdef ptrdiff_t H = size.H
-        self.dhs = _floats(dhs, "dhs", 3)
-        if _shape(self.dhs) != (N, T, H):
-            raise _wrong_shape("dhs", f"{(N, T, H)}, that of the last forward's result,", self.dhs)
-        self.Wx = _weights(Wx, "Wx", 2)
-        self.Wh = _weights(Wh, "Wh", 2)
-        if _shape(self.Wx) != (D, gates * H):
-            raise _wrong_shape("Wx", f"{(D, gates * H)}, as in the last forward,", self.Wx)
-        if _shape(self.Wh) != (H, gates * H):
-            raise _wrong_shape("Wh", f"{(H, gates * H)}, as in the last forward,", self.Wh)
-        _check_out(dWx, "dWx", (D, gates * H))
-        _check_out(dWh, "dWh", (H, gates * H))
-        _check_out(db, "db", (gates * H,))
-        cdef tuple inputs = (self.dhs, self.Wx, self.Wh)
-        self.dWx = dWx
-        self.dWh = dWh
-        self.db = db
-        self.direct_dWx = _direct(dWx, inputs)
-        self.direct_dWh = _direct(dWh, inputs)
-        self.direct_db = _direct(db, inputs)
-        self.dxs = _new((N, T, D))
-        self.dh0 = _new((N, H))
-
-    cdef _begin(self, Workspace workspace, ptrdiff_t scratch_floats):
-        workspace.scratch.reserve(scratch_floats)
-        workspace.busy = True
-
-    cdef _end(self, Workspace workspace):
-        workspace.busy = False
-        _finish(self.dWx, self.direct_dWx)
-        _finish(self.dWh, self.direct_dWh)
-        _finish(self.db, self.direct_db)
+    def __cinit__(self, list params, ptrdiff_t D, ptrdiff_t H, int gates):
+        cdef np.ndarray Wx, Wh, b
+        cdef ptrdiff_t columns = gates * H
+        cdef int k
+        self.arrays = []
+        for k in range(len(params) // 3):
+            number = "" if len(params) == 3 else str(k + 1)
+            Wx = _weights(params[3 * k], f"Wx{number}", 2)
+            Wh = _weights(params[3 * k + 1], f"Wh{number}", 2)
+            b = _floats(params[3 * k + 2], f"b{number}", 1)
+            if _shape(Wh) != (H, columns):
+                expected = "(H, H)" if gates == 1 else f"(H, {gates} H)"
+                raise _wrong_shape(f"Wh{number}", f"{expected} with H {H}", Wh)
+            if Wx.shape[1] != columns:
+                raise _wrong_shape(f"Wx{number}", f"(D, {columns}), as many columns as Wh,", Wx)
+            if Wx.shape[0] != D:
+                raise _wrong_shape(f"Wx{number}", f"({D}, {columns}), as high as xs is wide,", Wx)
+            if b.shape[0] != columns:
+                raise _wrong_shape(f"b{number}", f"({columns},), as many as Wh has columns,", b)
+            self.directions[k].Wx = _matrix(Wx)
+            self.directions[k].Wh = _matrix(Wh)
+            self.directions[k].b = _data(b)
+            self.arrays += [Wx, Wh, b]
 
 
-def lstm_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None, c0=None):
-    cdef _ForwardCall call = _ForwardCall(4, xs, Wx, Wh, b, h0)
-    cdef fs_sequence_size size = call.size
-    cdef np.ndarray first_c = _state(c0, "c0", size.N, size.H)
-    cdef np.ndarray c = _new((size.N, size.H))
-    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
-    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
+cdef list _directions(object params, str name):
+    """The list, which has three arrays for each direction."""
+    cdef list arrays = list(params)
+    if len(arrays) not in (3, 6):
+        raise ValueError(f"{name}: expected 3 arrays, or 6 for two directions; got {len(arrays)}")
+    return arrays
+
+
+def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c0=None,
+                      lengths=None):
+    cdef fs_recurrent_forward call
+    cdef list arrays = _directions(params, "params")
+    cdef np.ndarray x = _floats(xs, "xs", 3)
+    cdef int number, gates
+    number, gates = _cell(cell)
+    if np.ndim(arrays[0]) == 2 and np.shape(arrays[0])[0] != x.shape[2]:
+        raise _wrong_shape("xs", f"(N, T, {len(arrays[0])}), as wide as Wx is high,", x)
+    call.size.cell = <fs_cell> number
+    call.size.directions = len(arrays) // 3
+    call.size.N = x.shape[0]
+    call.size.T = x.shape[1]
+    call.size.D = x.shape[2]
+    call.size.H = np.shape(arrays[1])[0] if np.ndim(arrays[1]) else 0
+    call.size.lengths.order = call.size.lengths.steps = call.size.lengths.starts = NULL
+    cdef ptrdiff_t columns = call.size.directions * call.size.H
+    cdef _Weights weights = _Weights(arrays, call.size.D, call.size.H, gates)
+    cdef np.ndarray first_h = _state(h0, "h0", call.size.N, columns)
+    cdef np.ndarray first_c = _state(c0, "c0", call.size.N, columns)
+    _check_size(call.size)
+    cdef np.ndarray hs = _new((call.size.N, call.size.T, columns))
+    cdef np.ndarray h = _new((call.size.N, columns))
+    cdef np.ndarray c = _new((call.size.N, columns)) if number == FS_LSTM else None
     cdef const fs_kernels *kernels = table
-    call._begin(workspace, kernels.lstm_cache_floats(size), kernels.lstm_forward_floats(size))
+
+    workspace._check_idle()
+    workspace.kernels = NULL  # from here on there is no earlier pass
+    if lengths is not None:
+        call.size.lengths = _lengths(lengths, workspace, call.size)
+    call.weights = weights.directions
+    call.hs = _data(hs)
+    call.h = _data(h)
+    call.c = _data_or_null(c)
+    call.xs = _data(x)
+    call.h0 = _data_or_null(first_h)
+    call.c0 = _data_or_null(first_c)
+    call.cache = workspace.cache.reserve(kernels.recurrent_cache_floats(&call.size))
+    call.scratch = workspace.scratch.reserve(kernels.recurrent_forward_floats(&call.size))
+    workspace.busy = True
     with nogil:
-        kernels.lstm_forward(
-            _data(call.hs), _data(call.h), _data(c), workspace.cache.data, workspace.scratch.data,
-            _data(call.xs), Wx_matrix, Wh_matrix, _data(call.b), _data_or_null(call.h0),
-            _data_or_null(first_c), size, threads)
-    call._end(workspace, kernels)
-    return call.hs, call.h, c
+        kernels.recurrent_forward(&call, threads)
+    workspace.busy = False
+    workspace.size = call.size
+    workspace.kernels = kernels
+    return hs, h, c
 
 
-def lstm_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db, dc=None):
-    cdef _BackwardCall call = _BackwardCall(workspace, 4, dhs, Wx, Wh, dWx, dWh, db)
-    cdef fs_sequence_size size = workspace.size
-    cdef np.ndarray last_dc = _state(dc, "dc", size.N, size.H)
-    cdef np.ndarray dc0 = _new((size.N, size.H))
-    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
-    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
+def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None, dc=None):
+    workspace._check_idle()
+    if workspace.kernels == NULL:
+        raise RuntimeError("backward needs the values of a forward pass: call forward first")
+    cdef fs_recurrent_backward call
+    cdef list arrays = _directions(params, "params")
+    cdef list results = _directions(grads, "grads")
     cdef const fs_kernels *kernels = workspace.kernels
-    call._begin(workspace, kernels.lstm_backward_floats(size))
+    call.size = workspace.size
+    cdef ptrdiff_t N = call.size.N
+    cdef ptrdiff_t T = call.size.T
+    cdef ptrdiff_t D = call.size.D
+    cdef ptrdiff_t H = call.size.H
+    cdef int directions = call.size.directions
+    cdef int gates = {FS_RNN: 1, FS_GRU: 3, FS_LSTM: 4}[call.size.cell]
+    if not len(arrays) == len(results) == 3 * directions:
+        raise ValueError(f"params, grads: expected {3 * directions} arrays each, as in the last "
+                         f"forward; got {len(arrays)} and {len(results)}")
+    cdef np.ndarray d = _floats(dhs, "dhs", 3)
+    if _shape(d) != (N, T, directions * H):
+        raise _wrong_shape("dhs", f"{(N, T, directions * H)}, that of the last forward's result,",
+                           d)
+    cdef _Weights weights = _Weights(arrays, D, H, gates)
+    cdef np.ndarray last_dh = _state(dh, "dh", N, directions * H)
+    cdef np.ndarray last_dc = _state(dc, "dc", N, directions * H)
+    cdef tuple inputs = (d, last_dh, last_dc, *weights.arrays)
+    cdef tuple names = ("dWx", "dWh", "db")
+    cdef list direct = []
+    for i, x in enumerate(results):
+        number = "" if directions == 1 else str(i // 3 + 1)
+        _check_out(x, f"{names[i % 3]}{number}", np.shape(weights.arrays[i]))
+        direct.append(_direct(x, inputs))
+    cdef np.ndarray dxs = _new((N, T, D))
+    cdef np.ndarray dh0 = _new((N, directions * H))
+    cdef np.ndarray dc0 = _new((N, directions * H)) if call.size.cell == FS_LSTM else None
+    for i in range(directions):
+        call.gradients[i].dWx = _data(direct[3 * i])
+        call.gradients[i].dWh = _data(direct[3 * i + 1])
+        call.gradients[i].db = _data(direct[3 * i + 2])
+    call.weights = weights.directions
+    call.dxs = _data(dxs)
+    call.dh0 = _data(dh0)
+    call.dc0 = _data_or_null(dc0)
+    call.dhs = _data(d)
+    call.dh = _data_or_null(last_dh)
+    call.dc = _data_or_null(last_dc)
+    call.cache = workspace.cache.data
+    call.scratch = workspace.scratch.reserve(kernels.recurrent_backward_floats(&call.size))
+    workspace.busy = True
     with nogil:
-        kernels.lstm_backward(
-            _data(call.dxs), _data(call.direct_dWx), _data(call.direct_dWh),
-            _data(call.direct_db), _data(call.dh0), _data(dc0), workspace.scratch.data,
-            _data(call.dhs), _data_or_null(last_dc), workspace.cache.data, Wx_matrix, Wh_matrix,
-            size, threads)
-    call._end(workspace)
-    return call.dxs, call.dh0, dc0
-
-
-# The plain RNN and the GRU differ in the number of their gates and in the kernels called.
-ctypedef void (*plain_forward)(
-    float *, float *, float *, float *, const float *, fs_matrix, fs_matrix, const float *,
-    const float *, fs_sequence_size, int) noexcept nogil
-ctypedef void (*plain_backward)(
-    float *, float *, float *, float *, float *, float *, const float *, const float *,
-    fs_matrix, fs_matrix, fs_sequence_size, int) noexcept nogil
-
-
-cdef tuple _run_forward(plain_forward kernel, _ForwardCall call, Workspace workspace):
-    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
-    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
-    with nogil:
-        kernel(
-            _data(call.hs), _data(call.h), workspace.cache.data, workspace.scratch.data,
-            _data(call.xs), Wx_matrix, Wh_matrix, _data(call.b), _data_or_null(call.h0),
-            call.size, threads)
-    return call.hs, call.h
-
-
-cdef tuple _run_backward(plain_backward kernel, _BackwardCall call, Workspace workspace):
-    cdef fs_matrix Wx_matrix = _matrix(call.Wx)
-    cdef fs_matrix Wh_matrix = _matrix(call.Wh)
-    with nogil:
-        kernel(
-            _data(call.dxs), _data(call.direct_dWx), _data(call.direct_dWh),
-            _data(call.direct_db), _data(call.dh0), workspace.scratch.data, _data(call.dhs),
-            workspace.cache.data, Wx_matrix, Wh_matrix, workspace.size, threads)
-    return call.dxs, call.dh0
-
-
-def rnn_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None):
-    cdef _ForwardCall call = _ForwardCall(1, xs, Wx, Wh, b, h0)
-    cdef const fs_kernels *kernels = table
-    call._begin(workspace, kernels.rnn_cache_floats(call.size),
-                kernels.rnn_forward_floats(call.size))
-    results = _run_forward(kernels.rnn_forward, call, workspace)
-    call._end(workspace, kernels)
-    return results
-
-
-def rnn_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db):
-    cdef _BackwardCall call = _BackwardCall(workspace, 1, dhs, Wx, Wh, dWx, dWh, db)
-    cdef const fs_kernels *kernels = workspace.kernels
-    call._begin(workspace, kernels.rnn_backward_floats(workspace.size))
-    results = _run_backward(kernels.rnn_backward, call, workspace)
-    call._end(workspace)
-    return results
-
-
-def gru_forward(Workspace workspace not None, xs, Wx, Wh, b, h0=None):
-    cdef _ForwardCall call = _ForwardCall(3, xs, Wx, Wh, b, h0)
-    cdef const fs_kernels *kernels = table
-    call._begin(workspace, kernels.gru_cache_floats(call.size),
-                kernels.gru_forward_floats(call.size))
-    results = _run_forward(kernels.gru_forward, call, workspace)
-    call._end(workspace, kernels)
-    return results
-
-
-def gru_backward(Workspace workspace not None, dhs, Wx, Wh, dWx, dWh, db):
-    cdef _BackwardCall call = _BackwardCall(workspace, 3, dhs, Wx, Wh, dWx, dWh, db)
-    cdef const fs_kernels *kernels = workspace.kernels
-    call._begin(workspace, kernels.gru_backward_floats(workspace.size))
-    results = _run_backward(kernels.gru_backward, call, workspace)
-    call._end(workspace)
-    return results
+        kernels.recurrent_backward(&call, threads)
+    workspace.busy = False
+    for x, y in zip(results, direct, strict=True):
+        _finish(x, y)
+    return dxs, dh0, dc0
 
 
 # ---- attention ----

@@ -204,7 +204,7 @@ def test_state(isa: str) -> None:
     assert layer.c is None
     assert np.array_equal(layer.forward(xs[:2]), first[:2])
     layer.set_state(np.zeros((3, 9)))
-    with pytest.raises(ValueError, match=r"^h: expected shape \(N, 2H\) = \(3, 18\), got \(3, 9\)"):
+    with pytest.raises(ValueError, match=r"^h0: expected shape \(3, 18\), got \(3, 9\)"):
         layer.forward(xs)
 
 
@@ -255,9 +255,9 @@ def test_wrong_input(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"^xs: expected shape \(N, T, D\)"):
         layer.forward(np.zeros(shape))
     layer.forward(xs)
-    with pytest.raises(ValueError, match="^dhs: expected shape"):
+    with pytest.raises(ValueError, match="^dhs: expected (shape|3 dimensions)"):
         layer.backward(np.zeros(shape))
-    with pytest.raises(ValueError, match="^dhs: expected shape"):
+    with pytest.raises(ValueError, match="^dhs: expected (shape|3 dimensions)"):
         layer.backward(np.zeros((2, 4, 10)))
 
 

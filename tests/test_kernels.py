@@ -18,8 +18,8 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def lstm_arguments(N: int, T: int, D: int, H: int) -> tuple[np.ndarray, ...]:
-    return draw(N, T, D), draw(D, 4 * H), draw(H, 4 * H), draw(4 * H)
+def lstm_arguments(N: int, T: int, D: int, H: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    return draw(N, T, D), [draw(D, 4 * H), draw(H, 4 * H), draw(4 * H)]
 
 
 def lstm_gradients(D: int, H: int) -> list[np.ndarray]:
@@ -54,53 +54,53 @@ def test_an_unknown_instruction_set_is_refused_with_the_valid_names() -> None:
 
 def test_a_workspace_copies_and_pickles_as_empty() -> None:
     workspace = _kernels.Workspace()
-    _kernels.lstm_forward(workspace, *lstm_arguments(2, 3, 4, 5))
+    _kernels.recurrent_forward(workspace, "lstm", *lstm_arguments(2, 3, 4, 5))
     for other in (copy.deepcopy(workspace), pickle.loads(pickle.dumps(workspace))):
         with pytest.raises(RuntimeError, match="call forward first"):
-            _kernels.lstm_backward(
-                other, draw(2, 3, 5), draw(4, 20), draw(5, 20), *lstm_gradients(4, 5)
+            _kernels.recurrent_backward(
+                other, draw(2, 3, 5), lstm_arguments(2, 3, 4, 5)[1], lstm_gradients(4, 5)
             )
 
 
 def test_a_released_workspace_needs_a_new_forward() -> None:
     workspace = _kernels.Workspace()
     arguments = lstm_arguments(2, 3, 4, 5)
-    _kernels.lstm_forward(workspace, *arguments)
+    _kernels.recurrent_forward(workspace, "lstm", *arguments)
     workspace.release()
-    backward = (draw(2, 3, 5), *arguments[1:3], *lstm_gradients(4, 5))
+    backward = (draw(2, 3, 5), arguments[1], lstm_gradients(4, 5))
     with pytest.raises(RuntimeError, match="call forward first"):
-        _kernels.lstm_backward(workspace, *backward)
-    _kernels.lstm_forward(workspace, *arguments)
-    assert _kernels.lstm_backward(workspace, *backward)[0].shape == (2, 3, 4)
+        _kernels.recurrent_backward(workspace, *backward)
+    _kernels.recurrent_forward(workspace, "lstm", *arguments)
+    assert _kernels.recurrent_backward(workspace, *backward)[0].shape == (2, 3, 4)
 
 
 def test_a_failed_forward_leaves_no_values_of_the_one_before(isa: str) -> None:
     workspace = _kernels.Workspace()
-    xs, Wx, Wh, b = lstm_arguments(2, 3, 4, 5)
-    hs, *_ = _kernels.lstm_forward(workspace, xs, Wx, Wh, b)
+    xs, params = lstm_arguments(2, 3, 4, 5)
+    hs, *_ = _kernels.recurrent_forward(workspace, "lstm", xs, params)
     with pytest.raises(ValueError, match="xs"):
-        _kernels.lstm_forward(workspace, xs[:, :, :3], Wx, Wh, b)
+        _kernels.recurrent_forward(workspace, "lstm", xs[:, :, :3], params)
     # refused before anything was touched: backward still serves the forward that succeeded
-    dxs, *_ = _kernels.lstm_backward(workspace, hs, Wx, Wh, *lstm_gradients(4, 5))
+    dxs, *_ = _kernels.recurrent_backward(workspace, hs, params, lstm_gradients(4, 5))
     fresh = _kernels.Workspace()
-    _kernels.lstm_forward(fresh, xs, Wx, Wh, b)
-    expected, *_ = _kernels.lstm_backward(fresh, hs, Wx, Wh, *lstm_gradients(4, 5))
+    _kernels.recurrent_forward(fresh, "lstm", xs, params)
+    expected, *_ = _kernels.recurrent_backward(fresh, hs, params, lstm_gradients(4, 5))
     np.testing.assert_array_equal(dxs, expected)
 
 
 def test_backward_uses_the_instruction_set_of_its_forward() -> None:
     names = _kernels.available_isas()
     before = _kernels.isa()
-    xs, Wx, Wh, b = lstm_arguments(3, 4, 5, 17)
+    xs, params = lstm_arguments(3, 4, 5, 17)
     try:
         for first in names:
             _kernels.set_isa(first)
             workspace = _kernels.Workspace()
-            hs, *_ = _kernels.lstm_forward(workspace, xs, Wx, Wh, b)
-            expected, *_ = _kernels.lstm_backward(workspace, hs, Wx, Wh, *lstm_gradients(5, 17))
+            hs, *_ = _kernels.recurrent_forward(workspace, "lstm", xs, params)
+            expected, *_ = _kernels.recurrent_backward(workspace, hs, params, lstm_gradients(5, 17))
             for second in names:
                 _kernels.set_isa(second)
-                dxs, *_ = _kernels.lstm_backward(workspace, hs, Wx, Wh, *lstm_gradients(5, 17))
+                dxs, *_ = _kernels.recurrent_backward(workspace, hs, params, lstm_gradients(5, 17))
                 np.testing.assert_array_equal(dxs, expected)
     finally:
         _kernels.set_isa(before)
@@ -154,27 +154,27 @@ def test_an_output_that_cannot_take_the_result_is_refused() -> None:
 
 
 def test_no_rows_give_no_rows_and_zero_gradients(isa: str) -> None:
-    Wx, Wh, b = draw(4, 20), draw(5, 20), draw(20)
+    _, params = lstm_arguments(1, 1, 4, 5)
     workspace = _kernels.Workspace()
-    hs, h, c = _kernels.lstm_forward(workspace, draw(0, 3, 4), Wx, Wh, b)
+    hs, h, c = _kernels.recurrent_forward(workspace, "lstm", draw(0, 3, 4), params)
     assert hs.shape == (0, 3, 5)
     assert h.shape == c.shape == (0, 5)
     grads = lstm_gradients(4, 5)
-    dxs, *_ = _kernels.lstm_backward(workspace, hs, Wx, Wh, *grads)
+    dxs, *_ = _kernels.recurrent_backward(workspace, hs, params, grads)
     assert dxs.shape == (0, 3, 4)
     assert all((grad == 0).all() for grad in grads)
 
 
 def test_no_steps_keep_the_state_and_its_gradient(isa: str) -> None:
-    Wx, Wh, b = draw(4, 20), draw(5, 20), draw(20)
+    _, params = lstm_arguments(1, 1, 4, 5)
     h0, c0, dc = draw(2, 5), draw(2, 5, seed=1), draw(2, 5, seed=2)
     workspace = _kernels.Workspace()
-    hs, h, c = _kernels.lstm_forward(workspace, draw(2, 0, 4), Wx, Wh, b, h0, c0)
+    hs, h, c = _kernels.recurrent_forward(workspace, "lstm", draw(2, 0, 4), params, h0, c0)
     assert hs.shape == (2, 0, 5)
     np.testing.assert_array_equal(h, h0)
     np.testing.assert_array_equal(c, c0)
     grads = lstm_gradients(4, 5)
-    dxs, dh0, dc0 = _kernels.lstm_backward(workspace, hs, Wx, Wh, *grads, dc=dc)
+    dxs, dh0, dc0 = _kernels.recurrent_backward(workspace, hs, params, grads, dc=dc)
     assert dxs.shape == (2, 0, 4)
     assert (dh0 == 0).all()
     np.testing.assert_array_equal(dc0, dc)
@@ -208,29 +208,44 @@ def test_attention_of_no_decoder_steps_has_no_gradient(isa: str) -> None:
 
 
 def test_the_wrong_kind_of_array_is_refused_by_name() -> None:
-    arguments = lstm_arguments(2, 3, 4, 5)
+    xs, params = lstm_arguments(2, 3, 4, 5)
     for position, name in enumerate(("xs", "Wx", "Wh", "b")):
-        wrong = list(arguments)
-        wrong[position] = wrong[position].astype(complex)
-        with pytest.raises(TypeError, match=rf"^{name}: expected .* got a complex128 array"):
-            _kernels.lstm_forward(_kernels.Workspace(), *wrong)
-        wrong[position] = np.array(["a"])
-        with pytest.raises(TypeError, match=rf"^{name}: expected"):
-            _kernels.lstm_forward(_kernels.Workspace(), *wrong)
+        for wrong in ((xs, *params)[position].astype(complex), np.array(["a"])):
+            changed = [xs, *params]
+            changed[position] = wrong
+            with pytest.raises(TypeError, match=rf"^{name}: expected .* got a {wrong.dtype} array"):
+                _kernels.recurrent_forward(_kernels.Workspace(), "lstm", changed[0], changed[1:])
 
 
 def test_the_wrong_shape_is_refused_by_name() -> None:
-    arguments = lstm_arguments(2, 3, 4, 5)
+    xs, params = lstm_arguments(2, 3, 4, 5)
     wrong_shapes = {"xs": draw(2, 3, 6), "Wx": draw(4, 16), "Wh": draw(5, 16), "b": draw(16)}
+    workspace = _kernels.Workspace()
     for position, (name, wrong) in enumerate(wrong_shapes.items()):
-        changed = list(arguments)
+        changed = [xs, *params]
         changed[position] = wrong
         with pytest.raises(ValueError, match=rf"^{name}: expected shape .* got \({len(wrong)}"):
-            _kernels.lstm_forward(_kernels.Workspace(), *changed)
+            _kernels.recurrent_forward(workspace, "lstm", changed[0], changed[1:])
     with pytest.raises(ValueError, match="xs: expected 3 dimensions"):
-        _kernels.lstm_forward(_kernels.Workspace(), draw(3, 4), *arguments[1:])
+        _kernels.recurrent_forward(workspace, "lstm", draw(3, 4), params)
     with pytest.raises(ValueError, match=r"h0: expected shape \(2, 5\), got \(3, 5\)"):
-        _kernels.lstm_forward(_kernels.Workspace(), *arguments, draw(3, 5))
+        _kernels.recurrent_forward(workspace, "lstm", xs, params, draw(3, 5))
+    with pytest.raises(ValueError, match=r"cell: expected one of rnn, gru, lstm, got 'LSTM'"):
+        _kernels.recurrent_forward(workspace, "LSTM", xs, params)
+    with pytest.raises(ValueError, match="params: expected 3 arrays, or 6 for two.* got 2"):
+        _kernels.recurrent_forward(workspace, "lstm", xs, params[:2])
+
+
+def test_a_length_that_does_not_fit_is_refused() -> None:
+    xs, params = lstm_arguments(2, 3, 4, 5)
+    workspace = _kernels.Workspace()
+    for wrong in ([3, 4], [3, -1]):
+        with pytest.raises(ValueError, match=rf"^lengths\[1\]: expected 0 to 3.*got {wrong[1]}"):
+            _kernels.recurrent_forward(workspace, "lstm", xs, params, lengths=np.array(wrong))
+    with pytest.raises(ValueError, match=r"^lengths: expected shape \(2,\), one for each row"):
+        _kernels.recurrent_forward(workspace, "lstm", xs, params, lengths=np.array([1]))
+    with pytest.raises(TypeError, match="^lengths: expected an array of integers"):
+        _kernels.recurrent_forward(workspace, "lstm", xs, params, lengths=np.array([1.0, 2.0]))
 
 
 def test_an_id_out_of_range_is_named_with_its_place() -> None:
@@ -250,7 +265,7 @@ def test_a_size_beyond_memory_is_a_memory_error() -> None:
     huge = np.lib.stride_tricks.as_strided(draw(1), (2**20, 2**20, 2**18), (0, 0, 0))
     Wx = np.lib.stride_tricks.as_strided(draw(1), (2**18, 4), (0, 0))
     with pytest.raises(MemoryError):
-        _kernels.lstm_forward(_kernels.Workspace(), huge, Wx, draw(1, 4), draw(4))
+        _kernels.recurrent_forward(_kernels.Workspace(), "lstm", huge, [Wx, draw(1, 4), draw(4)])
 
 
 # ---- optimisation ----

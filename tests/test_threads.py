@@ -66,9 +66,8 @@ from fastseq import _kernels
 def work():
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)
-    return _kernels.lstm_forward(
-        _kernels.Workspace(), draw(64, 20, 16), draw(16, 512), draw(128, 512), draw(512)
-    )[0]
+    params = [draw(16, 512), draw(128, 512), draw(512)]
+    return _kernels.recurrent_forward(_kernels.Workspace(), "lstm", draw(64, 20, 16), params)[0]
 
 fastseq.set_num_threads(2)
 parent = work()  # the parent's team of threads exists from here on

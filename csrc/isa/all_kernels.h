@@ -10,13 +10,16 @@
 #include "../parallel.h"
 #include "../vmath.h"
 
-/* attention uses softmax, and lstm what recurrent layers share */
+/* attention uses softmax; each recurrent layer what they share, in this order */
 #include "../kernels/affine.h"
 #include "../kernels/embedding.h"
 #include "../kernels/optim.h"
 #include "../kernels/softmax.h"
 
 #include "../kernels/attention.h"
+
+#include "../kernels/recurrent_layout.h"
+#include "../kernels/recurrent_products.h"
 
 #include "../kernels/recurrent.h"
 
@@ -37,21 +40,11 @@ const fs_kernels FS_TABLE = {
     .embedding_backward = embedding_backward,
     .affine_forward = affine_forward,
     .affine_backward = affine_backward,
-    .lstm_cache_floats = lstm_cache_floats,
-    .lstm_forward_floats = lstm_forward_floats,
-    .lstm_forward = lstm_forward,
-    .lstm_backward_floats = lstm_backward_floats,
-    .lstm_backward = lstm_backward,
-    .rnn_cache_floats = rnn_cache_floats,
-    .rnn_forward_floats = rnn_forward_floats,
-    .rnn_forward = rnn_forward,
-    .rnn_backward_floats = rnn_backward_floats,
-    .rnn_backward = rnn_backward,
-    .gru_cache_floats = gru_cache_floats,
-    .gru_forward_floats = gru_forward_floats,
-    .gru_forward = gru_forward,
-    .gru_backward_floats = gru_backward_floats,
-    .gru_backward = gru_backward,
+    .recurrent_cache_floats = recurrent_cache_floats,
+    .recurrent_forward_floats = recurrent_forward_floats,
+    .recurrent_forward = recurrent_forward,
+    .recurrent_backward_floats = recurrent_backward_floats,
+    .recurrent_backward = recurrent_backward,
     .attention_forward = attention_forward,
     .attention_weights_forward = attention_weights_forward,
     .weighted_sum_forward = weighted_sum_forward,

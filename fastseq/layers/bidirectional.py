@@ -8,7 +8,6 @@ end, and each step sees the whole sequence::
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
@@ -73,7 +72,7 @@ class TimeBiLSTM:
         self.c: Array | None = None
         self.dh: Array | None = None
         self.dc: Array | None = None
-        self._workspaces = _kernels.Workspace(), _kernels.Workspace()
+        self._workspace = _kernels.Workspace()
 
     def forward(self, xs: Array) -> Array:
         """Run the sequence both ways.
@@ -93,23 +92,13 @@ class TimeBiLSTM:
             ``xs`` is of the wrong kind or shape, or a stateful layer holds the states of another
             batch size.
         """
-        Wx1, Wh1, b1, Wx2, Wh2, b2 = self.params
-        H = len(Wh1)
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx1))
-        h1, h2, c1, c2 = None, None, None, None
-        if self.stateful and self.h is not None:
-            check_batch_size(xs, self.h)
-            h = checked("h", self.h, "(N, 2H)", len(xs), 2 * H)
-            h1, h2 = h[:, :H], h[:, H:]
-        if self.stateful and self.c is not None:
-            c = checked("c", self.c, "(N, 2H)", len(xs), 2 * H)
-            c1, c2 = c[:, :H], c[:, H:]
-        first, second = self._workspaces
-        hs1, h1, c1 = _kernels.lstm_forward(first, xs, Wx1, Wh1, b1, h1, c1)
-        hs2, h2, c2 = _kernels.lstm_forward(second, xs[:, ::-1], Wx2, Wh2, b2, h2, c2)
-        self.h = np.hstack((h1, h2))
-        self.c = np.hstack((c1, c2))
-        return np.concatenate((hs1, hs2[:, ::-1]), axis=2)
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
+        h, c = (self.h, self.c) if self.stateful else (None, None)
+        check_batch_size(xs, h)
+        hs, self.h, self.c = _kernels.recurrent_forward(
+            self._workspace, "lstm", xs, self.params, h, c
+        )
+        return hs
 
     def backward(self, dhs: Array) -> Array:
         """Gradient of ``xs``; ``grads``, ``dh`` and ``dc`` receive the others.
@@ -129,15 +118,9 @@ class TimeBiLSTM:
         RuntimeError
             There was no `forward`.
         """
-        Wx1, Wh1, _, Wx2, Wh2, _ = self.params
-        H = len(Wh1)
-        dhs = checked("dhs", dhs, "(N, T, 2H)", None, None, 2 * H)
-        first, second = self._workspaces
-        dxs, dh1, dc1 = _kernels.lstm_backward(first, dhs[:, :, :H], Wx1, Wh1, *self.grads[:3])
-        dxs2, dh2, dc2 = _kernels.lstm_backward(second, dhs[:, ::-1, H:], Wx2, Wh2, *self.grads[3:])
-        self.dh = np.hstack((dh1, dh2))
-        self.dc = np.hstack((dc1, dc2))
-        dxs += dxs2[:, ::-1]
+        dxs, self.dh, self.dc = _kernels.recurrent_backward(
+            self._workspace, dhs, self.params, self.grads
+        )
         return dxs
 
     def set_state(self, h: Array, c: Array | None = None) -> None:

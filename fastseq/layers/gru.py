@@ -8,7 +8,6 @@ Translation", 2014: the reset gate acts before the product; here z multiplies th
     h     = (1 - z) * h_prev + z * h_hat
 """
 
-from fastseq import _kernels
 from fastseq.layers.hidden_state import Cell, TimeCell
 
 
@@ -32,9 +31,8 @@ class GRU(Cell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "gru"
     _blocks = 3
-    _forward = staticmethod(_kernels.gru_forward)
-    _backward = staticmethod(_kernels.gru_backward)
 
 
 class TimeGRU(TimeCell):
@@ -64,6 +62,5 @@ class TimeGRU(TimeCell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "gru"
     _blocks = 3
-    _forward = staticmethod(_kernels.gru_forward)
-    _backward = staticmethod(_kernels.gru_backward)

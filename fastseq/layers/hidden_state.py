@@ -1,6 +1,5 @@
 """What the layers share whose state is one hidden vector: one step, and a whole sequence."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,11 +17,10 @@ Array = npt.NDArray[Any]
 
 
 class HiddenStateLayer:
-    """What a subclass says: how many blocks of H columns its weights have, and its kernels."""
+    """What a subclass says: its name to the kernels, its weights' blocks of H columns."""
 
+    _cell: ClassVar[str]
     _blocks: ClassVar[int]
-    _forward: ClassVar[Callable[..., tuple[Array, Array]]]
-    _backward: ClassVar[Callable[..., tuple[Array, Array]]]
 
 
 class Cell(HiddenStateLayer):
@@ -51,10 +49,12 @@ class Cell(HiddenStateLayer):
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        Wx, Wh, b = self.params
+        Wx, Wh, _ = self.params
         x = checked("x", x, "(N, D)", None, len(Wx))
         h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
-        _, h_next = self._forward(self._workspace, x[:, np.newaxis], Wx, Wh, b, h_prev)
+        _, h_next, _ = _kernels.recurrent_forward(
+            self._workspace, self._cell, x[:, np.newaxis], self.params, h_prev
+        )
         return h_next
 
     def backward(self, dh_next: Array) -> tuple[Array, Array]:
@@ -74,9 +74,10 @@ class Cell(HiddenStateLayer):
         RuntimeError
             There was no `forward`.
         """
-        Wx, Wh, _ = self.params
-        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
-        dxs, dh_prev = self._backward(self._workspace, dh_next[:, np.newaxis], Wx, Wh, *self.grads)
+        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(self.params[1]))
+        dxs, dh_prev, _ = _kernels.recurrent_backward(
+            self._workspace, dh_next[:, np.newaxis], self.params, self.grads
+        )
         return dxs[:, 0], dh_prev
 
 
@@ -110,11 +111,10 @@ class TimeCell(HiddenStateLayer):
             ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
             batch size.
         """
-        Wx, Wh, b = self.params
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx))
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
         h = self.h if self.stateful else None
         check_batch_size(xs, h)
-        hs, self.h = self._forward(self._workspace, xs, Wx, Wh, b, h)
+        hs, self.h, _ = _kernels.recurrent_forward(self._workspace, self._cell, xs, self.params, h)
         return hs
 
     def backward(self, dhs: Array) -> Array:
@@ -135,8 +135,7 @@ class TimeCell(HiddenStateLayer):
         RuntimeError
             There was no `forward`.
         """
-        Wx, Wh, _ = self.params
-        dxs, self.dh = self._backward(self._workspace, dhs, Wx, Wh, *self.grads)
+        dxs, self.dh, _ = _kernels.recurrent_backward(self._workspace, dhs, self.params, self.grads)
         return dxs
 
     def set_state(self, h: Array) -> None:

@@ -67,13 +67,14 @@ class LSTM:
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        Wx, Wh, b = self.params
+        Wx, Wh, _ = self.params
         x = checked("x", x, "(N, D)", None, len(Wx))
         h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
         c_prev = checked("c_prev", c_prev, "(N, H)", len(x), len(Wh))
-        _, h_next, c_next = _kernels.lstm_forward(
-            self._workspace, x[:, np.newaxis], Wx, Wh, b, h_prev, c_prev
+        _, h_next, c_next = _kernels.recurrent_forward(
+            self._workspace, "lstm", x[:, np.newaxis], self.params, h_prev, c_prev
         )
+        assert c_next is not None
         return h_next, c_next
 
     def backward(self, dh_next: Array, dc_next: Array) -> tuple[Array, Array, Array]:
@@ -93,13 +94,13 @@ class LSTM:
         RuntimeError
             There was no `forward`.
         """
-        Wx, Wh, _ = self.params
-        dWx, dWh, db = self.grads
+        Wh = self.params[1]
         dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
         dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), len(Wh))
-        dxs, dh_prev, dc_prev = _kernels.lstm_backward(
-            self._workspace, dh_next[:, np.newaxis], Wx, Wh, dWx, dWh, db, dc_next
+        dxs, dh_prev, dc_prev = _kernels.recurrent_backward(
+            self._workspace, dh_next[:, np.newaxis], self.params, self.grads, dc=dc_next
         )
+        assert dc_prev is not None
         return dxs[:, 0], dh_prev, dc_prev
 
 
@@ -159,11 +160,12 @@ class TimeLSTM:
             ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
             batch size.
         """
-        Wx, Wh, b = self.params
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(Wx))
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
         h, c = (self.h, self.c) if self.stateful else (None, None)
         check_batch_size(xs, h)
-        hs, self.h, self.c = _kernels.lstm_forward(self._workspace, xs, Wx, Wh, b, h, c)
+        hs, self.h, self.c = _kernels.recurrent_forward(
+            self._workspace, "lstm", xs, self.params, h, c
+        )
         return hs
 
     def backward(self, dhs: Array) -> Array:
@@ -184,9 +186,9 @@ class TimeLSTM:
         RuntimeError
             There was no `forward`.
         """
-        Wx, Wh, _ = self.params
-        dWx, dWh, db = self.grads
-        dxs, self.dh, self.dc = _kernels.lstm_backward(self._workspace, dhs, Wx, Wh, dWx, dWh, db)
+        dxs, self.dh, self.dc = _kernels.recurrent_backward(
+            self._workspace, dhs, self.params, self.grads
+        )
         return dxs
 
     def set_state(self, h: Array, c: Array | None = None) -> None:

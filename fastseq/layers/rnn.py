@@ -5,7 +5,6 @@ Elman, "Finding Structure in Time", 1990::
     h = tanh(h_prev Wh + x Wx + b)
 """
 
-from fastseq import _kernels
 from fastseq.layers.hidden_state import Cell, TimeCell
 
 
@@ -29,9 +28,8 @@ class RNN(Cell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "rnn"
     _blocks = 1
-    _forward = staticmethod(_kernels.rnn_forward)
-    _backward = staticmethod(_kernels.rnn_backward)
 
 
 class TimeRNN(TimeCell):
@@ -61,6 +59,5 @@ class TimeRNN(TimeCell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "rnn"
     _blocks = 1
-    _forward = staticmethod(_kernels.rnn_forward)
-    _backward = staticmethod(_kernels.rnn_backward)

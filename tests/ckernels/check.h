@@ -137,8 +137,9 @@ static int guards_intact(void) {
     return 1;
 }
 
-static void free_arrays(void) {
-    while (allocation_count > 0) {
+/* All but the first so many. */
+static void free_arrays_from(int count) {
+    while (allocation_count > count) {
         free(allocations[--allocation_count].memory);
     }
 }

@@ -43,29 +43,14 @@ static void oracle_gru_step_backward(const oracle_step *s, const recurrent_case 
     oracle_product_backward(s->dh, s, s->h_prev, 0, 2 * H, l);
 }
 
-static void run_gru_forward(const fs_kernels *k, forward_results r, float *cache, float *scratch,
-                            const recurrent_case *l) {
-    k->gru_forward(r.hs, r.h, cache, scratch, l->xs, l->Wx, l->Wh, l->b, l->h0, l->size, THREADS);
-}
-
-static void run_gru_backward(const fs_kernels *k, backward_results r, float *scratch,
-                             const float *cache, const recurrent_case *l) {
-    k->gru_backward(r.dxs, r.dWx, r.dWh, r.db, r.dh0, scratch, l->dhs, cache, l->Wx, l->Wh, l->size,
-                    THREADS);
-}
-
 static void check_gru(const fs_kernels *k, const ptrdiff_t *shape) {
     const recurrent_layer gru = {
         .forward_name = "gru_forward",
         .backward_name = "gru_backward",
+        .cell = FS_GRU,
         .gates = 3,
         .step = oracle_gru_step,
         .step_backward = oracle_gru_step_backward,
-        .cache_floats = k->gru_cache_floats,
-        .forward_floats = k->gru_forward_floats,
-        .backward_floats = k->gru_backward_floats,
-        .forward = run_gru_forward,
-        .backward = run_gru_backward,
     };
     check_recurrent(k, &gru, shape);
 }

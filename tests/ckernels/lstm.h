@@ -37,31 +37,15 @@ static void oracle_lstm_step_backward(const oracle_step *s, const recurrent_case
     oracle_product_backward(s->dh, s, s->h_prev, 0, 4 * H, l);
 }
 
-static void run_lstm_forward(const fs_kernels *k, forward_results r, float *cache, float *scratch,
-                             const recurrent_case *l) {
-    k->lstm_forward(r.hs, r.h, r.c, cache, scratch, l->xs, l->Wx, l->Wh, l->b, l->h0, l->c0,
-                    l->size, THREADS);
-}
-
-static void run_lstm_backward(const fs_kernels *k, backward_results r, float *scratch,
-                              const float *cache, const recurrent_case *l) {
-    k->lstm_backward(r.dxs, r.dWx, r.dWh, r.db, r.dh0, r.dc0, scratch, l->dhs, l->dc, cache, l->Wx,
-                     l->Wh, l->size, THREADS);
-}
-
 static void check_lstm(const fs_kernels *k, const ptrdiff_t *shape) {
     const recurrent_layer lstm = {
         .forward_name = "lstm_forward",
         .backward_name = "lstm_backward",
+        .cell = FS_LSTM,
         .gates = 4,
         .has_cell = 1,
         .step = oracle_lstm_step,
         .step_backward = oracle_lstm_step_backward,
-        .cache_floats = k->lstm_cache_floats,
-        .forward_floats = k->lstm_forward_floats,
-        .backward_floats = k->lstm_backward_floats,
-        .forward = run_lstm_forward,
-        .backward = run_lstm_backward,
     };
     check_recurrent(k, &lstm, shape);
 }

@@ -1,6 +1,7 @@
 /* recurrent.h — what the checks of the recurrent layers share: a case and its expected results, the
- * product that makes gates, the walk through time, and what every layer must keep to. A layer's own
- * file brings its step in double precision and the calls of its slots. Shape N, T, D, H. */
+ * product that makes gates, the walk through time, and what every layer must keep to, in one
+ * direction and in two, with rows of equal and of unlike length. A layer's own file brings its step
+ * in double precision. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_H
 #define CHECK_RECURRENT_H
 
@@ -9,16 +10,19 @@
 
 typedef struct {
     double *hs, *h, *c; /* c and dc0 stay 0 in layers without a cell */
-    double *dxs, *dWx, *dWh, *db, *dh0, *dc0;
+    double *dxs, *dh0, *dc0;
+    double *dWx[FS_DIRECTIONS], *dWh[FS_DIRECTIONS], *db[FS_DIRECTIONS];
 } recurrent_values;
 
 typedef struct {
-    fs_sequence_size size;
-    ptrdiff_t columns; /* of Wx, Wh and b: gates H */
-    const float *xs, *b, *dhs;
-    const float *h0, *c0, *dc; /* NULL in some cases */
-    fs_matrix Wx, Wh;
-    ptrdiff_t length; /* additions that lead to one h */
+    fs_recurrent_size size;
+    ptrdiff_t columns;  /* of Wx, Wh and b: gates H */
+    ptrdiff_t *lengths; /* (N) in the caller's order; NULL: T each */
+    int direction;      /* that the oracle is on its way in */
+    const float *xs, *dhs;
+    const float *h0, *c0, *dh, *dc; /* NULL in some cases */
+    fs_recurrent_weights weights[FS_DIRECTIONS];
+    ptrdiff_t additions; /* that lead to one h */
     recurrent_values expected;
 } recurrent_case;
 
@@ -41,22 +45,17 @@ typedef struct {
 } forward_results;
 
 typedef struct {
-    float *dxs, *dWx, *dWh, *db, *dh0, *dc0;
+    float *dxs, *dh0, *dc0;
+    fs_recurrent_gradients gradients[FS_DIRECTIONS];
 } backward_results;
 
 typedef struct {
     const char *forward_name, *backward_name;
+    fs_cell cell;
     int gates;
     int has_cell; /* c besides h */
     void (*step)(const oracle_step *s, const recurrent_case *l);
     void (*step_backward)(const oracle_step *s, const recurrent_case *l);
-    ptrdiff_t (*cache_floats)(fs_sequence_size size);
-    ptrdiff_t (*forward_floats)(fs_sequence_size size);
-    ptrdiff_t (*backward_floats)(fs_sequence_size size);
-    void (*forward)(const fs_kernels *k, forward_results r, float *cache, float *scratch,
-                    const recurrent_case *l);
-    void (*backward)(const fs_kernels *k, backward_results r, float *scratch, const float *cache,
-                     const recurrent_case *l);
 } recurrent_layer;
 
 /* ---- double precision ---- */
@@ -64,13 +63,14 @@ typedef struct {
 /* Columns [first, end) of A = x Wx + state Wh + b. */
 static void oracle_product(const oracle_step *s, const double *state, ptrdiff_t first,
                            ptrdiff_t end, const recurrent_case *l) {
+    const fs_recurrent_weights *w = &l->weights[l->direction];
     for (ptrdiff_t k = first; k < end; ++k) {
-        double A = l->b[k];
+        double A = w->b[k];
         for (ptrdiff_t d = 0; d < l->size.D; ++d) {
-            A += s->x[d] * element(l->Wx, d, k);
+            A += s->x[d] * element(w->Wx, d, k);
         }
         for (ptrdiff_t j = 0; j < l->size.H; ++j) {
-            A += state[j] * element(l->Wh, j, k);
+            A += state[j] * element(w->Wh, j, k);
         }
         s->gates[k] = A;
     }
@@ -79,17 +79,20 @@ static void oracle_product(const oracle_step *s, const double *state, ptrdiff_t 
 /* Its gradients from columns [first, end) of dA, added to dstate (H) and the others. */
 static void oracle_product_backward(double *dstate, const oracle_step *s, const double *state,
                                     ptrdiff_t first, ptrdiff_t end, const recurrent_case *l) {
-    const recurrent_values *v = &l->expected;
+    const fs_recurrent_weights *w = &l->weights[l->direction];
+    double *dWx = l->expected.dWx[l->direction];
+    double *dWh = l->expected.dWh[l->direction];
+    double *db = l->expected.db[l->direction];
     for (ptrdiff_t k = first; k < end; ++k) {
         const double dA = s->dA[k];
-        v->db[k] += dA;
+        db[k] += dA;
         for (ptrdiff_t d = 0; d < l->size.D; ++d) {
-            v->dWx[d * l->columns + k] += s->x[d] * dA;
-            s->dx[d] += dA * element(l->Wx, d, k);
+            dWx[d * l->columns + k] += s->x[d] * dA;
+            s->dx[d] += dA * element(w->Wx, d, k);
         }
         for (ptrdiff_t j = 0; j < l->size.H; ++j) {
-            v->dWh[j * l->columns + k] += state[j] * dA;
-            dstate[j] += dA * element(l->Wh, j, k);
+            dWh[j * l->columns + k] += state[j] * dA;
+            dstate[j] += dA * element(w->Wh, j, k);
         }
     }
 }
@@ -100,11 +103,20 @@ typedef struct {
     double *h, *c; /* (T+1,H) the states before each step */
 } oracle_history;
 
+static ptrdiff_t steps_of_row(const recurrent_case *l, ptrdiff_t n) {
+    return l->lengths ? l->lengths[n] : l->size.T;
+}
+
+/* Where step t of row n lies in arrays (N, T, ...). */
+static ptrdiff_t place_of_step(const recurrent_case *l, ptrdiff_t n, ptrdiff_t t) {
+    return n * l->size.T + (l->direction ? steps_of_row(l, n) - 1 - t : t);
+}
+
 static void move_to(oracle_step *s, const oracle_history *past, const recurrent_case *l,
                     ptrdiff_t n, ptrdiff_t t) {
-    const ptrdiff_t row = n * l->size.T + t, D = l->size.D, H = l->size.H;
-    s->x = l->xs + row * D;
-    s->dx = l->expected.dxs + row * D;
+    const ptrdiff_t D = l->size.D, H = l->size.H;
+    s->x = l->xs + place_of_step(l, n, t) * D;
+    s->dx = l->expected.dxs + place_of_step(l, n, t) * D;
     s->gates = past->gates + t * l->columns;
     s->h_prev = past->h + t * H;
     s->h = s->h_prev + H;
@@ -112,9 +124,11 @@ static void move_to(oracle_step *s, const oracle_history *past, const recurrent_
     s->c = s->c_prev + H;
 }
 
-/* All rows forward through time and back; the gradients of weights add up over them. */
-static void oracle_recurrent(const recurrent_layer *layer, const recurrent_case *l) {
-    const ptrdiff_t N = l->size.N, T = l->size.T, H = l->size.H;
+/* All rows forward through time and back, in one direction; gradients of weights add up. */
+static void oracle_direction(const recurrent_layer *layer, const recurrent_case *l) {
+    const ptrdiff_t T = l->size.T, H = l->size.H;
+    const ptrdiff_t width = l->size.directions * H, column = l->direction * H;
+    const size_t bytes = (size_t)H * sizeof(double);
     const recurrent_values *v = &l->expected;
     const oracle_history past = {
         .gates = new_zeros(T * l->columns),
@@ -122,25 +136,27 @@ static void oracle_recurrent(const recurrent_layer *layer, const recurrent_case 
         .c = new_zeros((T + 1) * H),
     };
     oracle_step s = {.reset = new_zeros(H), .dA = new_zeros(l->columns), .dreset = new_zeros(H)};
-    for (ptrdiff_t n = 0; n < N; ++n) {
-        s.dh = v->dh0 + n * H;
-        s.dc = v->dc0 + n * H;
+    for (ptrdiff_t n = 0; n < l->size.N; ++n) {
+        const ptrdiff_t state = n * width + column, steps = steps_of_row(l, n);
+        s.dh = v->dh0 + state;
+        s.dc = v->dc0 + state;
         for (ptrdiff_t j = 0; j < H; ++j) {
-            past.h[j] = l->h0 ? l->h0[n * H + j] : 0.0;
-            past.c[j] = l->c0 ? l->c0[n * H + j] : 0.0;
-            s.dc[j] = l->dc ? l->dc[n * H + j] : 0.0;
+            past.h[j] = l->h0 ? l->h0[state + j] : 0.0;
+            past.c[j] = l->c0 ? l->c0[state + j] : 0.0;
+            s.dh[j] = l->dh ? l->dh[state + j] : 0.0;
+            s.dc[j] = l->dc ? l->dc[state + j] : 0.0;
         }
-        for (ptrdiff_t t = 0; t < T; ++t) {
+        for (ptrdiff_t t = 0; t < steps; ++t) {
             move_to(&s, &past, l, n, t);
             layer->step(&s, l);
-            memcpy(v->hs + (n * T + t) * H, s.h, (size_t)H * sizeof(double));
+            memcpy(v->hs + place_of_step(l, n, t) * width + column, s.h, bytes);
         }
-        memcpy(v->h + n * H, past.h + T * H, (size_t)H * sizeof(double));
-        memcpy(v->c + n * H, past.c + T * H, (size_t)H * sizeof(double));
-        for (ptrdiff_t t = T - 1; t >= 0; --t) {
+        memcpy(v->h + state, past.h + steps * H, bytes);
+        memcpy(v->c + state, past.c + steps * H, bytes);
+        for (ptrdiff_t t = steps - 1; t >= 0; --t) {
             move_to(&s, &past, l, n, t);
             for (ptrdiff_t j = 0; j < H; ++j) {
-                s.dh[j] += l->dhs[(n * T + t) * H + j];
+                s.dh[j] += l->dhs[place_of_step(l, n, t) * width + column + j];
             }
             layer->step_backward(&s, l);
         }
@@ -149,88 +165,123 @@ static void oracle_recurrent(const recurrent_layer *layer, const recurrent_case 
 
 /* ---- kernels ---- */
 
-static forward_results new_forward_results(const recurrent_layer *layer, fs_sequence_size size) {
-    const ptrdiff_t states = size.N * size.H;
+static ptrdiff_t count_states(const fs_recurrent_size *size) {
+    return size->N * size->directions * size->H;
+}
+
+static forward_results new_forward_results(const recurrent_layer *layer,
+                                           const fs_recurrent_size *size) {
+    const ptrdiff_t states = count_states(size);
     return (forward_results){
-        .hs = new_floats(size.T * states),
+        .hs = new_floats(size->T * states),
         .h = new_floats(states),
         .c = layer->has_cell ? new_floats(states) : NULL,
     };
 }
 
-/* Row n of the batch as a batch of its own. */
-static recurrent_case row_of(const recurrent_case *l, ptrdiff_t n) {
+static void run_forward(const fs_kernels *k, forward_results r, float *cache, float *scratch,
+                        const recurrent_case *l) {
+    fs_recurrent_forward call = {.hs = r.hs,
+                                 .h = r.h,
+                                 .c = r.c,
+                                 .cache = cache,
+                                 .scratch = scratch,
+                                 .xs = l->xs,
+                                 .h0 = l->h0,
+                                 .c0 = l->c0,
+                                 .size = l->size};
+    memcpy(call.weights, l->weights, sizeof call.weights);
+    k->recurrent_forward(&call, THREADS);
+}
+
+static void run_backward(const fs_kernels *k, backward_results r, float *scratch,
+                         const float *cache, const recurrent_case *l) {
+    fs_recurrent_backward call = {.dxs = r.dxs,
+                                  .dh0 = r.dh0,
+                                  .dc0 = r.dc0,
+                                  .scratch = scratch,
+                                  .dhs = l->dhs,
+                                  .dh = l->dh,
+                                  .dc = l->dc,
+                                  .cache = cache,
+                                  .size = l->size};
+    memcpy(call.weights, l->weights, sizeof call.weights);
+    memcpy(call.gradients, r.gradients, sizeof call.gradients);
+    k->recurrent_backward(&call, THREADS);
+}
+
+/* Row n as a batch of its own, without the steps that it has not. */
+static recurrent_case row_alone(const recurrent_case *l, ptrdiff_t n) {
+    const ptrdiff_t state = n * l->size.directions * l->size.H;
     recurrent_case row = *l;
     row.size.N = 1;
+    row.size.T = steps_of_row(l, n);
+    row.size.lengths = (fs_lengths){NULL, NULL, NULL};
     row.xs = l->xs + n * l->size.T * l->size.D;
-    row.h0 = l->h0 ? l->h0 + n * l->size.H : NULL;
-    row.c0 = l->c0 ? l->c0 + n * l->size.H : NULL;
+    row.h0 = l->h0 ? l->h0 + state : NULL;
+    row.c0 = l->c0 ? l->c0 + state : NULL;
     return row;
 }
 
 /* Each row alone, with h0 = h and c0 = c, as it may be. */
 static void check_rows_alone(const fs_kernels *k, const recurrent_layer *layer,
                              const recurrent_case *l, forward_results batch) {
-    const ptrdiff_t N = l->size.N, T = l->size.T, H = l->size.H;
-    const forward_results alone = new_forward_results(layer, l->size);
-    const fs_sequence_size one_row = {1, T, l->size.D, H};
-    float *cache = new_floats(layer->cache_floats(one_row));
-    float *scratch = new_floats(layer->forward_floats(one_row));
-    for (ptrdiff_t n = 0; n < N; ++n) {
-        recurrent_case row = row_of(l, n);
-        const forward_results r = {
-            .hs = alone.hs + n * T * H,
-            .h = alone.h + n * H,
-            .c = layer->has_cell ? alone.c + n * H : NULL,
-        };
+    const ptrdiff_t width = l->size.directions * l->size.H;
+    const size_t bytes = (size_t)width * sizeof(float);
+    for (ptrdiff_t n = 0; n < l->size.N; ++n) {
+        const int arrays = allocation_count;
+        recurrent_case row = row_alone(l, n);
+        const forward_results r = new_forward_results(layer, &row.size);
         if (row.h0) {
-            memcpy(r.h, row.h0, (size_t)H * sizeof(float));
+            memcpy(r.h, row.h0, bytes);
             row.h0 = r.h;
         }
         if (row.c0) {
-            memcpy(r.c, row.c0, (size_t)H * sizeof(float));
+            memcpy(r.c, row.c0, bytes);
             row.c0 = r.c;
         }
-        layer->forward(k, r, cache, scratch, &row);
-    }
-    ran(layer->forward_name);
-    expect(same_bits(alone.hs, batch.hs, N * T * H), "a row's hs has the same bits alone");
-    expect(same_bits(alone.h, batch.h, N * H), "a row's h has the same bits alone");
-    if (layer->has_cell) {
-        expect(same_bits(alone.c, batch.c, N * H), "a row's c has the same bits alone");
+        float *cache = new_floats(k->recurrent_cache_floats(&row.size));
+        run_forward(k, r, cache, new_floats(k->recurrent_forward_floats(&row.size)), &row);
+        ran(layer->forward_name);
+        expect(same_bits(r.hs, batch.hs + n * l->size.T * width, row.size.T * width),
+               "a row's hs has the same bits alone");
+        expect(same_bits(r.h, batch.h + n * width, width), "a row's h has the same bits alone");
+        if (layer->has_cell) {
+            expect(same_bits(r.c, batch.c + n * width, width), "a row's c has the same bits alone");
+        }
+        free_arrays_from(arrays);
     }
 }
 
 static void check_nan_in_a_row(const fs_kernels *k, const recurrent_layer *layer,
                                const recurrent_case *l, forward_results clean) {
-    const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D, H = l->size.H;
-    const forward_results dirty = new_forward_results(layer, l->size);
-    float *cache = new_floats(layer->cache_floats(l->size));
-    float *scratch = new_floats(layer->forward_floats(l->size));
+    const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D;
+    const forward_results dirty = new_forward_results(layer, &l->size);
+    float *cache = new_floats(k->recurrent_cache_floats(&l->size));
     float *xs = new_copy(l->xs, N * T * D);
-    xs[D - 1] = NAN;
+    xs[D - 1] = NAN; /* at the first step of either direction */
+    xs[T * D - 1] = NAN;
     recurrent_case with_nan = *l;
     with_nan.xs = xs;
-    layer->forward(k, dirty, cache, scratch, &with_nan);
+    run_forward(k, dirty, cache, new_floats(k->recurrent_forward_floats(&l->size)), &with_nan);
     ran(layer->forward_name);
-    expect_nan_in_first_row(dirty.hs, clean.hs, N, T * H);
+    expect_nan_in_first_row(dirty.hs, clean.hs, N, T * l->size.directions * l->size.H);
 }
 
 static void check_recurrent_forward(const fs_kernels *k, const recurrent_layer *layer,
                                     const recurrent_case *l, float *cache) {
-    const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D, H = l->size.H;
     const recurrent_values *expected = &l->expected;
-    const forward_results r = new_forward_results(layer, l->size);
-    float *scratch = new_floats(layer->forward_floats(l->size));
-    layer->forward(k, r, cache, scratch, l);
+    const ptrdiff_t states = count_states(&l->size);
+    const forward_results r = new_forward_results(layer, &l->size);
+    run_forward(k, r, cache, new_floats(k->recurrent_forward_floats(&l->size)), l);
     ran(layer->forward_name);
-    expect_close("hs", r.hs, expected->hs, N * T * H, l->length, 1);
-    expect_close("h", r.h, expected->h, N * H, l->length, 1);
+    expect_close("hs", r.hs, expected->hs, l->size.T * states, l->additions, 1);
+    expect_close("h", r.h, expected->h, states, l->additions, 1);
     if (layer->has_cell) {
-        expect_close("c", r.c, expected->c, N * H, l->length, 1);
+        expect_close("c", r.c, expected->c, states, l->additions, 1);
     }
     check_rows_alone(k, layer, l, r);
-    if (N > 0 && T > 0 && D > 0) {
+    if (l->size.N > 0 && l->size.T > 0 && l->size.D > 0 && !l->lengths) {
         check_nan_in_a_row(k, layer, l, r);
     }
 }
@@ -238,68 +289,121 @@ static void check_recurrent_forward(const fs_kernels *k, const recurrent_layer *
 static void check_recurrent_backward(const fs_kernels *k, const recurrent_layer *layer,
                                      const recurrent_case *l, const float *cache) {
     const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D, H = l->size.H;
+    const ptrdiff_t states = count_states(&l->size);
     const recurrent_values *expected = &l->expected;
-    const ptrdiff_t cache_floats = layer->cache_floats(l->size);
+    const ptrdiff_t cache_floats = k->recurrent_cache_floats(&l->size);
     const float *cache_before = new_copy(cache, cache_floats);
-    const backward_results r = {
+    backward_results r = {
         .dxs = new_floats(N * T * D),
-        .dWx = new_floats(D * l->columns),
-        .dWh = new_floats(H * l->columns),
-        .db = new_floats(l->columns),
-        .dh0 = new_floats(N * H),
-        .dc0 = layer->has_cell ? new_floats(N * H) : NULL,
+        .dh0 = new_floats(states),
+        .dc0 = layer->has_cell ? new_floats(states) : NULL,
     };
-    float *scratch = new_floats(layer->backward_floats(l->size));
-    layer->backward(k, r, scratch, cache, l);
+    for (int i = 0; i < l->size.directions; ++i) {
+        r.gradients[i].dWx = new_floats(D * l->columns);
+        r.gradients[i].dWh = new_floats(H * l->columns);
+        r.gradients[i].db = new_floats(l->columns);
+    }
+    run_backward(k, r, new_floats(k->recurrent_backward_floats(&l->size)), cache, l);
     ran(layer->backward_name);
     expect(same_bits(cache, cache_before, cache_floats), "the cache is not changed");
-    const ptrdiff_t length = l->length + T * l->columns;
+    const ptrdiff_t length = l->additions + T * l->columns;
     const ptrdiff_t weight_length = length + N * T;
     expect_close("dxs", r.dxs, expected->dxs, N * T * D, length, 1);
-    expect_close("dh0", r.dh0, expected->dh0, N * H, length, 1);
+    expect_close("dh0", r.dh0, expected->dh0, states, length, 1);
     if (layer->has_cell) {
-        expect_close("dc0", r.dc0, expected->dc0, N * H, length, 1);
+        expect_close("dc0", r.dc0, expected->dc0, states, length, 1);
     }
-    expect_close("dWx", r.dWx, expected->dWx, D * l->columns, weight_length, 1);
-    expect_close("dWh", r.dWh, expected->dWh, H * l->columns, weight_length, 1);
-    expect_close("db", r.db, expected->db, l->columns, weight_length, 1);
+    for (int i = 0; i < l->size.directions; ++i) {
+        const fs_recurrent_gradients *g = &r.gradients[i];
+        expect_close("dWx", g->dWx, expected->dWx[i], D * l->columns, weight_length, 1);
+        expect_close("dWh", g->dWh, expected->dWh[i], H * l->columns, weight_length, 1);
+        expect_close("db", g->db, expected->db[i], l->columns, weight_length, 1);
+    }
+}
+
+/* Lengths from 0 to T for the rows of a case, and the same sorted, as the kernels take them; what
+ * lies past a row's end becomes NaN. */
+static void draw_lengths(recurrent_case *l, float *xs, float *dhs) {
+    const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D;
+    const ptrdiff_t width = l->size.directions * l->size.H;
+    ptrdiff_t *order = new_array(N * (ptrdiff_t)sizeof *order, 0);
+    ptrdiff_t *steps = new_array(N * (ptrdiff_t)sizeof *steps, 0);
+    ptrdiff_t *starts = new_array((T + 1) * (ptrdiff_t)sizeof *starts, 0);
+    l->lengths = new_array(N * (ptrdiff_t)sizeof *l->lengths, 0);
+    for (ptrdiff_t n = 0; n < N; ++n) {
+        l->lengths[n] = (n * 7 + 3) % (T + 1);
+        for (ptrdiff_t t = l->lengths[n]; t < T; ++t) {
+            for (ptrdiff_t d = 0; d < D; ++d) {
+                xs[(n * T + t) * D + d] = NAN;
+            }
+            for (ptrdiff_t j = 0; j < width; ++j) {
+                dhs[(n * T + t) * width + j] = NAN;
+            }
+        }
+    }
+    ptrdiff_t sorted = 0;
+    for (ptrdiff_t length = T; length >= 0; --length) {
+        for (ptrdiff_t n = 0; n < N; ++n) {
+            if (l->lengths[n] == length) {
+                order[sorted] = n;
+                steps[sorted++] = length;
+            }
+        }
+    }
+    starts[0] = 0;
+    for (ptrdiff_t t = 0; t < T; ++t) {
+        starts[t + 1] = starts[t];
+        for (ptrdiff_t n = 0; n < N; ++n) {
+            starts[t + 1] += l->lengths[n] > t;
+        }
+    }
+    l->size.lengths = (fs_lengths){order, steps, starts};
 }
 
 static void check_recurrent(const fs_kernels *k, const recurrent_layer *layer,
                             const ptrdiff_t *shape) {
     const ptrdiff_t N = shape[0], T = shape[1], D = shape[2], H = shape[3];
-    const ptrdiff_t columns = layer->gates * H;
+    const int directions = weights_layout == PADDED || weights_layout == REVERSED ? 2 : 1;
+    const ptrdiff_t columns = layer->gates * H, states = N * directions * H;
     const int given = weights_layout != PADDED;
     const int cell_given = given && layer->has_cell;
     const double scale = 1 / sqrt((double)(D + H + 1)); /* the gates are not saturated */
     float *xs = new_uniform(N * T * D, 1);
-    if (weights_layout == REVERSED && N * T * D > 0) {
+    float *dhs = new_uniform(T * states, 1);
+    if (weights_layout == CONTIGUOUS && N * T * D > 0) {
         xs[0] = INFINITY; /* the gates saturate, and all but dWx stays finite */
     }
-    const recurrent_case l = {
-        .size = {N, T, D, H},
+    recurrent_case l = {
+        .size = {.cell = layer->cell, .directions = directions, .N = N, .T = T, .D = D, .H = H},
         .columns = columns,
         .xs = xs,
-        .h0 = given ? new_uniform(N * H, 1) : NULL,
-        .c0 = cell_given ? new_uniform(N * H, 1) : NULL,
-        .b = new_uniform(columns, 1),
-        .dhs = new_uniform(N * T * H, 1),
-        .dc = cell_given ? new_uniform(N * H, 1) : NULL,
-        .Wx = new_matrix(D, columns, scale),
-        .Wh = new_matrix(H, columns, scale),
-        .length = T * (D + H),
-        .expected.hs = new_zeros(N * T * H),
-        .expected.h = new_zeros(N * H),
-        .expected.c = new_zeros(N * H),
-        .expected.dxs = new_zeros(N * T * D),
-        .expected.dWx = new_zeros(D * columns),
-        .expected.dWh = new_zeros(H * columns),
-        .expected.db = new_zeros(columns),
-        .expected.dh0 = new_zeros(N * H),
-        .expected.dc0 = new_zeros(N * H),
+        .dhs = dhs,
+        .h0 = given ? new_uniform(states, 1) : NULL,
+        .c0 = cell_given ? new_uniform(states, 1) : NULL,
+        .dh = given ? new_uniform(states, 1) : NULL,
+        .dc = cell_given ? new_uniform(states, 1) : NULL,
+        .additions = T * (D + H),
+        .expected = {.hs = new_zeros(T * states),
+                     .h = new_zeros(states),
+                     .c = new_zeros(states),
+                     .dxs = new_zeros(N * T * D),
+                     .dh0 = new_zeros(states),
+                     .dc0 = new_zeros(states)},
     };
-    oracle_recurrent(layer, &l);
-    float *cache = new_floats(layer->cache_floats(l.size));
+    if (weights_layout == TRANSPOSED || weights_layout == REVERSED) {
+        draw_lengths(&l, xs, dhs);
+    }
+    for (int i = 0; i < directions; ++i) {
+        l.weights[i].Wx = new_matrix(D, columns, scale);
+        l.weights[i].Wh = new_matrix(H, columns, scale);
+        l.weights[i].b = new_uniform(columns, 1);
+        l.expected.dWx[i] = new_zeros(D * columns);
+        l.expected.dWh[i] = new_zeros(H * columns);
+        l.expected.db[i] = new_zeros(columns);
+        l.direction = i;
+        oracle_direction(layer, &l);
+    }
+    float *cache = new_floats(k->recurrent_cache_floats(&l.size));
     check_recurrent_forward(k, layer, &l, cache);
     check_recurrent_backward(k, layer, &l, cache);
 }

@@ -1,0 +1,246 @@
+/* kernels/recurrent_layout.h — where a recurrent layer keeps what, and which rows take which step.
+ *
+ * A layer computes  A_t = x_t Wx + s_{t-1} Wh + b  for some gates, each H columns wide, where s is
+ * the hidden state or something made of it. Gates that one product yields form a group: f, g, i, o
+ * of the LSTM; z and r, then g, of the GRU; the one of the plain RNN.
+ *
+ * Hidden columns are cut into P = ceil(H / FS_LANES) vectors. A group holds, for each of them, one
+ * vector of each of its gates side by side: all that a vector of the state needs meets in one
+ * register tile.
+ *
+ * Batch rows are taken longest first and laid out step by step: those with a step 0, those with a
+ * step 1, and so on. A step is a run of rows, at its front the rows that go on, and what a row does
+ * not have takes no place. With rows of equal length, step t of row n is row t N + n.
+ *
+ *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for gradients
+ *     x       (rows, D)                   a copy: the caller may change his
+ *     h       (rows + N, Hp)              states before each step, then those after the rows' last;
+ *                                         Hp = P FS_LANES */
+#ifndef FS_RECURRENT_LAYOUT_H
+#define FS_RECURRENT_LAYOUT_H
+
+typedef struct {
+    int gates;          /* 1, 2 or 4 */
+    ptrdiff_t first;    /* its first gate: columns from first H on of Wx, Wh and b */
+    const float *state; /* s, laid out as h without the last N rows */
+    float *values;      /* in the cache */
+    float *packed_Wx, *packed_Wh, *packed_b;    /* in the forward scratch */
+    float *packed_WxT, *packed_WhT, *gradients; /* in the backward scratch */
+} gate_group;
+
+/* What tells the layers apart. */
+struct recurrent_run;
+
+typedef struct {
+    int groups, gates[2];
+    int has_cell, has_reset;
+    /* rows [begin, end) through the sequence, and back */
+    void (*forward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
+    void (*backward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
+} recurrent_layer;
+
+/* One direction of a layer on its way through a sequence. */
+typedef struct recurrent_run {
+    const recurrent_layer *layer;
+    fs_recurrent_size size;
+    ptrdiff_t P, Hp, rows; /* vectors, padded H, steps of all batch rows */
+    int groups, gates;     /* how many there are, and their gates in all */
+    gate_group group[2];
+    /* in the cache */
+    float *x, *h;
+    float *c;     /* of the LSTM, laid out as h */
+    float *reset; /* r h_{t-1} of the GRU, laid out as h without the last N rows */
+    /* in the backward scratch: running gradients (N, Hp), and dx (rows, D) */
+    float *dh, *dc, *dreset, *dx;
+    /* the caller's, from the first column of this direction on */
+    ptrdiff_t columns; /* of hs, h and c: H in each direction */
+    int from_end;      /* whether this direction begins at each row's last step */
+    float *hs;
+    const float *xs, *h0, *c0, *dhs, *dh_last, *dc_last;
+    fs_recurrent_weights weights;
+    fs_recurrent_gradients gradients;
+} recurrent_run;
+
+/* ---- memory ---- */
+
+/* Memory handed out piece by piece; with no memory it only counts what would be used. */
+typedef struct {
+    float *memory;
+    ptrdiff_t used;
+} arena;
+
+static float *take(arena *from, ptrdiff_t floats) {
+    float *taken = from->memory ? from->memory + from->used : NULL;
+    from->used += round_up(floats, FS_LANES);
+    return taken;
+}
+
+/* by fs_cell; each in its own file */
+static const recurrent_layer rnn_layer, gru_layer, lstm_layer;
+static const recurrent_layer *const recurrent_layers[] = {&rnn_layer, &gru_layer, &lstm_layer};
+
+static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
+    const recurrent_layer *layer = recurrent_layers[size->cell];
+    assert(size->N >= 0 && size->T >= 0 && size->D >= 0 && size->H >= 0);
+    assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
+    const ptrdiff_t P = count_vectors(size->H);
+    recurrent_run run = {
+        .layer = layer,
+        .size = *size,
+        .P = P,
+        .Hp = P * FS_LANES,
+        .rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T,
+        .groups = layer->groups,
+        .columns = size->directions * size->H,
+    };
+    for (int g = 0; g < layer->groups; ++g) {
+        run.group[g].first = run.gates;
+        run.group[g].gates = layer->gates[g];
+        run.gates += layer->gates[g];
+    }
+    return run;
+}
+
+/* Each returns how many floats it used of `memory`, which may be NULL. */
+static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
+    arena cache = {.memory = memory};
+    run->x = take(&cache, run->rows * run->size.D);
+    run->h = take(&cache, (run->rows + run->size.N) * run->Hp);
+    run->c = run->layer->has_cell ? take(&cache, (run->rows + run->size.N) * run->Hp) : NULL;
+    run->reset = run->layer->has_reset ? take(&cache, run->rows * run->Hp) : NULL;
+    for (int g = 0; g < run->groups; ++g) {
+        gate_group *group = &run->group[g];
+        group->state = g > 0 ? run->reset : run->h;
+        group->values = take(&cache, run->rows * group->gates * run->Hp);
+    }
+    return cache.used;
+}
+
+static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
+    arena scratch = {.memory = memory};
+    for (int g = 0; g < run->groups; ++g) {
+        gate_group *group = &run->group[g];
+        const ptrdiff_t width = group->gates * run->Hp;
+        group->packed_Wx = take(&scratch, run->size.D * width);
+        group->packed_Wh = take(&scratch, run->size.H * width);
+        group->packed_b = take(&scratch, width);
+    }
+    return scratch.used;
+}
+
+static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
+    arena scratch = {.memory = memory};
+    for (int g = 0; g < run->groups; ++g) {
+        gate_group *group = &run->group[g];
+        const ptrdiff_t width = group->gates * run->Hp;
+        group->packed_WxT = take(&scratch, width * round_up(run->size.D, FS_LANES));
+        group->packed_WhT = take(&scratch, width * run->Hp);
+        group->gradients = take(&scratch, run->rows * width);
+    }
+    const ptrdiff_t states = run->size.N * run->Hp;
+    run->dh = take(&scratch, states);
+    run->dc = run->layer->has_cell ? take(&scratch, states) : NULL;
+    run->dreset = run->layer->has_reset ? take(&scratch, states) : NULL;
+    run->dx = take(&scratch, run->rows * run->size.D);
+    return scratch.used;
+}
+
+/* ---- rows ---- */
+
+/* The first row of step t. */
+static inline ptrdiff_t first_row(const recurrent_run *run, ptrdiff_t t) {
+    const ptrdiff_t *starts = run->size.lengths.starts;
+    return starts ? starts[t] : t * run->size.N;
+}
+
+/* How many batch rows have a step t. */
+static inline ptrdiff_t count_rows(const recurrent_run *run, ptrdiff_t t) {
+    return t < run->size.T ? first_row(run, t + 1) - first_row(run, t) : 0;
+}
+
+static inline ptrdiff_t count_steps(const recurrent_run *run, ptrdiff_t n) {
+    return run->size.lengths.steps ? run->size.lengths.steps[n] : run->size.T;
+}
+
+/* The caller's number of batch row n. */
+static inline ptrdiff_t batch_row(const recurrent_run *run, ptrdiff_t n) {
+    return run->size.lengths.order ? run->size.lengths.order[n] : n;
+}
+
+/* Where step t of row n lies among the N T steps of the caller. */
+static inline ptrdiff_t caller_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
+    const ptrdiff_t step = run->from_end ? count_steps(run, n) - 1 - t : t;
+    return batch_row(run, n) * run->size.T + step;
+}
+
+/* Where h and c hold the state of row n before step t, or after its last. */
+static inline ptrdiff_t state_row(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
+    return n < count_rows(run, t) ? first_row(run, t) + n : run->rows + n;
+}
+
+/* ---- panels ---- */
+
+/* Where vector p of the hidden columns of `row` lies in a group's values or gradients. */
+static inline float *gate_vector(float *values, const gate_group *group, const recurrent_run *run,
+                                 ptrdiff_t p, ptrdiff_t row) {
+    return values + (p * run->rows + row) * group->gates * FS_LANES;
+}
+
+/* One panel of a group: a vector of each of several gates, or up to four vectors of a single gate:
+ * a tile wants four. */
+typedef struct {
+    ptrdiff_t p;                /* its first vector of hidden columns */
+    int vectors;                /* of the tile */
+    ptrdiff_t W_vector;         /* from one vector to the next, in columns of W */
+    ptrdiff_t value_vector;     /* the same in values and gradients, in floats */
+    ptrdiff_t lanes, lane_step; /* hidden columns that exist, as panel_product has them */
+} gate_panel;
+
+static ptrdiff_t count_gate_panels(const recurrent_run *run, const gate_group *group) {
+    return group->gates > 1 ? run->P : count_panels(run->size.H);
+}
+
+static gate_panel gate_panel_at(const recurrent_run *run, const gate_group *group,
+                                ptrdiff_t index) {
+    const ptrdiff_t H = run->size.H;
+    if (group->gates > 1) {
+        return (gate_panel){.p = index,
+                            .vectors = group->gates,
+                            .W_vector = H,
+                            .value_vector = FS_LANES,
+                            .lanes = H - index * FS_LANES,
+                            .lane_step = 0};
+    }
+    const panel_span span = span_of_panel(index, H);
+    return (gate_panel){.p = span.first_vector,
+                        .vectors = span.vectors,
+                        .W_vector = FS_LANES,
+                        .value_vector = run->rows * FS_LANES,
+                        .lanes = H - span.first_vector * FS_LANES,
+                        .lane_step = FS_LANES};
+}
+
+static ptrdiff_t count_all_panels(const recurrent_run *run) {
+    ptrdiff_t panels = 0;
+    for (int g = 0; g < run->groups; ++g) {
+        panels += count_gate_panels(run, &run->group[g]);
+    }
+    return panels;
+}
+
+/* The group of the index-th panel of all groups; the index becomes that in its group. */
+static const gate_group *group_of_panel(const recurrent_run *run, ptrdiff_t *index) {
+    const gate_group *group = run->group;
+    while (*index >= count_gate_panels(run, group)) {
+        *index -= count_gate_panels(run, group);
+        ++group;
+    }
+    return group;
+}
+
+/* The first column of a panel in W, b or their gradients. */
+static ptrdiff_t panel_column(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return group->first * run->size.H + panel.p * FS_LANES;
+}
+
+#endif
