@@ -166,12 +166,31 @@ typedef struct fs_kernels {
     void (*weighted_sum_backward)(float *denc, float *dweights, const float *dout, const float *enc,
                                   const float *weights, fs_attention_size size, int threads);
 
-    /* p -= rate g, n elements; p is updated in place. */
+    /* One step of an optimizer over n elements. p, and what the optimizer keeps of it, v, h or m,
+     * are updated in place; g may be none of them.
+     *     p -= rate g */
     void (*sgd_step)(float *p, const float *g, float rate, ptrdiff_t n, int threads);
+    /* Momentum (Polyak 1964):
+     *     v = momentum v - rate g;   p += v */
+    void (*momentum_step)(float *p, float *v, const float *g, float rate, float momentum,
+                          ptrdiff_t n, int threads);
+    /* Nesterov's accelerated gradient (Bengio, Boulanger-Lewandowski & Pascanu 2012, equation 7),
+     * in this order:
+     *     v = momentum v - rate g;   p += momentum^2 v;   p -= (1 + momentum) rate g */
+    void (*nesterov_step)(float *p, float *v, const float *g, float rate, float momentum,
+                          ptrdiff_t n, int threads);
+    /* AdaGrad (Duchi, Hazan & Singer 2011):
+     *     h += g^2;   p -= rate g / (sqrt(h) + epsilon) */
+    void (*adagrad_step)(float *p, float *h, const float *g, float rate, float epsilon, ptrdiff_t n,
+                         int threads);
+    /* RMSprop (Tieleman & Hinton 2012):
+     *     h = decay h + gain g^2;   p -= rate g / (sqrt(h) + epsilon)
+     * with gain = 1 - decay, which float32 would spoil here. */
+    void (*rmsprop_step)(float *p, float *h, const float *g, float rate, float decay, float gain,
+                         float epsilon, ptrdiff_t n, int threads);
     /* Adam (Kingma & Ba 2015, algorithm 1), epsilon outside the bias correction:
      *     m += gain1 (g - m);   v += gain2 (g^2 - v);   p -= rate m / (sqrt(v) + epsilon)
-     * with gain = 1 - beta, which float32 would spoil here, and
-     * rate = lr sqrt(1 - beta2^k) / (1 - beta1^k). p, m, v are updated in place. */
+     * with gain = 1 - beta, and rate = lr sqrt(1 - beta2^k) / (1 - beta1^k). */
     void (*adam_step)(float *p, float *m, float *v, const float *g, float rate, float gain1,
                       float gain2, float epsilon, ptrdiff_t n, int threads);
     /* Sums of x^2 over runs of FS_SUM_RUN elements, each in float32; the last may be shorter.

@@ -114,6 +114,15 @@ cdef extern from "fastseq.h" nogil:
             int) noexcept nogil
 
         void (*sgd_step)(float *, const float *, float, ptrdiff_t, int) noexcept nogil
+        void (*momentum_step)(
+            float *, float *, const float *, float, float, ptrdiff_t, int) noexcept nogil
+        void (*nesterov_step)(
+            float *, float *, const float *, float, float, ptrdiff_t, int) noexcept nogil
+        void (*adagrad_step)(
+            float *, float *, const float *, float, float, ptrdiff_t, int) noexcept nogil
+        void (*rmsprop_step)(
+            float *, float *, const float *, float, float, float, float, ptrdiff_t,
+            int) noexcept nogil
         void (*adam_step)(
             float *, float *, float *, const float *, float, float, float, float, ptrdiff_t,
             int) noexcept nogil

@@ -3,9 +3,9 @@
 Every function checks its arguments (kind, rank, shapes, ranges of ids), allocates its results and
 releases the GIL around the C call. Results are new, C-contiguous and float32. Arguments may be of
 any layout, float64 or integer, and are copied where they must be; arrays to be written to (``dWx``,
-``dWh``, ``dW``, ``db``, and those of the updates) must be writeable arrays of floats, of the stated
-shape and any layout. TypeError, ValueError and IndexError name the argument, what was expected and
-what came.
+``dWh``, ``dW``, ``db``, and what the updates change) must be writeable arrays of floats, of the
+stated shape and any layout. TypeError, ValueError and IndexError name the argument, what was
+expected and what came.
 
 Letters: N rows of the batch, T time steps, D inputs, H hidden units, V vocabulary, Te and Td steps
 of encoder and decoder; S any shape.
@@ -143,10 +143,47 @@ def weight_sum_backward(
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and weights from that of the contexts."""
 
-# ---- updates in place, over lists of arrays of pairwise equal shapes ----
+# ---- updates in place, over lists of arrays of pairwise equal shapes; grads are only read ----
 
 def sgd_step(params: list[Array], grads: list[Array], learning_rate: float) -> None:
     """Subtract learning_rate grads from params."""
+
+def momentum_step(
+    params: list[Array],
+    grads: list[Array],
+    velocities: list[Array],
+    learning_rate: float,
+    momentum: float,
+) -> None:
+    """One step of gradient descent with momentum."""
+
+def nesterov_step(
+    params: list[Array],
+    grads: list[Array],
+    velocities: list[Array],
+    learning_rate: float,
+    momentum: float,
+) -> None:
+    """One step of Nesterov's accelerated gradient."""
+
+def adagrad_step(
+    params: list[Array],
+    grads: list[Array],
+    square_sums: list[Array],
+    learning_rate: float,
+    epsilon: float = 1e-7,
+) -> None:
+    """One step of AdaGrad."""
+
+def rmsprop_step(
+    params: list[Array],
+    grads: list[Array],
+    square_means: list[Array],
+    learning_rate: float,
+    decay_rate: float,
+    epsilon: float = 1e-7,
+) -> None:
+    """One step of RMSprop."""
 
 def adam_step(
     params: list[Array],

@@ -836,71 +836,112 @@ def weight_sum_backward(dout, hs_enc, weights):
 # ---- optimisation ----
 
 
-cdef list _update_arrays(object arrays, str name, list like):
-    """The arrays of a list, each checked to be updated in place and shaped as its partner."""
+cdef list _partners(object arrays, str name, list like, bint updated):
+    """The arrays of a list, checked: shaped as those of `like` (None: as they are), and to be
+    written to where they are updated."""
     cdef list checked = list(arrays)
-    if like is not None and len(checked) != len(like):
+    if like is None:
+        like = checked
+    if len(checked) != len(like):
         raise ValueError(f"{name}: expected {len(like)} arrays, as many as params, "
                          f"got {len(checked)}")
     for i, x in enumerate(checked):
-        partner = x if like is None else like[i]
-        _check_out(x, f"{name}[{i}]", np.shape(partner))
+        if updated:
+            _check_out(x, f"{name}[{i}]", np.shape(like[i]))
+        else:
+            _check_same_shape(_array(x, f"{name}[{i}]", "fiub", "an array of real numbers"),
+                              f"{name}[{i}]", np.shape(like[i]))
     return checked
 
 
-cdef list _flat(list arrays):
-    """The arrays as the kernels take them: plain float32, else a copy to be written back."""
-    cdef np.ndarray x
-    return [x if _plain(x) else np.array(x, np.float32, order="C") for x in arrays]
+cdef np.ndarray _plain_or_copy(np.ndarray x):
+    return x if _plain(x) else np.array(x, np.float32, order="C")
 
 
-cdef _write_back(list arrays, list flat):
-    for x, y in zip(arrays, flat, strict=True):
-        _finish(x, y)
+def _in_place(params, grads, dict states=None):
+    """For each parameter, what a kernel takes: p, its arrays in `states`, g, all plain float32.
+
+    All lists are checked before the first is yielded. What had to be copied is written back before
+    the next is, so a parameter may be in the list more than once.
+    """
+    cdef list all_p = _partners(params, "params", None, True)
+    cdef list all_g = _partners(grads, "grads", all_p, False)
+    cdef list kept = [_partners(arrays, name, all_p, True)
+                      for name, arrays in (states or {}).items()]
+    for g, *updated in zip(all_g, all_p, *kept, strict=True):
+        if updated[0].flags.fnc:  # its transposed view lies as the kernels want it
+            g, updated = np.transpose(g), [x.T for x in updated]
+        plain = [_plain_or_copy(x) for x in updated]
+        yield *plain, _floats(g, "grads", -1)
+        for x, y in zip(updated, plain, strict=True):
+            _finish(x, y)
 
 
 def sgd_step(params, grads, float learning_rate):
-    cdef list p = _update_arrays(params, "params", None)
-    cdef list g = _update_arrays(grads, "grads", p)
-    cdef list flat_p = _flat(p)
-    cdef list flat_g = _flat(g)
-    cdef np.ndarray a, b
+    cdef np.ndarray p, g
     cdef const fs_kernels *kernels = table
-    for a, b in zip(flat_p, flat_g, strict=True):
+    for p, g in _in_place(params, grads):
         with nogil:
-            kernels.sgd_step(_data(a), _data(b), learning_rate, a.size, threads)
-    _write_back(p, flat_p)
+            kernels.sgd_step(_data(p), _data(g), learning_rate, p.size, threads)
+
+
+ctypedef void (*one_state_step)(
+    float *, float *, const float *, float, float, ptrdiff_t, int) noexcept nogil
+
+
+cdef _step_with_state(one_state_step step, object updates, float learning_rate, float setting):
+    cdef np.ndarray p, state, g
+    for p, state, g in updates:
+        with nogil:
+            step(_data(p), _data(state), _data(g), learning_rate, setting, p.size, threads)
+
+
+def momentum_step(params, grads, velocities, float learning_rate, float momentum):
+    _step_with_state(table.momentum_step, _in_place(params, grads, {"velocities": velocities}),
+                     learning_rate, momentum)
+
+
+def nesterov_step(params, grads, velocities, float learning_rate, float momentum):
+    _step_with_state(table.nesterov_step, _in_place(params, grads, {"velocities": velocities}),
+                     learning_rate, momentum)
+
+
+def adagrad_step(params, grads, square_sums, float learning_rate, float epsilon=1e-7):
+    _step_with_state(table.adagrad_step, _in_place(params, grads, {"square_sums": square_sums}),
+                     learning_rate, epsilon)
+
+
+def rmsprop_step(params, grads, square_means, float learning_rate, double decay_rate,
+                 float epsilon=1e-7):
+    cdef np.ndarray p, h, g
+    cdef float decay = decay_rate
+    cdef float gain = 1.0 - decay_rate
+    cdef const fs_kernels *kernels = table
+    for p, h, g in _in_place(params, grads, {"square_means": square_means}):
+        with nogil:
+            kernels.rmsprop_step(_data(p), _data(h), _data(g), learning_rate, decay, gain, epsilon,
+                                 p.size, threads)
 
 
 def adam_step(params, grads, first_moments, second_moments, float learning_rate, double beta1,
               double beta2, float epsilon=1e-7):
-    cdef list p = _update_arrays(params, "params", None)
-    cdef list g = _update_arrays(grads, "grads", p)
-    cdef list m = _update_arrays(first_moments, "first_moments", p)
-    cdef list v = _update_arrays(second_moments, "second_moments", p)
-    cdef list flat_p = _flat(p)
-    cdef list flat_g = _flat(g)
-    cdef list flat_m = _flat(m)
-    cdef list flat_v = _flat(v)
-    cdef np.ndarray a, b, c, d
+    cdef np.ndarray p, m, v, g
     cdef float gain1 = 1.0 - beta1
     cdef float gain2 = 1.0 - beta2
     cdef const fs_kernels *kernels = table
-    for a, b, c, d in zip(flat_p, flat_g, flat_m, flat_v, strict=True):
+    moments = {"first_moments": first_moments, "second_moments": second_moments}
+    for p, m, v, g in _in_place(params, grads, moments):
         with nogil:
-            kernels.adam_step(_data(a), _data(c), _data(d), _data(b), learning_rate, gain1, gain2,
-                              epsilon, a.size, threads)
-    _write_back(p, flat_p)
-    _write_back(m, flat_m)
-    _write_back(v, flat_v)
+            kernels.adam_step(_data(p), _data(m), _data(v), _data(g), learning_rate, gain1, gain2,
+                              epsilon, p.size, threads)
 
 
 def global_norm(grads):
-    cdef list flat = _flat(_update_arrays(grads, "grads", None))
     cdef np.ndarray x, sums
     cdef double total = 0
     cdef const fs_kernels *kernels = table
-    for x in flat:
+    for i, grad in enumerate(grads):
+        x = _floats(grad, f"grads[{i}]", -1)
         sums = np.empty((x.size + FS_SUM_RUN - 1) // FS_SUM_RUN, np.float64)
         with nogil:
             kernels.sum_squares(<double *> np.PyArray_DATA(sums), _data(x), x.size, threads)
@@ -909,11 +950,10 @@ def global_norm(grads):
 
 
 def scale(arrays, float factor):
-    cdef list x = _update_arrays(arrays, "arrays", None)
-    cdef list flat = _flat(x)
-    cdef np.ndarray a
+    cdef np.ndarray x
     cdef const fs_kernels *kernels = table
-    for a in flat:
+    for array in _partners(arrays, "arrays", None, True):
+        x = _plain_or_copy(array)
         with nogil:
-            kernels.scale(_data(a), factor, a.size, threads)
-    _write_back(x, flat)
+            kernels.scale(_data(x), factor, x.size, threads)
+        _finish(array, x)

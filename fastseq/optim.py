@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,47 +15,58 @@ Array = npt.NDArray[Any]
 
 _EPSILON = 1e-7
 
-# Elements that one round of NumPy's formulas takes: with its scratch memory it fits in the cache.
-_BLOCK = 1 << 14
+
+class _Optimizer:
+    """What the optimizers share: `update`, which checks and leaves the step to `_step`.
+
+    The state that an optimizer keeps of a parameter starts from zeros.
+    """
+
+    def update(self, params: list[Array], grads: list[Array]) -> None:
+        """Take one step.
+
+        Parameters
+        ----------
+        params : list of writeable float arrays
+            Changed in place. float32 arrays, of any strides, go through the compiled kernel. Every
+            call must bring the same parameters in the same order: what is kept belongs to them.
+        grads : list of arrays
+            Of the same shapes.
+
+        Raises
+        ------
+        ValueError
+            When a gradient is missing or not shaped as its parameter; and when the number of
+            parameters, or a shape, differs from the first call. Nothing is changed then.
+        """
+        _check_partners("grads", grads, params, "as in params")
+        self._step(params, grads, compiled=all_float32(params) and all_float32(grads))
+
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        """Take one step over checked arrays, by the kernel or by the formula in NumPy."""
+        raise NotImplementedError
 
 
-def _kept(state: list[Array] | None, params: list[Array], grads: list[Array]) -> list[Array]:
-    """What an optimizer keeps of each parameter: zeros before the first update."""
+def _kept(state: list[Array] | None, params: list[Array]) -> list[Array]:
+    """What an optimizer keeps of each parameter, checked to fit; zeros before the first update."""
     if state is None:
-        state = [np.zeros_like(param, subok=False) for param in params]
-    if not len(params) == len(grads) == len(state):
-        raise ValueError(
-            f"params and grads: expected {len(state)} arrays each, as in the first update; "
-            f"got {len(params)} and {len(grads)}"
-        )
+        return [np.zeros_like(param, subok=False) for param in params]
+    _check_partners("params", params, state, "as in the first update")
     return state
 
 
-def _blocks(
-    params: list[Array], grads: list[Array], state: list[Array]
-) -> Iterator[tuple[Array, Array, Array, Array]]:
-    """Parameter, gradient and state, some rows of them at a time, and scratch of the same shape."""
-    for index, arrays in enumerate(zip(params, grads, state, strict=True)):
-        param, grad, kept = arrays
-        if not param.shape == np.shape(grad) == kept.shape:
+def _check_partners(name: str, arrays: list[Array], partners: list[Array], why: str) -> None:
+    """ValueError unless there are as many arrays as partners, pairwise of the same shapes."""
+    if len(arrays) != len(partners):
+        raise ValueError(f"{name}: expected {len(partners)} arrays, {why}; got {len(arrays)}")
+    for index, (array, partner) in enumerate(zip(arrays, partners, strict=True)):
+        if array.shape != partner.shape:
             raise ValueError(
-                f"params[{index}], grads[{index}]: expected the shape {kept.shape} of the first "
-                f"update; got {param.shape} and {np.shape(grad)}"
+                f"{name}[{index}]: expected the shape {partner.shape}, {why}; got {array.shape}"
             )
-    for param, grad, kept in zip(params, grads, state, strict=True):
-        if param.ndim == 0:
-            param, grad, kept = param[np.newaxis], np.reshape(grad, 1), kept[np.newaxis]
-        elif param.flags.f_contiguous:  # the rows of the transposed view lie together
-            param, grad, kept = param.T, grad.T, kept.T
-        rows = max(1, _BLOCK * len(param) // max(1, param.size))
-        scratch = np.empty_like(param[:rows])
-        for first in range(0, len(param), rows):
-            part = param[first : first + rows]
-            last = first + len(part)
-            yield part, grad[first:last], kept[first:last], scratch[: len(part)]
 
 
-class SGD:
+class SGD(_Optimizer):
     """Stochastic gradient descent: ``p -= lr * g``.
 
     Parameters
@@ -68,24 +78,15 @@ class SGD:
     def __init__(self, lr: float = 0.01) -> None:
         self.lr = lr
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. float32 arrays, of any strides, go through the compiled kernel.
-        grads : list of arrays
-            Of the same shapes.
-        """
-        if all_float32(params) and all_float32(grads):
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        if compiled:
             _kernels.sgd_step(params, grads, self.lr)
             return
         for param, grad in zip(params, grads, strict=True):
             param -= self.lr * grad
 
 
-class Momentum:
+class Momentum(_Optimizer):
     """Gradient descent with momentum: ``v = momentum * v - lr * g``, ``p += v``.
 
     Polyak 1964, "Some methods of speeding up the convergence of iteration methods".
@@ -107,29 +108,17 @@ class Momentum:
         self.momentum = momentum
         self.v: list[Array] | None = None
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. Every call must bring the same parameters in the same order.
-        grads : list of arrays
-            Of the same shapes.
-
-        Raises
-        ------
-        ValueError
-            When the number of parameters or gradients, or a shape, differs from the first call.
-        """
-        self.v = _kept(self.v, params, grads)
-        for param, grad, v, scratch in _blocks(params, grads, self.v):
-            v *= self.momentum
-            v -= np.multiply(grad, self.lr, out=scratch)
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        self.v = _kept(self.v, params)
+        if compiled:
+            _kernels.momentum_step(params, grads, self.v, self.lr, self.momentum)
+            return
+        for param, grad, v in zip(params, grads, self.v, strict=True):
+            v[...] = self.momentum * v - self.lr * grad
             param += v
 
 
-class Nesterov:
+class Nesterov(_Optimizer):
     """Nesterov's accelerated gradient, with the parameters kept at the point that looks ahead.
 
     In this order, with the new ``v``::
@@ -157,39 +146,18 @@ class Nesterov:
         self.momentum = momentum
         self.v: list[Array] | None = None
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. Every call must bring the same parameters in the same order.
-        grads : list of arrays
-            Of the same shapes.
-
-        Raises
-        ------
-        ValueError
-            When the number of parameters or gradients, or a shape, differs from the first call.
-        """
-        self.v = _kept(self.v, params, grads)
-        for param, grad, v, scratch in _blocks(params, grads, self.v):
-            v *= self.momentum
-            v -= np.multiply(grad, self.lr, out=scratch)
-            param += np.multiply(v, self.momentum**2, out=scratch)
-            param -= np.multiply(grad, (1 + self.momentum) * self.lr, out=scratch)
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        self.v = _kept(self.v, params)
+        if compiled:
+            _kernels.nesterov_step(params, grads, self.v, self.lr, self.momentum)
+            return
+        for param, grad, v in zip(params, grads, self.v, strict=True):
+            v[...] = self.momentum * v - self.lr * grad
+            param += self.momentum**2 * v
+            param -= (1 + self.momentum) * self.lr * grad
 
 
-def _scaled_step(param: Array, grad: Array, h: Array, scratch: Array, lr: float) -> None:
-    """The step that AdaGrad and RMSprop share: ``p -= lr * g / (sqrt(h) + 1e-7)``."""
-    np.sqrt(h, out=scratch)
-    scratch += _EPSILON
-    np.divide(grad, scratch, out=scratch)
-    scratch *= lr
-    param -= scratch
-
-
-class AdaGrad:
+class AdaGrad(_Optimizer):
     """AdaGrad: ``h += g**2``, ``p -= lr * g / (sqrt(h) + 1e-7)``.
 
     Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and stochastic
@@ -210,28 +178,17 @@ class AdaGrad:
         self.lr = lr
         self.h: list[Array] | None = None
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. Every call must bring the same parameters in the same order.
-        grads : list of arrays
-            Of the same shapes.
-
-        Raises
-        ------
-        ValueError
-            When the number of parameters or gradients, or a shape, differs from the first call.
-        """
-        self.h = _kept(self.h, params, grads)
-        for param, grad, h, scratch in _blocks(params, grads, self.h):
-            h += np.multiply(grad, grad, out=scratch)
-            _scaled_step(param, grad, h, scratch, self.lr)
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        self.h = _kept(self.h, params)
+        if compiled:
+            _kernels.adagrad_step(params, grads, self.h, self.lr, _EPSILON)
+            return
+        for param, grad, h in zip(params, grads, self.h, strict=True):
+            h += grad**2
+            param -= self.lr * grad / (np.sqrt(h) + _EPSILON)
 
 
-class RMSprop:
+class RMSprop(_Optimizer):
     """RMSprop: ``h = decay_rate * h + (1 - decay_rate) * g**2``, then the step of `AdaGrad`.
 
     Tieleman and Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
@@ -252,31 +209,17 @@ class RMSprop:
         self.decay_rate = decay_rate
         self.h: list[Array] | None = None
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. Every call must bring the same parameters in the same order.
-        grads : list of arrays
-            Of the same shapes.
-
-        Raises
-        ------
-        ValueError
-            When the number of parameters or gradients, or a shape, differs from the first call.
-        """
-        self.h = _kept(self.h, params, grads)
-        for param, grad, h, scratch in _blocks(params, grads, self.h):
-            h *= self.decay_rate
-            np.multiply(grad, grad, out=scratch)
-            scratch *= 1 - self.decay_rate
-            h += scratch
-            _scaled_step(param, grad, h, scratch, self.lr)
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        self.h = _kept(self.h, params)
+        if compiled:
+            _kernels.rmsprop_step(params, grads, self.h, self.lr, self.decay_rate, _EPSILON)
+            return
+        for param, grad, h in zip(params, grads, self.h, strict=True):
+            h[...] = self.decay_rate * h + (1 - self.decay_rate) * grad**2
+            param -= self.lr * grad / (np.sqrt(h) + _EPSILON)
 
 
-class Adam:
+class Adam(_Optimizer):
     """Adam, with ε outside the bias correction.
 
     With k counting updates from 1::
@@ -309,30 +252,15 @@ class Adam:
         self.m: list[Array] | None = None
         self.v: list[Array] | None = None
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        params : list of writeable float arrays
-            Changed in place. float32 arrays, of any strides, go through the compiled kernel. Every
-            call must bring the same parameters in the same order: the moments belong to them.
-        grads : list of arrays
-            Of the same shapes.
-
-        Raises
-        ------
-        ValueError
-            When the number of parameters or gradients differs from that of the first call.
-        """
-        self.m = _kept(self.m, params, grads)
-        self.v = _kept(self.v, params, grads)
+    def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
+        self.m = _kept(self.m, params)
+        self.v = _kept(self.v, params)
 
         self.iter += 1
         bias_correction = math.sqrt(1.0 - self.beta2**self.iter) / (1.0 - self.beta1**self.iter)
         rate = self.lr * bias_correction
 
-        if all_float32(params) and all_float32(grads):
+        if compiled:
             _kernels.adam_step(
                 params, grads, self.m, self.v, rate, self.beta1, self.beta2, _EPSILON
             )

@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ NAMES = sorted({name for name, _ in OPTIMIZERS})
 def test_like_the_reference(
     isa: str, name: str, settings: dict[str, float], layout: Callable[[Array], Array]
 ) -> None:
-    shapes = [(size,) for size in SIZES] + [(3, 5), (17, 33)]
+    shapes = [(size,) for size in SIZES] + [(4097,), (3, 5), (17, 33)]
     params = [layout(array) for array in arrays(*shapes)]
     expected = arrays(*shapes)
     train(getattr(fastseq, name)(**settings), params)
@@ -128,10 +128,76 @@ def test_updates_in_place_and_leaves_gradients_alone(name: str) -> None:
         np.testing.assert_array_equal(grad, value)
 
 
-def test_adam_refuses_other_parameters_than_before() -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameter_listed_twice_is_updated_twice(isa: str, name: str) -> None:
+    for layout in (np.asarray, np.asfortranarray, strided):
+        [param] = [layout(array) for array in arrays((17, 33))]
+        [expected] = arrays((17, 33))
+        train(getattr(fastseq, name)(lr=0.01), [param, param])
+        train(getattr(fastseq_reference, name)(lr=0.01), [expected, expected])
+        assert_close(param, expected, **ELEMENTWISE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_step_takes_no_memory(name: str, order: Literal["C", "F"]) -> None:
+    param, grad = (np.ones((300, 1000), "f4", order=order) for _ in range(2))
+    optimizer = getattr(fastseq, name)()
+    optimizer.update([param], [grad])  # the state comes with the first step
+    tracemalloc.start()
+    try:
+        optimizer.update([param], [grad])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        param -= 0.1 * grad
+        formula = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000
+    assert formula >= param.nbytes  # NumPy's memory is seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_bit_depends_on_the_threads(
+    isa: str, name: str, set_threads: Callable[[int], None]
+) -> None:
+    size = 1_000_003  # worth four threads to each kernel
+    results = []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        params = arrays((size,))
+        optimizer = getattr(fastseq, name)()
+        for step in range(2):
+            optimizer.update(params, arrays((size,), seed=1 + step))
+        results.append(params[0])
+    assert not np.array_equal(results[0], arrays((size,))[0])
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_may_be_read_only(name: str) -> None:
+    params, grads = arrays((17,)), arrays((17,), seed=1)
+    expected = arrays((17,))
+    grads[0].flags.writeable = False
+    getattr(fastseq, name)().update(params, grads)
+    getattr(fastseq_reference, name)().update(expected, grads)
+    assert_close(params[0], expected[0], **ELEMENTWISE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_must_not_be_read_only(name: str) -> None:
+    params, grads = arrays((3,), (4,)), arrays((3,), (4,), seed=1)
+    params[1].flags.writeable = False
+    with pytest.raises(ValueError, match=r"params\[1\]: expected a writeable array"):
+        getattr(fastseq, name)().update(params, grads)
+    np.testing.assert_array_equal(params[0], arrays((3,))[0])
+
+
+def test_adam_counts_no_step_that_it_refused() -> None:
     optimizer = fastseq.Adam()
     optimizer.update(arrays((3,), (4,)), arrays((3,), (4,)))
-    with pytest.raises(ValueError, match="expected 2 arrays each.* got 1 and 1"):
+    with pytest.raises(ValueError, match="expected 2 arrays, as in the first update; got 1"):
         optimizer.update(arrays((3,)), arrays((3,)))
     assert optimizer.iter == 1
 
@@ -231,7 +297,7 @@ def test_another_decay_is_told_apart(name: str, change: dict[str, float]) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, strided])
-@pytest.mark.parametrize("shape", [(40, 1000), (3, 20000), (20000, 3), (40000,), (30, 40, 50)])
+@pytest.mark.parametrize("shape", [(40, 1000), (30, 40, 50)])
 def test_large_arrays_like_the_reference(
     name: str, layout: Callable[[Array], Array], shape: tuple[int, ...]
 ) -> None:
@@ -253,30 +319,28 @@ def test_a_number_and_no_number(name: str, shape: tuple[int, ...]) -> None:
     assert not (param == 2).any()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_update_takes_no_memory_of_the_size_of_the_weights(name: str) -> None:
-    params, grads = arrays((1000, 1000)), arrays((1000, 1000), seed=1)
+def test_refuses_gradients_that_do_not_fit(name: str, dtype: str) -> None:
     optimizer = getattr(fastseq, name)()
-    optimizer.update(params, grads)
-    tracemalloc.start()
-    optimizer.update(params, grads)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < params[0].nbytes / 8
+    params = arrays((3,), (4,), dtype=dtype)
+    with pytest.raises(ValueError, match="grads: expected 2 arrays, as in params; got 1"):
+        optimizer.update(params, arrays((3,), dtype=dtype))
+    for shapes in ((3,), (1,)), ((3,), (5,)):
+        with pytest.raises(ValueError, match=r"grads\[1\]: expected the shape \(4,\)"):
+            optimizer.update(params, arrays(*shapes, dtype=dtype))
+    for param, value in zip(params, arrays((3,), (4,), dtype=dtype), strict=True):
+        np.testing.assert_array_equal(param, value)
 
 
-@pytest.mark.parametrize("name", ["Momentum", "Nesterov", "AdaGrad", "RMSprop"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "SGD"])
 def test_refuses_other_parameters_than_before(name: str) -> None:
     optimizer = getattr(fastseq, name)()
     optimizer.update(arrays((3,), (4,)), arrays((3,), (4,)))
-    with pytest.raises(ValueError, match="expected 2 arrays each.* got 1 and 1"):
+    with pytest.raises(ValueError, match="params: expected 2 arrays, as in the first update; got"):
         optimizer.update(arrays((3,)), arrays((3,)))
-    params = arrays((3,), (4,))
-    for shapes in ((3,), (1,)), ((3,), (5,)):
-        with pytest.raises(ValueError, match=r"grads\[1\]: expected the shape \(4,\)"):
-            optimizer.update(params, arrays(*shapes))
-    for param, value in zip(params, arrays((3,), (4,)), strict=True):
-        np.testing.assert_array_equal(param, value)
+    with pytest.raises(ValueError, match=r"params\[1\]: expected the shape \(4,\), as in the fir"):
+        optimizer.update(arrays((3,), (5,)), arrays((3,), (5,)))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 #ifndef FS_OPTIM_H
 #define FS_OPTIM_H
 
+/* The arguments of any of these updates, under the names of fastseq.h; each uses some. */
 typedef struct {
-    float *p, *m, *v;
+    float *p, *m, *v, *h;
     const float *g;
-    float rate, gain1, gain2, epsilon;
+    float rate, momentum, decay, gain, gain1, gain2, epsilon;
 } optim_step;
 
 static void sgd_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
@@ -23,6 +24,83 @@ static void sgd_step(float *p, const float *g, float rate, ptrdiff_t n, int thre
     parallel_for(n, worthwhile_threads(n, 8.0 * (double)n, threads), sgd_task, &step);
 }
 
+/* v = momentum v - rate g, for up to n elements from i on */
+static inline vf new_velocity(const optim_step *s, vf g, ptrdiff_t i, ptrdiff_t n) {
+    const vf v = vf_mul(vf_set(s->momentum), load_lanes(s->v + i, n));
+    return vf_fnma(vf_set(s->rate), g, v);
+}
+
+static void momentum_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const optim_step *s = context;
+    (void)thread;
+    for (ptrdiff_t i = begin; i < end; i += FS_LANES) {
+        const ptrdiff_t n = end - i;
+        const vf v = new_velocity(s, load_lanes(s->g + i, n), i, n);
+        store_lanes(s->p + i, vf_add(load_lanes(s->p + i, n), v), n);
+        store_lanes(s->v + i, v, n);
+    }
+}
+
+static void momentum_step(float *p, float *v, const float *g, float rate, float momentum,
+                          ptrdiff_t n, int threads) {
+    optim_step step = {.p = p, .v = v, .g = g, .rate = rate, .momentum = momentum};
+    parallel_for(n, worthwhile_threads(n, 12.0 * (double)n, threads), momentum_task, &step);
+}
+
+static void nesterov_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const optim_step *s = context;
+    (void)thread;
+    const vf ahead = vf_set(s->momentum * s->momentum);
+    const vf rate = vf_set((1.0f + s->momentum) * s->rate);
+    for (ptrdiff_t i = begin; i < end; i += FS_LANES) {
+        const ptrdiff_t n = end - i;
+        const vf g = load_lanes(s->g + i, n);
+        const vf v = new_velocity(s, g, i, n);
+        const vf p = vf_fma(ahead, v, load_lanes(s->p + i, n));
+        store_lanes(s->p + i, vf_fnma(rate, g, p), n);
+        store_lanes(s->v + i, v, n);
+    }
+}
+
+static void nesterov_step(float *p, float *v, const float *g, float rate, float momentum,
+                          ptrdiff_t n, int threads) {
+    optim_step step = {.p = p, .v = v, .g = g, .rate = rate, .momentum = momentum};
+    parallel_for(n, worthwhile_threads(n, 12.0 * (double)n, threads), nesterov_task, &step);
+}
+
+/* p - rate direction / (sqrt(squares) + epsilon), for up to n elements from i on */
+static inline vf scaled_step(const optim_step *s, vf direction, vf squares, ptrdiff_t i,
+                             ptrdiff_t n) {
+    const vf ratio = vf_div(direction, vf_add(vf_sqrt(squares), vf_set(s->epsilon)));
+    return vf_fnma(vf_set(s->rate), ratio, load_lanes(s->p + i, n));
+}
+
+static void rmsprop_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const optim_step *s = context;
+    (void)thread;
+    for (ptrdiff_t i = begin; i < end; i += FS_LANES) {
+        const ptrdiff_t n = end - i;
+        const vf g = load_lanes(s->g + i, n);
+        const vf gained = vf_mul(vf_set(s->gain), vf_mul(g, g));
+        const vf h = vf_fma(vf_set(s->decay), load_lanes(s->h + i, n), gained);
+        store_lanes(s->p + i, scaled_step(s, g, h, i, n), n);
+        store_lanes(s->h + i, h, n);
+    }
+}
+
+static void rmsprop_step(float *p, float *h, const float *g, float rate, float decay, float gain,
+                         float epsilon, ptrdiff_t n, int threads) {
+    optim_step step = {
+        .p = p, .h = h, .g = g, .rate = rate, .decay = decay, .gain = gain, .epsilon = epsilon};
+    parallel_for(n, worthwhile_threads(n, 25.0 * (double)n, threads), rmsprop_task, &step);
+}
+
+/* AdaGrad is RMSprop that forgets nothing. */
+static void adagrad_step(float *p, float *h, const float *g, float rate, float epsilon, ptrdiff_t n,
+                         int threads) {
+    rmsprop_step(p, h, g, rate, 1.0f, 1.0f, epsilon, n, threads);
+}
+
 static void adam_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     const optim_step *s = context;
     (void)thread;
@@ -35,8 +113,7 @@ static void adam_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread)
         vf v = load_lanes(s->v + i, n);
         m = vf_fma(gain1, vf_sub(g, m), m);
         v = vf_fma(gain2, vf_sub(vf_mul(g, g), v), v);
-        const vf ratio = vf_div(m, vf_add(vf_sqrt(v), vf_set(s->epsilon)));
-        store_lanes(s->p + i, vf_fnma(vf_set(s->rate), ratio, load_lanes(s->p + i, n)), n);
+        store_lanes(s->p + i, scaled_step(s, m, v, i, n), n);
         store_lanes(s->m + i, m, n);
         store_lanes(s->v + i, v, n);
     }

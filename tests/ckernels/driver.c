@@ -60,7 +60,10 @@ static void check_table(const fs_kernels *k) {
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
-    check_shapes(k, check_updates, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
+    check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
+    check_shapes(k, check_velocities, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
+    check_shapes(k, check_squares, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
+    check_shapes(k, check_adam, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_sum_and_scale, 1, (ptrdiff_t[MAX_DIMENSIONS]){250 * FS_SUM_RUN + 1});
     const size_t slots = (sizeof *k - offsetof(fs_kernels, exp)) / sizeof k->exp;
     const size_t checked =

@@ -4,29 +4,96 @@
 
 #include "check.h"
 
-static void check_updates(const fs_kernels *k, const ptrdiff_t *shape) {
+static void check_sgd(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t n = shape[0];
+    const float rate = 0.01f;
+    const float *g = new_uniform(n, 1);
+    float *p = new_uniform(n, 1);
+    double *p_expected = new_zeros(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        p_expected[i] = p[i] - (double)rate * g[i];
+    }
+    k->sgd_step(p, g, rate, n, THREADS);
+    ran("sgd_step");
+    expect_close("p", p, p_expected, n, 1, 1);
+}
+
+static void check_velocities(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t n = shape[0];
+    const double rate = 0.125, momentum = 0.75; /* as float and double alike */
+    const float *g = new_uniform(n, 1);
+    float *p = new_uniform(n, 1);
+    float *v = new_uniform(n, 1);
+    float *nesterov_p = new_copy(p, n);
+    float *nesterov_v = new_copy(v, n);
+    double *p_expected = new_zeros(n);
+    double *nesterov_expected = new_zeros(n);
+    double *v_expected = new_zeros(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        v_expected[i] = momentum * v[i] - rate * g[i];
+        p_expected[i] = p[i] + v_expected[i];
+        nesterov_expected[i] = p[i] + momentum * momentum * v_expected[i];
+        nesterov_expected[i] -= (1 + momentum) * rate * g[i];
+    }
+    k->momentum_step(p, v, g, (float)rate, (float)momentum, n, THREADS);
+    ran("momentum_step");
+    expect_close("p", p, p_expected, n, 1, 1);
+    expect_close("v", v, v_expected, n, 1, 1);
+    k->nesterov_step(nesterov_p, nesterov_v, g, (float)rate, (float)momentum, n, THREADS);
+    ran("nesterov_step");
+    expect_close("p", nesterov_p, nesterov_expected, n, 1, 1);
+    expect_close("v", nesterov_v, v_expected, n, 1, 1);
+}
+
+/* One step of AdaGrad, or of RMSprop: h = decay h + gain g^2, p -= rate g / (sqrt(h) + epsilon). */
+static void check_scaled_step(const fs_kernels *k, ptrdiff_t n, int adagrad) {
+    const float rate = 0.01f, epsilon = 1e-7f;
+    const float decay = adagrad ? 1.0f : 0.875f;
+    const float gain = adagrad ? 1.0f : 0.125f;
+    const float *g = new_uniform(n, 1);
+    float *p = new_uniform(n, 1);
+    float *h = new_uniform(n, 1);
+    double *p_expected = new_zeros(n);
+    double *h_expected = new_zeros(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        const double gradient = g[i];
+        h[i] = fabsf(h[i]);
+        h_expected[i] = decay * h[i] + gain * gradient * gradient;
+        p_expected[i] = p[i] - rate * gradient / (sqrt(h_expected[i]) + epsilon);
+    }
+    if (adagrad) {
+        k->adagrad_step(p, h, g, rate, epsilon, n, THREADS);
+        ran("adagrad_step");
+    } else {
+        k->rmsprop_step(p, h, g, rate, decay, gain, epsilon, n, THREADS);
+        ran("rmsprop_step");
+    }
+    expect_close("p", p, p_expected, n, 1, 1);
+    expect_close("h", h, h_expected, n, 1, 1);
+}
+
+static void check_squares(const fs_kernels *k, const ptrdiff_t *shape) {
+    check_scaled_step(k, shape[0], 1);
+    check_scaled_step(k, shape[0], 0);
+}
+
+static void check_adam(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t n = shape[0];
     const float rate = 0.01f, gain1 = 0.1f, gain2 = 0.001f, epsilon = 1e-7f;
     const float *g = new_uniform(n, 1);
     float *p = new_uniform(n, 1);
     float *m = new_uniform(n, 1);
     float *v = new_uniform(n, 1);
-    float *sgd_p = new_copy(p, n);
-    double *sgd_expected = new_zeros(n);
     double *p_expected = new_zeros(n);
     double *m_expected = new_zeros(n);
     double *v_expected = new_zeros(n);
     for (ptrdiff_t i = 0; i < n; ++i) {
         const double gradient = g[i];
         v[i] = fabsf(v[i]);
-        sgd_expected[i] = p[i] - rate * gradient;
         m_expected[i] = m[i] + gain1 * (gradient - m[i]);
         v_expected[i] = v[i] + gain2 * (gradient * gradient - v[i]);
         p_expected[i] = p[i] - rate * m_expected[i] / (sqrt(v_expected[i]) + epsilon);
     }
-    k->sgd_step(sgd_p, g, rate, n, THREADS);
-    ran("sgd_step");
-    expect_close("p", sgd_p, sgd_expected, n, 1, 1);
     k->adam_step(p, m, v, g, rate, gain1, gain2, epsilon, n, THREADS);
     ran("adam_step");
     expect_close("p", p, p_expected, n, 1, 1);
