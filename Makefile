@@ -11,14 +11,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SWITCHES := debug=$(FASTSEQ_DEBUG) sanitize=$(FASTSEQ_SANITIZE)
 KERNELS := $(shell find csrc -name '*.[ch]') $(wildcard fastseq/*.pyx fastseq/*.pxd)
-C_FILES := $(shell find csrc tests -name '*.[ch]')
+C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]')
 # $(call requirements,KEYS): the list at these keys of pyproject.toml, one requirement a line
 requirements = $(BIN)/python -c 'import tomllib; \
     print(*tomllib.load(open("pyproject.toml", "rb"))$(1), sep="\n")'
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize bench lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize bench bench-guard lint format wheel clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,9 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 bench: $(VENV)/built  ## the training step against the reference; also as build/training_step.json
 	@mkdir -p build
 	@$(BIN)/python benchmarks/training_step.py --json build/training_step.json $(ARGS)
+
+bench-guard: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
+	@$(BIN)/python benchmarks/guard.py $(ARGS)
 
 lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
 	@$(BIN)/ruff check --quiet .

@@ -1,0 +1,186 @@
+"""Instruction counts of the main kernels against the recorded ones: no clock decides.
+
+Compiles guard_work.c with the AVX2 kernels and the flags of setup.py, lets valgrind's callgrind
+count the instructions of one call of each kernel, and compares with instructions.json. Counts do
+not depend on the load of the machine, but on the compiler: only with the recorded one are they
+compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parent / "csrc"
+RECORD = HERE / "instructions.json"
+
+ISA = "avx2"  # valgrind knows no AVX-512
+TOLERANCE = 3.0
+
+NEEDS_VALGRIND = "needs valgrind and its headers: apt-get install valgrind (dnf: valgrind-devel)"
+
+# The preprocessor makes the compiler's name of it, as in `fastseq info`: GCC 12.2.0.
+IDENTIFY = """\
+#ifdef __clang__
+Clang __clang_version__
+#else
+GCC __VERSION__
+#endif
+"""
+
+EXIT_STATUS = """\
+exit status: 0; 1 when a kernel became more expensive, is not recorded or not measured any more, or
+nothing could be counted; 0 with "not compared" when the record was made with another compiler
+"""
+
+
+class GuardError(Exception):
+    """Nothing can be counted here; the message says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Count, then compare or record; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=EXIT_STATUS)
+    parser.add_argument("--update", action="store_true", help="record today's counts")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        metavar="PERCENT",
+        help="how much more a kernel may take (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--record", type=Path, default=RECORD, help=f"the file of counts (default: {RECORD.name})"
+    )
+    options = parser.parse_args(arguments)
+    compiler = os.environ.get("CC", "cc").split()
+    try:
+        name = compiler_name(compiler)
+        if options.update:
+            counts = count_instructions(compiler)
+            record = {"compiler": name, "isa": ISA, "instructions": counts}
+            options.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            print(f"{options.record}: recorded {len(counts)} kernels, {name}, {ISA}")
+            return 0
+        recorded = read_record(options.record)
+        if name != recorded["compiler"]:
+            print(f"not compared: recorded with {recorded['compiler']}, this compiler is {name}")
+            return 0
+        counts = count_instructions(compiler)
+    except GuardError as error:
+        print(f"guard.py: {error}", file=sys.stderr)
+        return 1
+    lines, status = compare(recorded["instructions"], counts, options.tolerance)
+    print(f"instructions of one call, {name}, {ISA}", *lines, sep="\n")
+    return status
+
+
+def compare(
+    recorded: dict[str, int], counts: dict[str, int], tolerance: float
+) -> tuple[list[str], int]:
+    """The lines of the table and the exit status: 1 unless every kernel is as cheap as recorded.
+
+    Parameters
+    ----------
+    recorded, counts : dict
+        Instructions of each kernel, as recorded and now.
+    tolerance : float
+        How many percent more a kernel may take.
+    """
+    lines = [f"{'kernel':24}{'recorded':>12}{'now':>12}{'change':>10}"]
+    worse, better, unpaired = [], [], []
+    for kernel in dict.fromkeys([*recorded, *counts]):
+        before, now = recorded.get(kernel), counts.get(kernel)
+        if before is None or now is None:
+            unpaired.append(kernel)
+            cells = ["-" if count is None else f"{count:,}" for count in (before, now)]
+            lines.append(f"{kernel:24}{cells[0]:>12}{cells[1]:>12}")
+            continue
+        change = 100 * (now - before) / before
+        mark = ""
+        if change > tolerance:
+            worse.append(kernel)
+            mark = "  MORE EXPENSIVE"
+        elif change < -tolerance:
+            better.append(kernel)
+            mark = "  better"
+        lines.append(f"{kernel:24}{before:>12,}{now:>12,}{change:>+8.1f} %{mark}")
+    if worse:
+        lines.append(f"more expensive by over {tolerance:g} %: {', '.join(worse)}")
+    if better:
+        lines.append(f"better: run --update to record it: {', '.join(better)}")
+    if unpaired:
+        lines.append(f"only recorded or only measured: run --update: {', '.join(unpaired)}")
+    return lines, 1 if worse or unpaired else 0
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The compiler and the instructions of each kernel that `--update` wrote."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GuardError(f"no {path}: --update writes it") from None
+    return record
+
+
+def compiler_name(compiler: list[str]) -> str:
+    """Name and version of a C compiler."""
+    if shutil.which(compiler[0]) is None:
+        raise GuardError(f"no C compiler: {compiler[0]} is not installed; CC names another")
+    text = run(*compiler, "-E", "-P", "-x", "c", "-", stdin=IDENTIFY)
+    return " ".join(text.replace('"', "").split())
+
+
+def count_instructions(compiler: list[str]) -> dict[str, int]:
+    """Instructions of one call of each kernel that guard_work.c calls, in its order."""
+    if shutil.which("valgrind") is None:
+        raise GuardError(NEEDS_VALGRIND)
+    with tempfile.TemporaryDirectory() as folder:
+        work, out = Path(folder, "guard_work"), Path(folder, "counts")
+        sources = (HERE / "guard_work.c", CSRC / f"isa/{ISA}.c")
+        run(*compiler, *compiler_flags(), *sources, "-lm", "-o", work)
+        run(
+            *("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no"),
+            *(f"--callgrind-out-file={out}", work),
+        )
+        dumps = Path(folder).glob("counts.*")  # counts.1, counts.2, ...: one a kernel
+        texts = [dump.read_text() for dump in sorted(dumps, key=lambda dump: int(dump.suffix[1:]))]
+    pattern = re.compile(r"^desc: Trigger: Client Request: (\w+)$.*?^summary: (\d+)$", re.M | re.S)
+    found = [pattern.search(text) for text in texts]
+    return {match[1]: int(match[2]) for match in found if match}
+
+
+def compiler_flags() -> list[str]:
+    """What setup.py compiles the table with, but threads, and where the headers are."""
+    for switch in ("FASTSEQ_DEBUG", "FASTSEQ_SANITIZE"):  # setup.py would heed them
+        os.environ.pop(switch, None)
+    setup = runpy.run_path(str(HERE.parent / "setup.py"))
+    [isa] = [isa for isa in setup["ISAS"] if isa.name == ISA]
+    if platform.machine().lower() not in isa.machines:
+        raise GuardError(f"counts {ISA} code, which this machine, {platform.machine()}, cannot run")
+    return [*setup["COMMON_FLAGS"], *isa.flags, f"-DFS_HAVE_{ISA.upper()}", f"-I{CSRC}"]
+
+
+def run(*command: str | Path, stdin: str = "") -> str:
+    """What a command prints; GuardError with its complaint where it fails."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True)
+    if done.returncode != 0:
+        if "callgrind.h" in done.stderr:
+            raise GuardError(NEEDS_VALGRIND)
+        raise GuardError(f"{command[0]}: exit status {done.returncode}\n{done.stderr}".rstrip())
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

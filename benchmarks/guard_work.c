@@ -1,0 +1,187 @@
+/* guard_work.c — one call of each of the main kernels, for callgrind to count its instructions.
+ *
+ * guard.py compiles it with the AVX2 table and runs it. It is deterministic: fixed data, one
+ * thread. Sizes are small and not multiples of a vector, so that what is done for the last rows and
+ * columns counts too. Callgrind writes one file a kernel, which bears its name. Exit status: 0, or 1
+ * if this CPU does not run the table. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <valgrind/callgrind.h>
+
+#include "fastseq.h"
+
+static const fs_kernels *const table = &fs_kernels_avx2;
+
+/* The first call is not counted: in it the linker binds the functions of the C library. */
+#define COUNT(kernel, ...)                                                                         \
+    do {                                                                                           \
+        table->kernel(__VA_ARGS__);                                                                \
+        CALLGRIND_TOGGLE_COLLECT;                                                                  \
+        table->kernel(__VA_ARGS__);                                                                \
+        CALLGRIND_TOGGLE_COLLECT;                                                                  \
+        CALLGRIND_DUMP_STATS_AT(#kernel);                                                          \
+    } while (0)
+
+/* Memory is aligned, so that no count depends on where it lies; the program's end frees it. */
+static void *new_array(ptrdiff_t bytes) {
+    void *memory = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+    if (memory == NULL) {
+        fputs("guard_work: out of memory\n", stderr);
+        exit(1);
+    }
+    return memory;
+}
+
+/* Uniform in [-1, 1): a linear congruential sequence (Numerical Recipes, section 7.1). */
+static float *new_floats(ptrdiff_t n) {
+    static uint32_t state = 1;
+    float *x = new_array(n * (ptrdiff_t)sizeof(float));
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        state = 1664525u * state + 1013904223u;
+        x[i] = (float)(state / 2147483648.0 - 1.0);
+    }
+    return x;
+}
+
+static int64_t *new_ids(ptrdiff_t n, ptrdiff_t count) {
+    int64_t *ids = new_array(n * (ptrdiff_t)sizeof(int64_t));
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        ids[i] = i * 7 % count;
+    }
+    return ids;
+}
+
+static fs_matrix new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
+    return (fs_matrix){new_floats(rows * columns), columns, 1};
+}
+
+static void count_functions(void) {
+    const ptrdiff_t n = 10007;
+    const float *x = new_floats(n);
+    float *y = new_floats(n);
+    COUNT(exp, y, x, n);
+    COUNT(tanh, y, x, n);
+    COUNT(sigmoid, y, x, n);
+}
+
+static void count_softmax_loss(void) {
+    const ptrdiff_t R = 61;
+    const ptrdiff_t V = 139;
+    const float *xs = new_floats(R * V);
+    const int64_t *labels = new_ids(R, V);
+    double *losses = new_array(R * (ptrdiff_t)sizeof(double));
+    float *p = new_floats(R * V);
+    float *dxs = new_floats(R * V);
+    COUNT(softmax_loss_forward, p, losses, xs, labels, R, V, 1);
+    COUNT(softmax_loss_backward, dxs, p, labels, 0.5f, R, V, 1);
+}
+
+static void count_embedding(void) {
+    const ptrdiff_t R = 301;
+    const ptrdiff_t V = 59;
+    const ptrdiff_t D = 35;
+    const fs_matrix W = new_matrix(V, D);
+    const int64_t *ids = new_ids(R, V);
+    float *ys = new_floats(R * D);
+    float *dW = new_floats(V * D);
+    COUNT(embedding_forward, ys, W, ids, R, D, 1);
+    COUNT(embedding_backward, dW, ys, ids, R, V, D, 1);
+}
+
+static void count_affine(void) {
+    const ptrdiff_t R = 101;
+    const ptrdiff_t K = 67;
+    const ptrdiff_t M = 59;
+    const float *xs = new_floats(R * K);
+    const fs_matrix W = new_matrix(K, M);
+    const float *b = new_floats(M);
+    float *ys = new_floats(R * M);
+    float *dxs = new_floats(R * K);
+    float *dW = new_floats(K * M);
+    float *db = new_floats(M);
+    COUNT(affine_forward, ys, xs, W, b, R, K, M, 1);
+    COUNT(affine_backward, dxs, dW, db, ys, xs, W, R, K, M, 1);
+}
+
+static void count_recurrent(void) {
+    const fs_sequence_size size = {.N = 21, .T = 7, .D = 19, .H = 67};
+    const ptrdiff_t state = size.N * size.H;
+    const float *xs = new_floats(size.N * size.T * size.D);
+    const float *dhs = new_floats(state * size.T);
+    float *hs = new_floats(state * size.T);
+    float *h = new_floats(state);
+    float *c = new_floats(state);
+    float *dxs = new_floats(size.N * size.T * size.D);
+    float *dh0 = new_floats(state);
+    float *dc0 = new_floats(state);
+    const ptrdiff_t gates = 4 * size.H; /* the most: those of the LSTM */
+    float *dWx = new_floats(size.D * gates);
+    float *dWh = new_floats(size.H * gates);
+    float *db = new_floats(gates);
+    const float *b = new_floats(gates);
+
+    fs_matrix Wx = new_matrix(size.D, size.H);
+    fs_matrix Wh = new_matrix(size.H, size.H);
+    float *cache = new_floats(table->rnn_cache_floats(size));
+    float *scratch = new_floats(table->rnn_forward_floats(size));
+    COUNT(rnn_forward, hs, h, cache, scratch, xs, Wx, Wh, b, NULL, size, 1);
+    scratch = new_floats(table->rnn_backward_floats(size));
+    COUNT(rnn_backward, dxs, dWx, dWh, db, dh0, scratch, dhs, cache, Wx, Wh, size, 1);
+
+    Wx = new_matrix(size.D, 3 * size.H);
+    Wh = new_matrix(size.H, 3 * size.H);
+    cache = new_floats(table->gru_cache_floats(size));
+    scratch = new_floats(table->gru_forward_floats(size));
+    COUNT(gru_forward, hs, h, cache, scratch, xs, Wx, Wh, b, NULL, size, 1);
+    scratch = new_floats(table->gru_backward_floats(size));
+    COUNT(gru_backward, dxs, dWx, dWh, db, dh0, scratch, dhs, cache, Wx, Wh, size, 1);
+
+    Wx = new_matrix(size.D, gates);
+    Wh = new_matrix(size.H, gates);
+    cache = new_floats(table->lstm_cache_floats(size));
+    scratch = new_floats(table->lstm_forward_floats(size));
+    COUNT(lstm_forward, hs, h, c, cache, scratch, xs, Wx, Wh, b, NULL, NULL, size, 1);
+    scratch = new_floats(table->lstm_backward_floats(size));
+    COUNT(lstm_backward, dxs, dWx, dWh, db, dh0, dc0, scratch, dhs, NULL, cache, Wx, Wh, size, 1);
+}
+
+static void count_attention(void) {
+    const fs_attention_size size = {.N = 9, .Te = 29, .Td = 11, .H = 67};
+    const float *enc = new_floats(size.N * size.Te * size.H);
+    const float *dec = new_floats(size.N * size.Td * size.H);
+    const float *dout = new_floats(size.N * size.Td * size.H);
+    float *out = new_floats(size.N * size.Td * size.H);
+    float *weights = new_floats(size.N * size.Td * size.Te);
+    float *denc = new_floats(size.N * size.Te * size.H);
+    float *ddec = new_floats(size.N * size.Td * size.H);
+    float *scratch = new_floats(size.Td * size.Te);
+    COUNT(attention_forward, out, weights, enc, dec, size, 1);
+    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, size, 1);
+}
+
+static void count_adam(void) {
+    const ptrdiff_t n = 10007;
+    const float *g = new_floats(n);
+    float *p = new_floats(n);
+    float *m = new_floats(n);
+    float *v = new_floats(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        v[i] *= v[i];
+    }
+    COUNT(adam_step, p, m, v, g, 0.001f, 0.1f, 0.001f, 1e-7f, n, 1);
+}
+
+int main(void) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+        fputs("guard_work: this CPU has no AVX2 and FMA\n", stderr);
+        return 1;
+    }
+    count_functions();
+    count_softmax_loss();
+    count_embedding();
+    count_affine();
+    count_recurrent();
+    count_attention();
+    count_adam();
+    return 0;
+}
