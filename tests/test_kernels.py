@@ -287,6 +287,33 @@ def test_lists_of_different_lengths_are_refused() -> None:
         _kernels.sgd_step([draw(3)], [draw(4)], 0.1)
 
 
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        ("momentum_step", "velocities"),
+        ("nesterov_step", "velocities"),
+        ("adagrad_step", "square_sums"),
+        ("rmsprop_step", "square_means"),
+    ],
+)
+def test_state_that_does_not_fit_is_refused_before_anything_changes(step: str, name: str) -> None:
+    def update(states: list[np.ndarray]) -> None:
+        getattr(_kernels, step)(params, [draw(3), draw(4)], states, 0.1, 0.5)
+
+    params = [np.ones(3, np.float32), np.ones(4, np.float32)]
+    with pytest.raises(ValueError, match=f"{name}: expected 2 arrays, as many as params, got 1"):
+        update([draw(3)])
+    with pytest.raises(ValueError, match=rf"{name}\[1\]: expected shape \(4,\), got \(3,\)"):
+        update([draw(3), draw(3)])
+    with pytest.raises(TypeError, match=rf"{name}\[1\]: expected a float array"):
+        update([draw(3), np.zeros(4, np.int64)])
+    read_only = draw(4)
+    read_only.flags.writeable = False
+    with pytest.raises(ValueError, match=rf"{name}\[1\]: expected a writeable array"):
+        update([draw(3), read_only])
+    assert all((param == 1).all() for param in params)
+
+
 @pytest.mark.parametrize("size", [1, 7, 16, 4095, 4096, 4097, 100_003])
 def test_the_norm_is_that_of_all_elements(isa: str, size: int) -> None:
     x = draw(size)
