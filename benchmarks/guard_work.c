@@ -13,13 +13,14 @@
 static const fs_kernels *const table = &fs_kernels_avx2;
 
 /* The first call is not counted: in it the linker binds the functions of the C library. */
-#define COUNT(kernel, ...)                                                                         \
+#define COUNT(kernel, ...) COUNT_AS(#kernel, kernel, __VA_ARGS__)
+#define COUNT_AS(name, kernel, ...)                                                                \
     do {                                                                                           \
         table->kernel(__VA_ARGS__);                                                                \
         CALLGRIND_TOGGLE_COLLECT;                                                                  \
         table->kernel(__VA_ARGS__);                                                                \
         CALLGRIND_TOGGLE_COLLECT;                                                                  \
-        CALLGRIND_DUMP_STATS_AT(#kernel);                                                          \
+        CALLGRIND_DUMP_STATS_AT(name);                                                             \
     } while (0)
 
 /* Memory is aligned, so that no count depends on where it lies; the program's end frees it. */
@@ -103,46 +104,44 @@ static void count_affine(void) {
     COUNT(affine_backward, dxs, dW, db, ys, xs, W, R, K, M, 1);
 }
 
-static void count_recurrent(void) {
-    const fs_sequence_size size = {.N = 21, .T = 7, .D = 19, .H = 67};
+static void count_cell(fs_cell cell, ptrdiff_t gates, const char *forward, const char *backward) {
+    const fs_recurrent_size size = {
+        .cell = cell, .directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
+    const ptrdiff_t columns = gates * size.H;
     const ptrdiff_t state = size.N * size.H;
-    const float *xs = new_floats(size.N * size.T * size.D);
-    const float *dhs = new_floats(state * size.T);
-    float *hs = new_floats(state * size.T);
-    float *h = new_floats(state);
-    float *c = new_floats(state);
-    float *dxs = new_floats(size.N * size.T * size.D);
-    float *dh0 = new_floats(state);
-    float *dc0 = new_floats(state);
-    const ptrdiff_t gates = 4 * size.H; /* the most: those of the LSTM */
-    float *dWx = new_floats(size.D * gates);
-    float *dWh = new_floats(size.H * gates);
-    float *db = new_floats(gates);
-    const float *b = new_floats(gates);
+    const fs_recurrent_weights weights = {new_matrix(size.D, columns), new_matrix(size.H, columns),
+                                          new_floats(columns)};
+    float *cache = new_floats(table->recurrent_cache_floats(&size));
+    const fs_recurrent_forward forward_call = {
+        .hs = new_floats(state * size.T),
+        .h = new_floats(state),
+        .c = new_floats(state),
+        .cache = cache,
+        .scratch = new_floats(table->recurrent_forward_floats(&size)),
+        .xs = new_floats(size.N * size.T * size.D),
+        .weights = {weights},
+        .size = size,
+    };
+    COUNT_AS(forward, recurrent_forward, &forward_call, 1);
+    const fs_recurrent_backward backward_call = {
+        .dxs = new_floats(size.N * size.T * size.D),
+        .dh0 = new_floats(state),
+        .dc0 = new_floats(state),
+        .scratch = new_floats(table->recurrent_backward_floats(&size)),
+        .gradients = {{new_floats(size.D * columns), new_floats(size.H * columns),
+                       new_floats(columns)}},
+        .dhs = new_floats(state * size.T),
+        .cache = cache,
+        .weights = {weights},
+        .size = size,
+    };
+    COUNT_AS(backward, recurrent_backward, &backward_call, 1);
+}
 
-    fs_matrix Wx = new_matrix(size.D, size.H);
-    fs_matrix Wh = new_matrix(size.H, size.H);
-    float *cache = new_floats(table->rnn_cache_floats(size));
-    float *scratch = new_floats(table->rnn_forward_floats(size));
-    COUNT(rnn_forward, hs, h, cache, scratch, xs, Wx, Wh, b, NULL, size, 1);
-    scratch = new_floats(table->rnn_backward_floats(size));
-    COUNT(rnn_backward, dxs, dWx, dWh, db, dh0, scratch, dhs, cache, Wx, Wh, size, 1);
-
-    Wx = new_matrix(size.D, 3 * size.H);
-    Wh = new_matrix(size.H, 3 * size.H);
-    cache = new_floats(table->gru_cache_floats(size));
-    scratch = new_floats(table->gru_forward_floats(size));
-    COUNT(gru_forward, hs, h, cache, scratch, xs, Wx, Wh, b, NULL, size, 1);
-    scratch = new_floats(table->gru_backward_floats(size));
-    COUNT(gru_backward, dxs, dWx, dWh, db, dh0, scratch, dhs, cache, Wx, Wh, size, 1);
-
-    Wx = new_matrix(size.D, gates);
-    Wh = new_matrix(size.H, gates);
-    cache = new_floats(table->lstm_cache_floats(size));
-    scratch = new_floats(table->lstm_forward_floats(size));
-    COUNT(lstm_forward, hs, h, c, cache, scratch, xs, Wx, Wh, b, NULL, NULL, size, 1);
-    scratch = new_floats(table->lstm_backward_floats(size));
-    COUNT(lstm_backward, dxs, dWx, dWh, db, dh0, dc0, scratch, dhs, NULL, cache, Wx, Wh, size, 1);
+static void count_recurrent(void) {
+    count_cell(FS_RNN, 1, "rnn_forward", "rnn_backward");
+    count_cell(FS_GRU, 3, "gru_forward", "gru_backward");
+    count_cell(FS_LSTM, 4, "lstm_forward", "lstm_backward");
 }
 
 static void count_attention(void) {

@@ -31,17 +31,16 @@ static __attribute__((noinline)) void gru_update(const recurrent_run *run, ptrdi
     const gate_group *gates = &run->group[0];
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = first_row(run, t) + n;
+        const ptrdiff_t row = step.first + n;
         const vf z = vf_load(gate_vector(gates->values, gates, run, p, row));
         float *value = gate_vector(candidate->values, candidate, run, p, row);
         const vf g = vf_tanh(vf_load(value));
         const vf h_prev = vf_load(run->h + row * Hp + column);
         const vf h = vf_fma(z, g, vf_mul(vf_sub(vf_set(1.0f), z), h_prev));
         vf_store(value, g);
-        vf_store(run->h + state_row(run, n, t + 1) * Hp + column, h);
-        store_lanes(run->hs + caller_step(run, n, t) * run->columns + column, h,
-                    run->size.H - column);
+        vf_store(run->h + row_after(step, n) * Hp + column, h);
     }
 }
 
@@ -63,6 +62,7 @@ static void gru_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
                 gru_update(run, panel.p + v, t, begin, last);
             }
         }
+        store_outputs(run, t, begin, last);
     }
 }
 
@@ -76,15 +76,14 @@ static __attribute__((noinline)) void gru_update_backward(const recurrent_run *r
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
     const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
     const vf one = vf_set(1.0f);
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = first_row(run, t) + n;
+        const ptrdiff_t row = step.first + n;
         const vf z = load_lanes(gate_vector(gates->values, gates, run, p, row), lanes);
         const vf g = load_lanes(gate_vector(candidate->values, candidate, run, p, row), lanes);
         const vf h_prev = load_lanes(run->h + row * Hp + column, lanes);
         float *dh_next = run->dh + n * Hp + column;
-        const vf dh =
-            vf_add(load_lanes(run->dhs + caller_step(run, n, t) * run->columns + column, lanes),
-                   load_lanes(dh_next, lanes));
+        const vf dh = load_lanes(dh_next, lanes);
         const vf dz = vf_mul(dh, vf_sub(g, h_prev));
         const vf dg = vf_mul(dh, z);
         vf_store(dh_next, vf_mul(dh, vf_sub(one, z)));
@@ -102,8 +101,9 @@ static __attribute__((noinline)) void gru_reset_backward(const recurrent_run *ru
     const gate_group *gates = &run->group[0];
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
     const ptrdiff_t lanes = run->size.H - column;
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = first_row(run, t) + n;
+        const ptrdiff_t row = step.first + n;
         const vf r = load_lanes(gate_vector(gates->values, gates, run, p, row) + FS_LANES, lanes);
         const vf h_prev = load_lanes(run->h + row * Hp + column, lanes);
         const vf dreset = load_lanes(run->dreset + n * Hp + column, lanes);
@@ -119,6 +119,7 @@ static void gru_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
     load_states(run->dh, run->dh_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
         const ptrdiff_t last = smaller(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             gru_update_backward(run, p, t, begin, last);
         }

@@ -12,9 +12,10 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
                                                  ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = run->group;
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = first_row(run, t) + n;
-        const ptrdiff_t next = state_row(run, n, t + 1);
+        const ptrdiff_t row = step.first + n;
+        const ptrdiff_t next = row_after(step, n);
         float *gates = gate_vector(group->values, group, run, p, row);
         const vf f = vf_sigmoid(vf_load(gates));
         const vf g = vf_tanh(vf_load(gates + FS_LANES));
@@ -29,8 +30,6 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
         vf_store(gates + 3 * FS_LANES, o);
         vf_store(run->c + next * Hp + column, c);
         vf_store(run->h + next * Hp + column, h);
-        store_lanes(run->hs + caller_step(run, n, t) * run->columns + column, h,
-                    run->size.H - column);
     }
 }
 
@@ -44,6 +43,7 @@ static void lstm_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
             recur(run, run->group, gate_panel_at(run, run->group, p), t, begin, last);
             lstm_gates(run, p, t, begin, last);
         }
+        store_outputs(run, t, begin, last);
     }
 }
 
@@ -57,9 +57,10 @@ static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *r
     /* Lanes without a column are loaded as 0, so that their gradients are 0 even next to NaN. */
     const ptrdiff_t lanes = run->size.H - column;
     const vf one = vf_set(1.0f);
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = first_row(run, t) + n;
-        const ptrdiff_t next = state_row(run, n, t + 1);
+        const ptrdiff_t row = step.first + n;
+        const ptrdiff_t next = row_after(step, n);
         const float *gates = gate_vector(group->values, group, run, p, row);
         float *dgates = gate_vector(group->gradients, group, run, p, row);
         const vf f = load_lanes(gates, lanes);
@@ -68,9 +69,7 @@ static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *r
         const vf o = load_lanes(gates + 3 * FS_LANES, lanes);
         const vf c_prev = load_lanes(run->c + row * Hp + column, lanes);
         const vf tanh_c = vf_tanh(load_lanes(run->c + next * Hp + column, lanes));
-        const vf dh =
-            vf_add(load_lanes(run->dhs + caller_step(run, n, t) * run->columns + column, lanes),
-                   load_lanes(run->dh + n * Hp + column, lanes));
+        const vf dh = load_lanes(run->dh + n * Hp + column, lanes);
         float *dc_next = run->dc + n * Hp + column;
         // h = o tanh(c)
         const vf d_o = vf_mul(dh, tanh_c);
@@ -94,6 +93,7 @@ static void lstm_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdif
     load_states(run->dc, run->dc_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
         const ptrdiff_t last = smaller(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             lstm_gates_backward(run, p, t, begin, last);
         }

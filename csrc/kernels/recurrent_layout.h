@@ -168,14 +168,27 @@ static inline ptrdiff_t batch_row(const recurrent_run *run, ptrdiff_t n) {
 }
 
 /* Where step t of row n lies among the N T steps of the caller. */
-static inline ptrdiff_t caller_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
+static inline ptrdiff_t callers_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
     const ptrdiff_t step = run->from_end ? count_steps(run, n) - 1 - t : t;
     return batch_row(run, n) * run->size.T + step;
 }
 
-/* Where h and c hold the state of row n before step t, or after its last. */
-static inline ptrdiff_t state_row(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
-    return n < count_rows(run, t) ? first_row(run, t) + n : run->rows + n;
+/* The rows of one step: looked up before a loop, whose stores might else be taken to change them.
+ *
+ * first    batch row n at this step is row first + n
+ * going_on how many have a next step
+ * next     the state after this one is row next + n of h and c for those, ended + n for others */
+typedef struct {
+    ptrdiff_t first, going_on, next, ended;
+} step_rows;
+
+static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
+    const ptrdiff_t first = first_row(run, t);
+    return (step_rows){first, count_rows(run, t + 1), first + count_rows(run, t), run->rows};
+}
+
+static inline ptrdiff_t row_after(step_rows step, ptrdiff_t n) {
+    return n + (n < step.going_on ? step.next : step.ended);
 }
 
 /* ---- panels ---- */

@@ -83,7 +83,7 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; t < steps; ++t) {
-            memcpy(run->x + (first_row(run, t) + n) * D, run->xs + caller_step(run, n, t) * D,
+            memcpy(run->x + (first_row(run, t) + n) * D, run->xs + callers_step(run, n, t) * D,
                    (size_t)D * sizeof(float));
         }
         for (ptrdiff_t step = steps; step < T; ++step) {
@@ -157,7 +157,29 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
                  run->size.H, end - begin);
 }
 
+/* hs of rows [begin, end) at step t. */
+static void store_outputs(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+    const step_rows step = rows_of_step(run, t);
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        memcpy(run->hs + callers_step(run, n, t) * run->columns,
+               run->h + row_after(step, n) * run->Hp, (size_t)run->size.H * sizeof(float));
+    }
+}
+
 /* ---- backward ---- */
+
+// forward was: hs_t = h_t, which step t + 1 takes too, so dh_t += dhs_t
+static void load_output_gradients(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                                  ptrdiff_t end) {
+    const ptrdiff_t H = run->size.H;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const float *dhs = run->dhs + callers_step(run, n, t) * run->columns;
+        float *dh = run->dh + n * run->Hp;
+        for (ptrdiff_t j = 0; j < H; j += FS_LANES) {
+            vf_store(dh + j, vf_add(load_lanes(dhs + j, H - j), vf_load(dh + j)));
+        }
+    }
+}
 
 /* A panel of W^T for one group, (gates Hp, columns): depth runs as the group's gradients do, and
  * the columns are W's rows. */
@@ -271,7 +293,7 @@ static void store_input_gradients(const recurrent_run *run, float *dxs, ptrdiff_
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; t < steps; ++t) {
             const float *from = run->dx + (first_row(run, t) + n) * D;
-            float *to = dxs + caller_step(run, n, t) * D;
+            float *to = dxs + callers_step(run, n, t) * D;
             if (!run->from_end) {
                 memcpy(to, from, (size_t)D * sizeof(float));
                 continue;

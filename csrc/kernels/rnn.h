@@ -11,12 +11,11 @@ static __attribute__((noinline)) void rnn_gates(const recurrent_run *run, ptrdif
                                                 ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = run->group;
     const ptrdiff_t column = p * FS_LANES;
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const float *value = gate_vector(group->values, group, run, p, first_row(run, t) + n);
+        const float *value = gate_vector(group->values, group, run, p, step.first + n);
         const vf h = vf_tanh(vf_load(value));
-        vf_store(run->h + state_row(run, n, t + 1) * run->Hp + column, h);
-        store_lanes(run->hs + caller_step(run, n, t) * run->columns + column, h,
-                    run->size.H - column);
+        vf_store(run->h + row_after(step, n) * run->Hp + column, h);
     }
 }
 
@@ -33,6 +32,7 @@ static void rnn_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
                 rnn_gates(run, panel.p + v, t, begin, last);
             }
         }
+        store_outputs(run, t, begin, last);
     }
 }
 
@@ -43,12 +43,11 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
     const gate_group *group = run->group;
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
     const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const vf h = load_lanes(run->h + state_row(run, n, t + 1) * Hp + column, lanes);
-        const vf dh =
-            vf_add(load_lanes(run->dhs + caller_step(run, n, t) * run->columns + column, lanes),
-                   load_lanes(run->dh + n * Hp + column, lanes));
-        vf_store(gate_vector(group->gradients, group, run, p, first_row(run, t) + n),
+        const vf h = load_lanes(run->h + row_after(step, n) * Hp + column, lanes);
+        const vf dh = load_lanes(run->dh + n * Hp + column, lanes);
+        vf_store(gate_vector(group->gradients, group, run, p, step.first + n),
                  vf_mul(dh, vf_fnma(h, h, vf_set(1.0f))));
     }
 }
@@ -57,6 +56,7 @@ static void rnn_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
     load_states(run->dh, run->dh_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
         const ptrdiff_t last = smaller(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             rnn_gates_backward(run, p, t, begin, last);
         }
