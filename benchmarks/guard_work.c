@@ -100,7 +100,7 @@ static void count_affine(void) {
     float *dxs = new_floats(R * K);
     float *dW = new_floats(K * M);
     float *db = new_floats(M);
-    COUNT(affine_forward, ys, xs, W, b, R, K, M, 1);
+    COUNT(affine_forward, ys, xs, W, b, 0, R, K, M, 1);
     COUNT(affine_backward, dxs, dW, db, ys, xs, W, R, K, M, 1);
 }
 

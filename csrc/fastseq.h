@@ -46,17 +46,22 @@ typedef struct {
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t) */
 typedef enum { FS_RNN, FS_GRU, FS_LSTM } fs_cell;
 
+/* What a layer is to take in: x_t = [context | x'_t], where the context of a row is the same at each
+ * of its steps, and x'_t is either given or a row of an embedding. */
 typedef struct {
     fs_cell cell;
     int directions; /* 1; or 2: a second layer takes each row from its last step to its first
-                       (Schuster & Paliwal 1997) */
-    ptrdiff_t N, T, D, H;
+                           (Schuster & Paliwal 1997) */
+    int from_zeros; /* whether the states before the first step are zeros */
+    ptrdiff_t N, T, H;
+    ptrdiff_t C, D;     /* columns of the context, 0 without one, and of x' */
+    ptrdiff_t V;        /* rows of the embedding; 0: x' is given */
     fs_lengths lengths; /* all NULL: every row has T steps */
 } fs_recurrent_size;
 
 /* Of one direction. */
 typedef struct {
-    fs_matrix Wx, Wh; /* (D, G H), (H, G H) */
+    fs_matrix Wx, Wh; /* (C + D, G H), (H, G H) */
     const float *b;   /* (G H) */
 } fs_recurrent_weights;
 
@@ -73,18 +78,24 @@ typedef struct {
  * h, c    (N,K H)    out, the states after each row's last step
  * cache   recurrent_cache_floats(size), out: all that backward needs of this call
  * scratch recurrent_forward_floats(size)
- * xs      (N,T,D)
+ * xs      (N,T,D), or NULL and
+ * ids     (N,T) in [0, V), E (V,D)
+ * context (N,C) or NULL
  * h0, c0  (N,K H), the states before the first step, or NULL for zeros; may be h and c */
 typedef struct {
     float *hs, *h, *c, *cache, *scratch;
-    const float *xs, *h0, *c0;
+    const float *xs, *context, *h0, *c0;
+    const int64_t *ids;
+    fs_matrix E;
     fs_recurrent_weights weights[FS_DIRECTIONS];
     fs_recurrent_size size;
 } fs_recurrent_forward;
 
 /* Its gradients.
  *
- * dxs       (N,T,D)  out, 0 where a row has no step
+ * dxs       (N,T,D)  out, 0 where a row has no step; or NULL and
+ * dE        (V,D)    out
+ * dcontext  (N,C)    out, or NULL
  * gradients          out, shaped as the weights
  * dh0, dc0  (N,K H)  out
  * scratch   recurrent_backward_floats(size)
@@ -92,7 +103,7 @@ typedef struct {
  * dh, dc    (N,K H), or NULL for zeros
  * cache     as forward left it; not changed */
 typedef struct {
-    float *dxs, *dh0, *dc0, *scratch;
+    float *dxs, *dE, *dcontext, *dh0, *dc0, *scratch;
     fs_recurrent_gradients gradients[FS_DIRECTIONS];
     const float *dhs, *dh, *dc, *cache;
     fs_recurrent_weights weights[FS_DIRECTIONS];
@@ -131,9 +142,10 @@ typedef struct fs_kernels {
     void (*embedding_backward)(float *dW, const float *dys, const int64_t *ids, ptrdiff_t R,
                                ptrdiff_t V, ptrdiff_t D, int threads);
 
-    /* ys = xs W + b.  ys (R,M) out;  xs (R,K);  W (K,M);  b (M) or NULL */
-    void (*affine_forward)(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t R,
-                           ptrdiff_t K, ptrdiff_t M, int threads);
+    /* ys = xs W + b.  ys (R,M) out;  xs (R,K);  W (K,M);
+     * b (M) with b_row = 0, or (R,M) with b_row = M, or NULL */
+    void (*affine_forward)(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t b_row,
+                           ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, int threads);
     /* dxs = dys W^T;  dW = xs^T dys;  db = sum over rows of dys.
      * dxs (R,K) out;  dW (K,M) out;  db (M) out or NULL */
     void (*affine_backward)(float *dxs, float *dW, float *db, const float *dys, const float *xs,

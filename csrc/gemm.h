@@ -56,6 +56,13 @@ static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
     }
 }
 
+/* to += from */
+static inline void add_floats(float *to, const float *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(to + i, vf_add(load_lanes(to + i, n - i), load_lanes(from + i, n - i)), n - i);
+    }
+}
+
 /* One panel's product, for any number of rows. Strides count floats.
  *
  * c      (rows, vectors)  out; row r, vector v at c + r c_row + v c_vector

@@ -33,7 +33,7 @@ static inline int worthwhile_threads(ptrdiff_t items, double work, int threads) 
 /* Cuts [0, items) into `threads` runs of nearly equal length and computes them. */
 static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void *context) {
 #ifdef _OPENMP
-    if (threads > 1) {
+    if (threads > 1 && items > 1) {
 #pragma omp parallel num_threads(threads)
         {
             /* the team may come out smaller than was asked for */

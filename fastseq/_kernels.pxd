@@ -22,7 +22,10 @@ cdef extern from "fastseq.h" nogil:
     ctypedef struct fs_recurrent_size:
         fs_cell cell
         int directions
-        ptrdiff_t N, T, D, H
+        int from_zeros
+        ptrdiff_t N, T, H
+        ptrdiff_t C, D
+        ptrdiff_t V
         fs_lengths lengths
 
     ctypedef struct fs_recurrent_weights:
@@ -41,13 +44,18 @@ cdef extern from "fastseq.h" nogil:
         float *cache
         float *scratch
         const float *xs
+        const float *context
         const float *h0
         const float *c0
+        const int64_t *ids
+        fs_matrix E
         fs_recurrent_weights weights[2]
         fs_recurrent_size size
 
     ctypedef struct fs_recurrent_backward:
         float *dxs
+        float *dE
+        float *dcontext
         float *dh0
         float *dc0
         float *scratch
@@ -85,7 +93,7 @@ cdef extern from "fastseq.h" nogil:
             int) noexcept nogil
 
         void (*affine_forward)(
-            float *, const float *, fs_matrix, const float *,
+            float *, const float *, fs_matrix, const float *, ptrdiff_t,
             ptrdiff_t, ptrdiff_t, ptrdiff_t, int) noexcept nogil
         void (*affine_backward)(
             float *, float *, float *, const float *, const float *, fs_matrix,

@@ -69,7 +69,7 @@ def embedding_backward(dW: Array, ids: Array, dout: Array) -> None:
     """Overwrite dW (V,D) with the sums of the rows of dout (S,D) that have the same id."""
 
 def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray:
-    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M)."""
+    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M) or (S,M)."""
 
 def affine_backward(
     dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
@@ -95,6 +95,8 @@ def recurrent_forward(
     h0: Array | None = None,
     c0: Array | None = None,
     lengths: Array | None = None,
+    context: Array | None = None,
+    embedding: Array | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
     """The states hs (N,T,K H) after each step, and h, c (N,K H) after each row's last.
 
@@ -102,6 +104,9 @@ def recurrent_forward(
     params Wx (D,G H), Wh (H,G H), b (G H) for each of K = 1 or 2 directions, the second from each
     row's end; h0, c0 (N,K H) or None for zeros; lengths (N), steps of each row, or None for T each.
     hs is 0 where a row has no step.
+
+    With an embedding (V,D), xs (N,T) are ids of its rows, and embedding Wx is multiplied once. A
+    context (N,C) stands before x at every step: Wx is (C+D,G H), and it too is multiplied once.
     """
 
 def recurrent_backward(
@@ -111,10 +116,14 @@ def recurrent_backward(
     grads: list[Array],
     dh: Array | None = None,
     dc: Array | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    dcontext: Array | None = None,
+    dembedding: Array | None = None,
+) -> tuple[FloatArray | None, FloatArray, FloatArray | None]:
     """Gradients of xs (N,T,D), and of h0, c0 (N,K H); the arrays in grads are overwritten.
 
     dhs (N,T,K H) is that of hs, dh and dc (N,K H) those of the last h and c, or None for zeros.
+    dcontext (N,C) and dembedding (V,D) are overwritten where forward had a context or an embedding;
+    with an embedding there is no gradient of xs.
     """
 
 # ---- attention ----

@@ -412,9 +412,12 @@ def affine_forward(x, W, b=None):
         raise _wrong_shape("x", f"(..., {K}), as many columns as W has rows,", xs)
     cdef np.ndarray bias = None
     cdef const float *bias_data = NULL
+    cdef ptrdiff_t bias_row = 0
     if b is not None:
-        bias = _floats(b, "b", 1)
-        if bias.shape[0] != M:
+        bias = _floats(b, "b", -1)
+        if bias.ndim > 1 and _shape(bias) == (*_shape(xs)[:-1], M):
+            bias_row = M
+        elif _shape(bias) != (M,):
             raise _wrong_shape("b", f"({M},), as many as W has columns,", bias)
         bias_data = _data(bias)
     cdef ptrdiff_t R = _rows(xs)
@@ -422,7 +425,8 @@ def affine_forward(x, W, b=None):
     cdef const fs_kernels *kernels = table
     cdef fs_matrix matrix = _matrix(weights)
     with nogil:
-        kernels.affine_forward(_data(ys), _data(xs), matrix, bias_data, R, K, M, threads)
+        kernels.affine_forward(
+            _data(ys), _data(xs), matrix, bias_data, bias_row, R, K, M, threads)
     return ys
 
 
@@ -529,10 +533,10 @@ cdef tuple _cell(object name):
 
 
 cdef _check_size(fs_recurrent_size size):
-    cdef object N = size.N, T = size.T, D = size.D, H = size.H
+    cdef object N = size.N, T = size.T, C = size.C, D = size.D, H = size.H, V = size.V
     # the largest buffer holds N T rows of gates and states, each padded to full vectors
-    if (T + 1) * N * (2 * D + 8 * (H + 64)) + (D + H) * 8 * (H + 64) > (1 << 57):
-        raise MemoryError(f"cannot allocate a recurrent layer of N {N}, T {T}, D {D}, H {H}")
+    if (T + 2) * N * (C + D + 8 * (H + 64)) + (C + D + H + V) * 8 * (D + H + 64) > (1 << 57):
+        raise MemoryError(f"cannot allocate a recurrent layer of N {N}, T {T}, D {C + D}, H {H}")
 
 
 cdef np.ndarray _state(object x, str name, ptrdiff_t N, ptrdiff_t columns):
@@ -591,7 +595,7 @@ cdef class _Weights:
             if Wx.shape[1] != columns:
                 raise _wrong_shape(f"Wx{number}", f"(D, {columns}), as many columns as Wh,", Wx)
             if Wx.shape[0] != D:
-                raise _wrong_shape(f"Wx{number}", f"({D}, {columns}), as high as xs is wide,", Wx)
+                raise _wrong_shape(f"Wx{number}", f"({D}, {columns}), as high as x is wide,", Wx)
             if b.shape[0] != columns:
                 raise _wrong_shape(f"b{number}", f"({columns},), as many as Wh has columns,", b)
             self.directions[k].Wx = _matrix(Wx)
@@ -609,23 +613,35 @@ cdef list _directions(object params, str name):
 
 
 def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c0=None,
-                      lengths=None):
+                      lengths=None, context=None, embedding=None):
     cdef fs_recurrent_forward call
     cdef list arrays = _directions(params, "params")
-    cdef np.ndarray x = _floats(xs, "xs", 3)
+    cdef np.ndarray E = None if embedding is None else _weights(embedding, "embedding", 2)
+    cdef np.ndarray x = _floats(xs, "xs", 3) if E is None else _ids(xs, "ids")
+    cdef np.ndarray shared = None if context is None else _floats(context, "context", 2)
     cdef int number, gates
     number, gates = _cell(cell)
-    if np.ndim(arrays[0]) == 2 and np.shape(arrays[0])[0] != x.shape[2]:
-        raise _wrong_shape("xs", f"(N, T, {len(arrays[0])}), as wide as Wx is high,", x)
+    if E is not None:
+        if x.ndim != 2:
+            raise ValueError(f"ids: expected 2 dimensions, got shape {_shape(x)}")
+        _check_ids(x, "ids", min(E.shape[0], (1 << 31) - 1))
+    if shared is not None and shared.shape[0] != x.shape[0]:
+        raise _wrong_shape("context", f"({x.shape[0]}, C), as many rows as xs,", shared)
     call.size.cell = <fs_cell> number
     call.size.directions = len(arrays) // 3
+    call.size.from_zeros = h0 is None
     call.size.N = x.shape[0]
     call.size.T = x.shape[1]
-    call.size.D = x.shape[2]
+    call.size.C = 0 if shared is None else shared.shape[1]
+    call.size.D = x.shape[2] if E is None else E.shape[1]
+    call.size.V = 0 if E is None else E.shape[0]
     call.size.H = np.shape(arrays[1])[0] if np.ndim(arrays[1]) else 0
     call.size.lengths.order = call.size.lengths.steps = call.size.lengths.starts = NULL
+    cdef ptrdiff_t inputs = call.size.C + call.size.D
+    if E is None and shared is None and np.ndim(arrays[0]) == 2 and len(arrays[0]) != inputs:
+        raise _wrong_shape("xs", f"(N, T, {len(arrays[0])}), as wide as Wx is high,", x)
     cdef ptrdiff_t columns = call.size.directions * call.size.H
-    cdef _Weights weights = _Weights(arrays, call.size.D, call.size.H, gates)
+    cdef _Weights weights = _Weights(arrays, inputs, call.size.H, gates)
     cdef np.ndarray first_h = _state(h0, "h0", call.size.N, columns)
     cdef np.ndarray first_c = _state(c0, "c0", call.size.N, columns)
     _check_size(call.size)
@@ -638,11 +654,18 @@ def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c
     workspace.kernels = NULL  # from here on there is no earlier pass
     if lengths is not None:
         call.size.lengths = _lengths(lengths, workspace, call.size)
+    if E is None:
+        call.xs = _data(x)
+        call.ids = NULL
+    else:
+        call.xs = NULL
+        call.ids = <const int64_t *> np.PyArray_DATA(x)
+        call.E = _matrix(E)
+    call.context = _data_or_null(shared)
     call.weights = weights.directions
     call.hs = _data(hs)
     call.h = _data(h)
     call.c = _data_or_null(c)
-    call.xs = _data(x)
     call.h0 = _data_or_null(first_h)
     call.c0 = _data_or_null(first_c)
     call.cache = workspace.cache.reserve(kernels.recurrent_cache_floats(&call.size))
@@ -656,7 +679,21 @@ def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c
     return hs, h, c
 
 
-def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None, dc=None):
+cdef np.ndarray _direct_or_none(object out, str name, ptrdiff_t count, tuple shape, tuple inputs):
+    """Where a kernel writes `out`, which must be there if and only if the forward pass had such an
+    input."""
+    if (out is None) != (count == 0):
+        had = "had none of that input" if count == 0 else "had that input"
+        raise ValueError(f"{name}: expected {'None' if count == 0 else 'an array'}, as the last "
+                         f"forward {had}")
+    if out is None:
+        return None
+    _check_out(out, name, shape)
+    return _direct(out, inputs)
+
+
+def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None, dc=None,
+                       dcontext=None, dembedding=None):
     workspace._check_idle()
     if workspace.kernels == NULL:
         raise RuntimeError("backward needs the values of a forward pass: call forward first")
@@ -667,8 +704,10 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
     call.size = workspace.size
     cdef ptrdiff_t N = call.size.N
     cdef ptrdiff_t T = call.size.T
+    cdef ptrdiff_t C = call.size.C
     cdef ptrdiff_t D = call.size.D
     cdef ptrdiff_t H = call.size.H
+    cdef ptrdiff_t V = call.size.V
     cdef int directions = call.size.directions
     cdef int gates = {FS_RNN: 1, FS_GRU: 3, FS_LSTM: 4}[call.size.cell]
     if not len(arrays) == len(results) == 3 * directions:
@@ -678,7 +717,7 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
     if _shape(d) != (N, T, directions * H):
         raise _wrong_shape("dhs", f"{(N, T, directions * H)}, that of the last forward's result,",
                            d)
-    cdef _Weights weights = _Weights(arrays, D, H, gates)
+    cdef _Weights weights = _Weights(arrays, C + D, H, gates)
     cdef np.ndarray last_dh = _state(dh, "dh", N, directions * H)
     cdef np.ndarray last_dc = _state(dc, "dc", N, directions * H)
     cdef tuple inputs = (d, last_dh, last_dc, *weights.arrays)
@@ -688,7 +727,10 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
         number = "" if directions == 1 else str(i // 3 + 1)
         _check_out(x, f"{names[i % 3]}{number}", np.shape(weights.arrays[i]))
         direct.append(_direct(x, inputs))
-    cdef np.ndarray dxs = _new((N, T, D))
+    cdef np.ndarray direct_context = _direct_or_none(dcontext, "dcontext", C, (N, C), inputs)
+    cdef np.ndarray direct_embedding = _direct_or_none(
+        dembedding, "dembedding", V, (V, D), inputs)
+    cdef np.ndarray dxs = None if V > 0 else _new((N, T, D))
     cdef np.ndarray dh0 = _new((N, directions * H))
     cdef np.ndarray dc0 = _new((N, directions * H)) if call.size.cell == FS_LSTM else None
     for i in range(directions):
@@ -696,7 +738,9 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
         call.gradients[i].dWh = _data(direct[3 * i + 1])
         call.gradients[i].db = _data(direct[3 * i + 2])
     call.weights = weights.directions
-    call.dxs = _data(dxs)
+    call.dxs = _data_or_null(dxs)
+    call.dcontext = _data_or_null(direct_context)
+    call.dE = _data_or_null(direct_embedding)
     call.dh0 = _data(dh0)
     call.dc0 = _data_or_null(dc0)
     call.dhs = _data(d)
@@ -710,6 +754,10 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
     workspace.busy = False
     for x, y in zip(results, direct, strict=True):
         _finish(x, y)
+    if C > 0:
+        _finish(dcontext, direct_context)
+    if V > 0:
+        _finish(dembedding, direct_embedding)
     return dxs, dh0, dc0
 
 

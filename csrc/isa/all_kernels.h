@@ -19,7 +19,9 @@
 #include "../kernels/attention.h"
 
 #include "../kernels/recurrent_layout.h"
-#include "../kernels/recurrent_products.h"
+#include "../kernels/recurrent_forward.h"
+
+#include "../kernels/recurrent_backward.h"
 
 #include "../kernels/recurrent.h"
 

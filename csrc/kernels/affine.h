@@ -2,14 +2,14 @@
 #ifndef FS_AFFINE_H
 #define FS_AFFINE_H
 
-static void affine_forward(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t R,
-                           ptrdiff_t K, ptrdiff_t M, int threads) {
+static void affine_forward(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t b_row,
+                           ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, int threads) {
     compute_product(
         (matrix_product){
             .c = ys,
             .c_row = M,
             .start = b,
-            .start_row = 0,
+            .start_row = b_row,
             .a = xs,
             .a_row = K,
             .a_depth = 1,

@@ -130,6 +130,7 @@ static void gru_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
         recur_backward(run, &run->group[0], run->dh, 1, t, begin, last);
         project_backward(run, t, begin, end);
     }
+    context_backward(run, begin, end);
 }
 
 static const recurrent_layer gru_layer = {

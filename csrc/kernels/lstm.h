@@ -100,6 +100,7 @@ static void lstm_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdif
         recur_backward(run, run->group, run->dh, 0, t, begin, last);
         project_backward(run, t, begin, end);
     }
+    context_backward(run, begin, end);
 }
 
 static const recurrent_layer lstm_layer = {

@@ -9,7 +9,7 @@
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
-    float *dxs;
+    float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
 /* Of items [begin, end) of all directions, `each` in one, those of direction k. */
@@ -94,7 +94,15 @@ static void input_gradients_task(void *context, ptrdiff_t begin, ptrdiff_t end, 
     const recurrent_pass *pass = context;
     (void)thread;
     for (int k = 0; k < pass->directions; ++k) {
-        store_input_gradients(&pass->runs[k], pass->dxs, begin, end);
+        store_input_gradients(&pass->runs[k], pass->dxs, pass->dcontext, begin, end);
+    }
+}
+
+static void embedding_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const recurrent_pass *pass = context;
+    (void)thread;
+    for (int k = 0; k < pass->directions; ++k) {
+        embedding_gradient(&pass->runs[k], pass->dE, k > 0, begin, end);
     }
 }
 
@@ -113,7 +121,11 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
         recurrent_run *run = &pass.runs[k];
         *run = plan_recurrent(size);
         run->from_end = k > 0;
-        run->weights = weights[k];
+        run->Wc = weights[k].Wx;
+        run->Wx = run->Wc;
+        run->Wx.data += size->C * run->Wx.row;
+        run->Wh = weights[k].Wh;
+        run->b = weights[k].b;
         cache += place_cache(run, (float *)cache); /* backward only reads it */
     }
     return pass;
@@ -128,8 +140,10 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
         scratch += place_forward(run, scratch);
         run->hs = call->hs + column;
         run->xs = call->xs;
+        run->callers_ids = call->ids;
         run->h0 = call->h0 ? call->h0 + column : NULL;
         run->c0 = call->c0 ? call->c0 + column : NULL;
+        load_shared_inputs(run, call->E, call->context);
     }
     const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
     parallel_for(pass.directions * count_all_panels(pass.runs), team, pack_forward_task, &pass);
@@ -151,18 +165,25 @@ static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
         recurrent_run *run = &pass.runs[k];
         const ptrdiff_t column = k * call->size.H;
         scratch += place_backward(run, scratch);
-        run->gradients = call->gradients[k];
+        run->dWc = call->gradients[k].dWx;
+        run->dWx = run->dWc + call->size.C * run->gates * call->size.H;
+        run->dWh = call->gradients[k].dWh;
+        run->db = call->gradients[k].db;
         run->dhs = call->dhs + column;
         run->dh_last = call->dh ? call->dh + column : NULL;
         run->dc_last = call->dc ? call->dc + column : NULL;
     }
     pass.dxs = call->dxs;
+    pass.dE = call->dE;
+    pass.dcontext = call->dcontext;
     const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
     parallel_for(pass.directions * count_transposed(pass.runs), team, pack_backward_task, &pass);
     parallel_for(pass.directions * count_row_items(pass.runs), team, backward_task, &pass);
-    parallel_for(call->size.N, team, input_gradients_task, &pass);
+    const int to_store = call->size.V == 0 || call->size.C > 0;
+    parallel_for(to_store ? call->size.N : 0, team, input_gradients_task, &pass);
     const ptrdiff_t panels = pass.directions * count_all_panels(pass.runs);
     parallel_for(panels, recurrent_threads(&pass, panels, threads), weights_task, &pass);
+    parallel_for(call->size.V, team, embedding_task, &pass);
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         store_states(call->dh0 + k * call->size.H, run->dh, run);

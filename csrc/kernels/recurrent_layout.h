@@ -12,6 +12,11 @@
  * step 1, and so on. A step is a run of rows, at its front the rows that go on, and what a row does
  * not have takes no place. With rows of equal length, step t of row n is row t N + n.
  *
+ * Where x is a row of an embedding E, the few products E Wx + b make a table, laid out as values with
+ * V for rows, and A starts from a look-up; gradients are summed in such a table first. In the same
+ * way what a context adds to A, and the gradient of that, is kept once for all steps, with N for
+ * rows.
+ *
  *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for gradients
  *     x       (rows, D)                   a copy: the caller may change his
  *     h       (rows + N, Hp)              states before each step, then those after the rows' last;
@@ -24,8 +29,12 @@ typedef struct {
     ptrdiff_t first;    /* its first gate: columns from first H on of Wx, Wh and b */
     const float *state; /* s, laid out as h without the last N rows */
     float *values;      /* in the cache */
-    float *packed_Wx, *packed_Wh, *packed_b;    /* in the forward scratch */
-    float *packed_WxT, *packed_WhT, *gradients; /* in the backward scratch */
+    /* in the forward scratch */
+    float *packed_Wc, *packed_Wx, *packed_Wh, *packed_b;
+    float *from_context, *table;
+    /* in the backward scratch */
+    float *packed_WcT, *packed_WxT, *packed_WhT;
+    float *gradients, *context_gradients, *table_gradients;
 } gate_group;
 
 /* What tells the layers apart. */
@@ -47,18 +56,24 @@ typedef struct recurrent_run {
     int groups, gates;     /* how many there are, and their gates in all */
     gate_group group[2];
     /* in the cache */
-    float *x, *h;
+    float *x;       /* (V, D) of an embedding */
+    int32_t *ids;   /* (rows) where there is one */
+    float *context; /* (N, C) */
+    float *h;
     float *c;     /* of the LSTM, laid out as h */
     float *reset; /* r h_{t-1} of the GRU, laid out as h without the last N rows */
-    /* in the backward scratch: running gradients (N, Hp), and dx (rows, D) */
-    float *dh, *dc, *dreset, *dx;
+    /* in the backward scratch: running gradients (N, Hp); dx (rows, D); dcontext (N, C) */
+    float *dh, *dc, *dreset, *dx, *dcontext;
     /* the caller's, from the first column of this direction on */
     ptrdiff_t columns; /* of hs, h and c: H in each direction */
     int from_end;      /* whether this direction begins at each row's last step */
     float *hs;
-    const float *xs, *h0, *c0, *dhs, *dh_last, *dc_last;
-    fs_recurrent_weights weights;
-    fs_recurrent_gradients gradients;
+    const float *xs;
+    const int64_t *callers_ids;
+    const float *h0, *c0, *dhs, *dh_last, *dc_last;
+    fs_matrix Wc, Wx, Wh; /* Wx without the rows of the context, which are Wc */
+    const float *b;
+    float *dWc, *dWx, *dWh, *db;
 } recurrent_run;
 
 /* ---- memory ---- */
@@ -104,7 +119,9 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
 /* Each returns how many floats it used of `memory`, which may be NULL. */
 static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     arena cache = {.memory = memory};
-    run->x = take(&cache, run->rows * run->size.D);
+    run->x = take(&cache, (run->size.V ? run->size.V : run->rows) * run->size.D);
+    run->ids = (int32_t *)take(&cache, run->size.V ? run->rows : 0);
+    run->context = take(&cache, run->size.N * run->size.C);
     run->h = take(&cache, (run->rows + run->size.N) * run->Hp);
     run->c = run->layer->has_cell ? take(&cache, (run->rows + run->size.N) * run->Hp) : NULL;
     run->reset = run->layer->has_reset ? take(&cache, run->rows * run->Hp) : NULL;
@@ -121,9 +138,12 @@ static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
+        group->packed_Wc = take(&scratch, run->size.C * width);
         group->packed_Wx = take(&scratch, run->size.D * width);
         group->packed_Wh = take(&scratch, run->size.H * width);
         group->packed_b = take(&scratch, width);
+        group->from_context = take(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table = take(&scratch, run->size.V * width);
     }
     return scratch.used;
 }
@@ -133,15 +153,19 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
+        group->packed_WcT = take(&scratch, width * round_up(run->size.C, FS_LANES));
         group->packed_WxT = take(&scratch, width * round_up(run->size.D, FS_LANES));
         group->packed_WhT = take(&scratch, width * run->Hp);
         group->gradients = take(&scratch, run->rows * width);
+        group->context_gradients = take(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table_gradients = take(&scratch, run->size.V * width);
     }
     const ptrdiff_t states = run->size.N * run->Hp;
     run->dh = take(&scratch, states);
     run->dc = run->layer->has_cell ? take(&scratch, states) : NULL;
     run->dreset = run->layer->has_reset ? take(&scratch, states) : NULL;
-    run->dx = take(&scratch, run->rows * run->size.D);
+    run->dx = take(&scratch, run->size.V ? 0 : run->rows * run->size.D);
+    run->dcontext = take(&scratch, run->size.N * run->size.C);
     return scratch.used;
 }
 
@@ -193,10 +217,16 @@ static inline ptrdiff_t row_after(step_rows step, ptrdiff_t n) {
 
 /* ---- panels ---- */
 
-/* Where vector p of the hidden columns of `row` lies in a group's values or gradients. */
+/* Where vector p of the hidden columns of `row` lies in an array (P, rows, gates, FS_LANES). */
+static inline float *row_vector(float *array, ptrdiff_t rows, const gate_group *group, ptrdiff_t p,
+                                ptrdiff_t row) {
+    return array + (p * rows + row) * group->gates * FS_LANES;
+}
+
+/* The same in a group's values or gradients. */
 static inline float *gate_vector(float *values, const gate_group *group, const recurrent_run *run,
                                  ptrdiff_t p, ptrdiff_t row) {
-    return values + (p * run->rows + row) * group->gates * FS_LANES;
+    return row_vector(values, run->rows, group, p, row);
 }
 
 /* One panel of a group: a vector of each of several gates, or up to four vectors of a single gate:
@@ -205,7 +235,6 @@ typedef struct {
     ptrdiff_t p;                /* its first vector of hidden columns */
     int vectors;                /* of the tile */
     ptrdiff_t W_vector;         /* from one vector to the next, in columns of W */
-    ptrdiff_t value_vector;     /* the same in values and gradients, in floats */
     ptrdiff_t lanes, lane_step; /* hidden columns that exist, as panel_product has them */
 } gate_panel;
 
@@ -220,7 +249,6 @@ static gate_panel gate_panel_at(const recurrent_run *run, const gate_group *grou
         return (gate_panel){.p = index,
                             .vectors = group->gates,
                             .W_vector = H,
-                            .value_vector = FS_LANES,
                             .lanes = H - index * FS_LANES,
                             .lane_step = 0};
     }
@@ -228,9 +256,13 @@ static gate_panel gate_panel_at(const recurrent_run *run, const gate_group *grou
     return (gate_panel){.p = span.first_vector,
                         .vectors = span.vectors,
                         .W_vector = FS_LANES,
-                        .value_vector = run->rows * FS_LANES,
                         .lanes = H - span.first_vector * FS_LANES,
                         .lane_step = FS_LANES};
+}
+
+/* From one vector of a panel to the next in an array (P, rows, gates, FS_LANES). */
+static inline ptrdiff_t next_vector(const gate_group *group, ptrdiff_t rows) {
+    return group->gates > 1 ? FS_LANES : rows * FS_LANES;
 }
 
 static ptrdiff_t count_all_panels(const recurrent_run *run) {

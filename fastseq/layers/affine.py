@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import check_weight, checked, zero_gradients
+from fastseq.layers.base import check_weight, checked, side_by_side, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -170,7 +170,7 @@ class TimeAffine:
         check_weight("b", b, "(M,)", W.shape[1])
         self.params = [W, b]
         self.grads = zero_gradients(self.params)
-        self._x: Array | None = None
+        self._parts: tuple[Array, ...] | None = None  # of x, side by side
 
     def forward(self, x: Array) -> Array:
         """Map every time step.
@@ -191,7 +191,7 @@ class TimeAffine:
         W, b = self.params
         x = checked("x", x, "(N, T, K)", None, None, len(W))
         out = _kernels.affine_forward(x, W, b)
-        self._x = x
+        self._parts = (x,)
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -210,11 +210,11 @@ class TimeAffine:
         RuntimeError
             There was no `forward`.
         """
-        if self._x is None:
+        if self._parts is None:
             raise RuntimeError("TimeAffine.backward was called before forward")
         W, _ = self.params
         dW, db = self.grads
-        return _kernels.affine_backward(dout, self._x, W, dW, db)
+        return _kernels.affine_backward(dout, side_by_side(*self._parts), W, dW, db)
 
 
 class Simple_TimeAffine:

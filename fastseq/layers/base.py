@@ -131,3 +131,17 @@ def check_batch_size(xs: Array, h: Array | None) -> None:
             f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
             f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
         )
+
+
+def side_by_side(*parts: Array) -> Array:
+    """The columns of all parts, of arrays (N, T, .) and of (N, .), which are repeated over time.
+
+    One part alone is returned as it is.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    steps = next(part.shape[1] for part in parts if part.ndim == 3)
+    repeated = [
+        part if part.ndim == 3 else np.repeat(part[:, np.newaxis], steps, axis=1) for part in parts
+    ]
+    return np.concatenate(repeated, axis=2)

@@ -18,6 +18,7 @@ from fastseq.layers.base import (
     checked,
     zero_gradients,
 )
+from fastseq.layers.recurrent import EmbeddedInputs
 
 Array = npt.NDArray[Any]
 
@@ -73,6 +74,7 @@ class TimeBiLSTM:
         self.dh: Array | None = None
         self.dc: Array | None = None
         self._workspace = _kernels.Workspace()
+        self._embedded: EmbeddedInputs | None = None
 
     def forward(self, xs: Array) -> Array:
         """Run the sequence both ways.
@@ -95,6 +97,7 @@ class TimeBiLSTM:
         xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
         h, c = (self.h, self.c) if self.stateful else (None, None)
         check_batch_size(xs, h)
+        self._embedded = None
         hs, self.h, self.c = _kernels.recurrent_forward(
             self._workspace, "lstm", xs, self.params, h, c
         )
@@ -118,9 +121,13 @@ class TimeBiLSTM:
         RuntimeError
             There was no `forward`.
         """
+        if self._embedded is not None:
+            self._embedded.run_alone(self._workspace, self.params)
+            self._embedded = None
         dxs, self.dh, self.dc = _kernels.recurrent_backward(
             self._workspace, dhs, self.params, self.grads
         )
+        assert dxs is not None
         return dxs
 
     def set_state(self, h: Array, c: Array | None = None) -> None:

@@ -78,6 +78,7 @@ class Cell(HiddenStateLayer):
         dxs, dh_prev, _ = _kernels.recurrent_backward(
             self._workspace, dh_next[:, np.newaxis], self.params, self.grads
         )
+        assert dxs is not None
         return dxs[:, 0], dh_prev
 
 
@@ -136,6 +137,7 @@ class TimeCell(HiddenStateLayer):
             There was no `forward`.
         """
         dxs, self.dh, _ = _kernels.recurrent_backward(self._workspace, dhs, self.params, self.grads)
+        assert dxs is not None
         return dxs
 
     def set_state(self, h: Array) -> None:

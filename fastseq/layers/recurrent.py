@@ -8,7 +8,7 @@ Schmidhuber and Cummins, "Learning to Forget", 2000::
     c = f * c_prev + g * i;             h = o * tanh(c)
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from fastseq.layers.base import (
     check_batch_size,
     check_recurrent_weights,
     checked,
+    side_by_side,
     zero_gradients,
 )
 
@@ -100,8 +101,26 @@ class LSTM:
         dxs, dh_prev, dc_prev = _kernels.recurrent_backward(
             self._workspace, dh_next[:, np.newaxis], self.params, self.grads, dc=dc_next
         )
+        assert dxs is not None
         assert dc_prev is not None
         return dxs[:, 0], dh_prev, dc_prev
+
+
+class EmbeddedInputs(NamedTuple):
+    """What an LSTM read in a pass together with its embedding: see `fused.embedded_forward`."""
+
+    E: Array  # (V, D)
+    ids: Array  # (N, T)
+    context: Array | None  # (N, C)
+    h: Array | None  # the state before the first step
+    c: Array | None
+
+    def run_alone(self, workspace: _kernels.Workspace, params: list[Array]) -> None:
+        """The same forward pass of the LSTM alone, so that its own backward pass can follow."""
+        xs = _kernels.embedding_forward(self.E, self.ids)
+        if self.context is not None:
+            xs = side_by_side(self.context, xs)
+        _kernels.recurrent_forward(workspace, "lstm", xs, params, self.h, self.c)
 
 
 class TimeLSTM:
@@ -141,6 +160,7 @@ class TimeLSTM:
         self.dh: Array | None = None
         self.dc: Array | None = None
         self._workspace = _kernels.Workspace()
+        self._embedded: EmbeddedInputs | None = None
 
     def forward(self, xs: Array) -> Array:
         """Run the sequence.
@@ -163,6 +183,7 @@ class TimeLSTM:
         xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
         h, c = (self.h, self.c) if self.stateful else (None, None)
         check_batch_size(xs, h)
+        self._embedded = None
         hs, self.h, self.c = _kernels.recurrent_forward(
             self._workspace, "lstm", xs, self.params, h, c
         )
@@ -186,9 +207,13 @@ class TimeLSTM:
         RuntimeError
             There was no `forward`.
         """
+        if self._embedded is not None:
+            self._embedded.run_alone(self._workspace, self.params)
+            self._embedded = None
         dxs, self.dh, self.dc = _kernels.recurrent_backward(
             self._workspace, dhs, self.params, self.grads
         )
+        assert dxs is not None
         return dxs
 
     def set_state(self, h: Array, c: Array | None = None) -> None:

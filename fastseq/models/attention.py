@@ -11,6 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAttention, TimeEmbedding
+from fastseq.layers.fused import (
+    affine_backward,
+    affine_forward,
+    embedded_backward,
+    embedded_forward,
+)
 from fastseq.models.base import check_sizes
 from fastseq.models.seq2seq import (
     Encoder,
@@ -81,6 +87,7 @@ class AttentionDecoder(GreedyDecoder):
         self.affine = random_affine(2 * hidden_size, vocab_size)
         self.params, self.grads = collect([self.embed, self.lstm, self.attention, self.affine])
         self._enc_hs: Array = np.zeros((0, 1, hidden_size), dtype=np.float32)
+        self._affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states
 
     def forward(self, xs: Array, enc_hs: Array) -> Array:
         """Score the next id at every step.
@@ -101,9 +108,9 @@ class AttentionDecoder(GreedyDecoder):
         self.lstm.set_state(encoded[:, -1])
 
     def _scores(self, xs: Array) -> Array:
-        dec_hs = self.lstm.forward(self.embed.forward(xs))
-        contexts = self.attention.forward(self._enc_hs, dec_hs)
-        return self.affine.forward(np.concatenate((contexts, dec_hs), axis=2))
+        dec_hs = embedded_forward(self.embed, self.lstm, xs)
+        self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
+        return affine_forward(self.affine, *self._affine_inputs)
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
@@ -113,13 +120,13 @@ class AttentionDecoder(GreedyDecoder):
         RuntimeError
             There was no `forward`.
         """
-        # forward was: scores = affine([contexts, dec_hs])
-        dout = self.affine.backward(dscore)
-        H = dout.shape[2] // 2
-        # forward was: contexts = attention(enc_hs, dec_hs)
-        denc_hs, ddec_hs = self.attention.backward(dout[:, :, :H])
-        ddec_hs += dout[:, :, H:]
-        self.embed.backward(self.lstm.backward(ddec_hs))
+        if not self._affine_inputs:
+            raise RuntimeError("AttentionDecoder.backward was called before forward")
+        # forward was: scores = affine([contexts, dec_hs]);  contexts = attention(enc_hs, dec_hs)
+        dcontexts, ddec_hs = affine_backward(self.affine, dscore, *self._affine_inputs)
+        denc_hs, ddec_hs_attention = self.attention.backward(dcontexts)
+        ddec_hs += ddec_hs_attention
+        embedded_backward(self.embed, self.lstm, ddec_hs)
         # forward was: the first state is enc_hs[:, -1]
         denc_hs[:, -1] += self.lstm.dh
         return denc_hs

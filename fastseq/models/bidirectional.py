@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeBiLSTM, TimeEmbedding, TimeSoftmaxWithLoss
+from fastseq.layers.fused import embedded_backward, embedded_forward
 from fastseq.models.attention import AttentionDecoder
 from fastseq.models.base import check_sizes
 from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight
@@ -60,7 +61,7 @@ class AttentionBiEncoder:
         """
         if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
             raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
-        return self.lstm.forward(self.embed.forward(xs))
+        return embedded_forward(self.embed, self.lstm, xs)
 
     def backward(self, dhs: Array) -> None:
         """Fill the gradients from ``dhs`` (N, T, 2H).
@@ -70,7 +71,7 @@ class AttentionBiEncoder:
         RuntimeError
             There was no `forward`.
         """
-        self.embed.backward(self.lstm.backward(dhs))
+        embedded_backward(self.embed, self.lstm, dhs)
 
 
 class AttentionBiSeq2seq(Seq2seq):

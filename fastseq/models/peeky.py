@@ -12,6 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeEmbedding
+from fastseq.layers.fused import (
+    affine_backward,
+    affine_forward,
+    embedded_backward,
+    embedded_forward,
+)
 from fastseq.models.base import check_sizes
 from fastseq.models.seq2seq import (
     GreedyDecoder,
@@ -23,12 +29,6 @@ from fastseq.models.seq2seq import (
 )
 
 Array = npt.NDArray[Any]
-
-
-def _prepend(h: Array, xs: Array) -> Array:
-    """``[h, x_t]`` at every step: (N, H) and (N, T, D) give (N, T, H + D)."""
-    repeated = np.broadcast_to(h[:, np.newaxis], (*xs.shape[:2], h.shape[1]))
-    return np.concatenate((repeated, xs), axis=2)
 
 
 class PeekyDecoder(GreedyDecoder):
@@ -57,6 +57,7 @@ class PeekyDecoder(GreedyDecoder):
         self.affine = random_affine(2 * hidden_size, vocab_size)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
         self._h: Array = np.zeros((0, hidden_size), dtype=np.float32)
+        self._hs: Array = np.zeros((0, 0, hidden_size), dtype=np.float32)
 
     def forward(self, xs: Array, h: Array) -> Array:
         """Score the next id at every step.
@@ -77,8 +78,8 @@ class PeekyDecoder(GreedyDecoder):
         self.lstm.set_state(self._h)
 
     def _scores(self, xs: Array) -> Array:
-        hs = self.lstm.forward(_prepend(self._h, self.embed.forward(xs)))
-        return self.affine.forward(_prepend(self._h, hs))
+        self._hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
+        return affine_forward(self.affine, self._h, self._hs)
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
@@ -88,16 +89,13 @@ class PeekyDecoder(GreedyDecoder):
         RuntimeError
             There was no `forward`.
         """
-        H = self._h.shape[1]
-        # forward was: scores = affine([h, hs])
-        dh_hs = self.affine.backward(dscore)
-        # forward was: hs = lstm([h, embedding])
-        dh_xs = self.lstm.backward(dh_hs[:, :, H:])
-        self.embed.backward(dh_xs[:, :, H:])
+        # forward was: scores = affine([h, hs]);  hs = lstm([h, embedding])
+        dh_affine, dhs = affine_backward(self.affine, dscore, self._h, self._hs)
+        dh_lstm = embedded_backward(self.embed, self.lstm, dhs)
+        assert dh_lstm is not None
         assert self.lstm.dh is not None
         # h was used at every step twice, and as the first state
-        dh: Array = self.lstm.dh + dh_hs[:, :, :H].sum(axis=1) + dh_xs[:, :, :H].sum(axis=1)
-        return dh
+        return self.lstm.dh + dh_affine + dh_lstm
 
     def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
         """Greedy decoding of one sequence: the best id of each step is the next input.

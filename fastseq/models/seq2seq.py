@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
+from fastseq.layers.fused import embedded_backward, embedded_forward
 from fastseq.models.base import BaseModel, check_sizes
 
 Array = npt.NDArray[Any]
@@ -113,11 +114,11 @@ class Encoder:
     def _hidden_states(self, xs: Array) -> Array:
         if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
             raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
-        self.hs = self.lstm.forward(self.embed.forward(xs))
+        self.hs = embedded_forward(self.embed, self.lstm, xs)
         return self.hs
 
     def _backward_states(self, dhs: Array) -> None:
-        self.embed.backward(self.lstm.backward(dhs))
+        embedded_backward(self.embed, self.lstm, dhs)
 
 
 class GreedyDecoder:
@@ -207,7 +208,7 @@ class Decoder(GreedyDecoder):
         self.lstm.set_state(encoded)
 
     def _scores(self, xs: Array) -> Array:
-        return self.affine.forward(self.lstm.forward(self.embed.forward(xs)))
+        return self.affine.forward(embedded_forward(self.embed, self.lstm, xs))
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
@@ -217,7 +218,7 @@ class Decoder(GreedyDecoder):
         RuntimeError
             There was no `forward`.
         """
-        self.embed.backward(self.lstm.backward(self.affine.backward(dscore)))
+        embedded_backward(self.embed, self.lstm, self.affine.backward(dscore))
         assert self.lstm.dh is not None
         return self.lstm.dh
 

@@ -8,7 +8,8 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t R = shape[0], K = shape[1], M = shape[2];
     float *xs = new_uniform(R * K, 1);
     const fs_matrix W = new_matrix(K, M, 1);
-    const float *b = weights_layout == PADDED ? NULL : new_uniform(M, 1);
+    const ptrdiff_t b_row = weights_layout == REVERSED ? M : 0;
+    const float *b = weights_layout == PADDED ? NULL : new_uniform(b_row ? R * M : M, 1);
     const float *dys = new_uniform(R * M, 1);
     double *ys_expected = new_zeros(R * M);
     double *dxs_expected = new_zeros(R * K);
@@ -17,7 +18,7 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
     for (ptrdiff_t r = 0; r < R; ++r) {
         for (ptrdiff_t m = 0; m < M; ++m) {
             const double dy = dys[r * M + m];
-            ys_expected[r * M + m] = b ? b[m] : 0.0;
+            ys_expected[r * M + m] = b ? b[r * b_row + m] : 0.0;
             db_expected[m] += dy;
             for (ptrdiff_t i = 0; i < K; ++i) {
                 ys_expected[r * M + m] += xs[r * K + i] * element(W, i, m);
@@ -27,12 +28,12 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
         }
     }
     float *ys = new_floats(R * M);
-    k->affine_forward(ys, xs, W, b, R, K, M, THREADS);
+    k->affine_forward(ys, xs, W, b, b_row, R, K, M, THREADS);
     ran("affine_forward");
     expect_close("ys", ys, ys_expected, R * M, K, 1);
     float *alone = new_floats(R * M);
     for (ptrdiff_t r = 0; r < R; ++r) {
-        k->affine_forward(alone + r * M, xs + r * K, W, b, 1, K, M, THREADS);
+        k->affine_forward(alone + r * M, xs + r * K, W, b ? b + r * b_row : b, 0, 1, K, M, THREADS);
     }
     expect(same_bits(ys, alone, R * M), "a row has the same bits alone");
 
@@ -48,7 +49,7 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
     }
     if (R > 0 && K > 0) {
         xs[K - 1] = NAN;
-        k->affine_forward(alone, xs, W, b, R, K, M, THREADS);
+        k->affine_forward(alone, xs, W, b, b_row, R, K, M, THREADS);
         ran("affine_forward");
         expect_nan_in_first_row(alone, ys, R, M);
     }

@@ -11,6 +11,7 @@
 typedef struct {
     double *hs, *h, *c; /* c and dc0 stay 0 in layers without a cell */
     double *dxs, *dh0, *dc0;
+    double *dE, *dcontext, *down; /* of what the kernel takes, from dxs */
     double *dWx[FS_DIRECTIONS], *dWh[FS_DIRECTIONS], *db[FS_DIRECTIONS];
 } recurrent_values;
 
@@ -19,7 +20,14 @@ typedef struct {
     ptrdiff_t columns;  /* of Wx, Wh and b: gates H */
     ptrdiff_t *lengths; /* (N) in the caller's order; NULL: T each */
     int direction;      /* that the oracle is on its way in */
-    const float *xs, *dhs;
+    ptrdiff_t inputs;   /* C + D, columns of all that a step takes */
+    const float
+        *xs; /* (N,T,inputs) what the oracle takes; the kernel takes it if C = V = 0, else */
+    const float *own; /* (N,T,D), or */
+    int64_t *ids;     /* (N,T) with E, and */
+    const float *context;
+    fs_matrix E;
+    const float *dhs;
     const float *h0, *c0, *dh, *dc; /* NULL in some cases */
     fs_recurrent_weights weights[FS_DIRECTIONS];
     ptrdiff_t additions; /* that lead to one h */
@@ -45,7 +53,7 @@ typedef struct {
 } forward_results;
 
 typedef struct {
-    float *dxs, *dh0, *dc0;
+    float *dxs, *dE, *dcontext, *dh0, *dc0;
     fs_recurrent_gradients gradients[FS_DIRECTIONS];
 } backward_results;
 
@@ -66,7 +74,7 @@ static void oracle_product(const oracle_step *s, const double *state, ptrdiff_t 
     const fs_recurrent_weights *w = &l->weights[l->direction];
     for (ptrdiff_t k = first; k < end; ++k) {
         double A = w->b[k];
-        for (ptrdiff_t d = 0; d < l->size.D; ++d) {
+        for (ptrdiff_t d = 0; d < l->inputs; ++d) {
             A += s->x[d] * element(w->Wx, d, k);
         }
         for (ptrdiff_t j = 0; j < l->size.H; ++j) {
@@ -86,7 +94,7 @@ static void oracle_product_backward(double *dstate, const oracle_step *s, const 
     for (ptrdiff_t k = first; k < end; ++k) {
         const double dA = s->dA[k];
         db[k] += dA;
-        for (ptrdiff_t d = 0; d < l->size.D; ++d) {
+        for (ptrdiff_t d = 0; d < l->inputs; ++d) {
             dWx[d * l->columns + k] += s->x[d] * dA;
             s->dx[d] += dA * element(w->Wx, d, k);
         }
@@ -114,9 +122,9 @@ static ptrdiff_t place_of_step(const recurrent_case *l, ptrdiff_t n, ptrdiff_t t
 
 static void move_to(oracle_step *s, const oracle_history *past, const recurrent_case *l,
                     ptrdiff_t n, ptrdiff_t t) {
-    const ptrdiff_t D = l->size.D, H = l->size.H;
-    s->x = l->xs + place_of_step(l, n, t) * D;
-    s->dx = l->expected.dxs + place_of_step(l, n, t) * D;
+    const ptrdiff_t H = l->size.H;
+    s->x = l->xs + place_of_step(l, n, t) * l->inputs;
+    s->dx = l->expected.dxs + place_of_step(l, n, t) * l->inputs;
     s->gates = past->gates + t * l->columns;
     s->h_prev = past->h + t * H;
     s->h = s->h_prev + H;
@@ -186,7 +194,10 @@ static void run_forward(const fs_kernels *k, forward_results r, float *cache, fl
                                  .c = r.c,
                                  .cache = cache,
                                  .scratch = scratch,
-                                 .xs = l->xs,
+                                 .xs = l->own,
+                                 .context = l->context,
+                                 .ids = l->ids,
+                                 .E = l->E,
                                  .h0 = l->h0,
                                  .c0 = l->c0,
                                  .size = l->size};
@@ -197,6 +208,8 @@ static void run_forward(const fs_kernels *k, forward_results r, float *cache, fl
 static void run_backward(const fs_kernels *k, backward_results r, float *scratch,
                          const float *cache, const recurrent_case *l) {
     fs_recurrent_backward call = {.dxs = r.dxs,
+                                  .dE = r.dE,
+                                  .dcontext = r.dcontext,
                                   .dh0 = r.dh0,
                                   .dc0 = r.dc0,
                                   .scratch = scratch,
@@ -217,7 +230,9 @@ static recurrent_case row_alone(const recurrent_case *l, ptrdiff_t n) {
     row.size.N = 1;
     row.size.T = steps_of_row(l, n);
     row.size.lengths = (fs_lengths){NULL, NULL, NULL};
-    row.xs = l->xs + n * l->size.T * l->size.D;
+    row.own = l->own ? l->own + n * l->size.T * l->size.D : NULL;
+    row.ids = l->ids ? l->ids + n * l->size.T : NULL;
+    row.context = l->context ? l->context + n * l->size.C : NULL;
     row.h0 = l->h0 ? l->h0 + state : NULL;
     row.c0 = l->c0 ? l->c0 + state : NULL;
     return row;
@@ -258,11 +273,11 @@ static void check_nan_in_a_row(const fs_kernels *k, const recurrent_layer *layer
     const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D;
     const forward_results dirty = new_forward_results(layer, &l->size);
     float *cache = new_floats(k->recurrent_cache_floats(&l->size));
-    float *xs = new_copy(l->xs, N * T * D);
+    float *xs = new_copy(l->own, N * T * D);
     xs[D - 1] = NAN; /* at the first step of either direction */
     xs[T * D - 1] = NAN;
     recurrent_case with_nan = *l;
-    with_nan.xs = xs;
+    with_nan.own = xs;
     run_forward(k, dirty, cache, new_floats(k->recurrent_forward_floats(&l->size)), &with_nan);
     ran(layer->forward_name);
     expect_nan_in_first_row(dirty.hs, clean.hs, N, T * l->size.directions * l->size.H);
@@ -281,7 +296,7 @@ static void check_recurrent_forward(const fs_kernels *k, const recurrent_layer *
         expect_close("c", r.c, expected->c, states, l->additions, 1);
     }
     check_rows_alone(k, layer, l, r);
-    if (l->size.N > 0 && l->size.T > 0 && l->size.D > 0 && !l->lengths) {
+    if (l->size.N > 0 && l->size.T > 0 && l->size.D > 0 && !l->lengths && l->own) {
         check_nan_in_a_row(k, layer, l, r);
     }
 }
@@ -294,12 +309,14 @@ static void check_recurrent_backward(const fs_kernels *k, const recurrent_layer 
     const ptrdiff_t cache_floats = k->recurrent_cache_floats(&l->size);
     const float *cache_before = new_copy(cache, cache_floats);
     backward_results r = {
-        .dxs = new_floats(N * T * D),
+        .dxs = l->own ? new_floats(N * T * D) : NULL,
+        .dE = l->ids ? new_floats(l->size.V * D) : NULL,
+        .dcontext = l->context ? new_floats(N * l->size.C) : NULL,
         .dh0 = new_floats(states),
         .dc0 = layer->has_cell ? new_floats(states) : NULL,
     };
     for (int i = 0; i < l->size.directions; ++i) {
-        r.gradients[i].dWx = new_floats(D * l->columns);
+        r.gradients[i].dWx = new_floats(l->inputs * l->columns);
         r.gradients[i].dWh = new_floats(H * l->columns);
         r.gradients[i].db = new_floats(l->columns);
     }
@@ -308,14 +325,21 @@ static void check_recurrent_backward(const fs_kernels *k, const recurrent_layer 
     expect(same_bits(cache, cache_before, cache_floats), "the cache is not changed");
     const ptrdiff_t length = l->additions + T * l->columns;
     const ptrdiff_t weight_length = length + N * T;
-    expect_close("dxs", r.dxs, expected->dxs, N * T * D, length, 1);
+    if (l->own) {
+        expect_close("dxs", r.dxs, expected->down, N * T * D, length, 1);
+    } else {
+        expect_close("dE", r.dE, expected->dE, l->size.V * D, weight_length, 1);
+    }
+    if (l->context) {
+        expect_close("dcontext", r.dcontext, expected->dcontext, N * l->size.C, length + T, 1);
+    }
     expect_close("dh0", r.dh0, expected->dh0, states, length, 1);
     if (layer->has_cell) {
         expect_close("dc0", r.dc0, expected->dc0, states, length, 1);
     }
     for (int i = 0; i < l->size.directions; ++i) {
         const fs_recurrent_gradients *g = &r.gradients[i];
-        expect_close("dWx", g->dWx, expected->dWx[i], D * l->columns, weight_length, 1);
+        expect_close("dWx", g->dWx, expected->dWx[i], l->inputs * l->columns, weight_length, 1);
         expect_close("dWh", g->dWh, expected->dWh[i], H * l->columns, weight_length, 1);
         expect_close("db", g->db, expected->db[i], l->columns, weight_length, 1);
     }
@@ -323,7 +347,7 @@ static void check_recurrent_backward(const fs_kernels *k, const recurrent_layer 
 
 /* Lengths from 0 to T for the rows of a case, and the same sorted, as the kernels take them; what
  * lies past a row's end becomes NaN. */
-static void draw_lengths(recurrent_case *l, float *xs, float *dhs) {
+static void draw_lengths(recurrent_case *l, float *own, float *dhs) {
     const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D;
     const ptrdiff_t width = l->size.directions * l->size.H;
     ptrdiff_t *order = new_array(N * (ptrdiff_t)sizeof *order, 0);
@@ -333,8 +357,8 @@ static void draw_lengths(recurrent_case *l, float *xs, float *dhs) {
     for (ptrdiff_t n = 0; n < N; ++n) {
         l->lengths[n] = (n * 7 + 3) % (T + 1);
         for (ptrdiff_t t = l->lengths[n]; t < T; ++t) {
-            for (ptrdiff_t d = 0; d < D; ++d) {
-                xs[(n * T + t) * D + d] = NAN;
+            for (ptrdiff_t d = 0; own && d < D; ++d) {
+                own[(n * T + t) * D + d] = NAN;
             }
             for (ptrdiff_t j = 0; j < width; ++j) {
                 dhs[(n * T + t) * width + j] = NAN;
@@ -360,49 +384,114 @@ static void draw_lengths(recurrent_case *l, float *xs, float *dhs) {
     l->size.lengths = (fs_lengths){order, steps, starts};
 }
 
+/* What the oracle takes at each step, put together from what the kernel takes. */
+static const float *assemble_inputs(const recurrent_case *l) {
+    const ptrdiff_t C = l->size.C, D = l->size.D, T = l->size.T;
+    float *xs = new_floats(l->size.N * T * l->inputs);
+    for (ptrdiff_t step = 0; step < l->size.N * T; ++step) {
+        float *x = xs + step * l->inputs;
+        for (ptrdiff_t i = 0; i < C; ++i) {
+            x[i] = l->context[step / T * C + i];
+        }
+        for (ptrdiff_t d = 0; d < D; ++d) {
+            x[C + d] = l->own ? l->own[step * D + d] : (float)element(l->E, l->ids[step], d);
+        }
+    }
+    return xs;
+}
+
+/* The gradients of the same, from that of the whole. */
+static void take_inputs_apart(const recurrent_case *l) {
+    const ptrdiff_t C = l->size.C, D = l->size.D, T = l->size.T;
+    const recurrent_values *v = &l->expected;
+    for (ptrdiff_t step = 0; step < l->size.N * T; ++step) {
+        const double *dx = v->dxs + step * l->inputs;
+        for (ptrdiff_t i = 0; i < C; ++i) {
+            v->dcontext[step / T * C + i] += dx[i];
+        }
+        for (ptrdiff_t d = 0; d < D; ++d) {
+            v->down[step * D + d] = dx[C + d];
+            if (l->ids) {
+                v->dE[l->ids[step] * D + d] += dx[C + d];
+            }
+        }
+    }
+}
+
+static int64_t *draw_ids(ptrdiff_t n, ptrdiff_t V) {
+    int64_t *ids = new_ids(n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        ids[i] = (i * 5 + i / 3) % V;
+    }
+    return ids;
+}
+
+/* Inputs, directions and lengths differ from one layout of the weights to the next. */
 static void check_recurrent(const fs_kernels *k, const recurrent_layer *layer,
                             const ptrdiff_t *shape) {
     const ptrdiff_t N = shape[0], T = shape[1], D = shape[2], H = shape[3];
     const int directions = weights_layout == PADDED || weights_layout == REVERSED ? 2 : 1;
+    const int has_lengths = weights_layout == TRANSPOSED || weights_layout == REVERSED;
+    const ptrdiff_t V = weights_layout == PADDED || weights_layout == REVERSED ? 5 : 0;
+    const ptrdiff_t C = has_lengths ? 3 : 0;
     const ptrdiff_t columns = layer->gates * H, states = N * directions * H;
     const int given = weights_layout != PADDED;
     const int cell_given = given && layer->has_cell;
-    const double scale = 1 / sqrt((double)(D + H + 1)); /* the gates are not saturated */
-    float *xs = new_uniform(N * T * D, 1);
+    const double scale = 1 / sqrt((double)(C + D + H + 1)); /* the gates are not saturated */
+    float *own = V ? NULL : new_uniform(N * T * D, 1);
     float *dhs = new_uniform(T * states, 1);
     if (weights_layout == CONTIGUOUS && N * T * D > 0) {
-        xs[0] = INFINITY; /* the gates saturate, and all but dWx stays finite */
+        own[0] = INFINITY; /* the gates saturate, and all but dWx stays finite */
     }
     recurrent_case l = {
-        .size = {.cell = layer->cell, .directions = directions, .N = N, .T = T, .D = D, .H = H},
+        .size = {.cell = layer->cell,
+                 .directions = directions,
+                 .from_zeros = !given,
+                 .N = N,
+                 .T = T,
+                 .C = C,
+                 .D = D,
+                 .H = H,
+                 .V = V},
         .columns = columns,
-        .xs = xs,
+        .inputs = C + D,
+        .own = own,
+        .ids = V ? draw_ids(N * T, V) : NULL,
+        .context = C ? new_uniform(N * C, 1) : NULL,
         .dhs = dhs,
         .h0 = given ? new_uniform(states, 1) : NULL,
         .c0 = cell_given ? new_uniform(states, 1) : NULL,
         .dh = given ? new_uniform(states, 1) : NULL,
         .dc = cell_given ? new_uniform(states, 1) : NULL,
-        .additions = T * (D + H),
+        .additions = T * (C + D + H),
         .expected = {.hs = new_zeros(T * states),
                      .h = new_zeros(states),
                      .c = new_zeros(states),
-                     .dxs = new_zeros(N * T * D),
+                     .dxs = new_zeros(N * T * (C + D)),
+                     .dE = new_zeros(V * D),
+                     .dcontext = new_zeros(N * C),
+                     .down = new_zeros(N * T * D),
                      .dh0 = new_zeros(states),
                      .dc0 = new_zeros(states)},
     };
-    if (weights_layout == TRANSPOSED || weights_layout == REVERSED) {
-        draw_lengths(&l, xs, dhs);
+    if (V) {
+        l.E = new_matrix(V, D, 1);
     }
+    if (has_lengths) {
+        draw_lengths(&l, own, dhs);
+    }
+    l.xs = assemble_inputs(&l);
     for (int i = 0; i < directions; ++i) {
-        l.weights[i].Wx = new_matrix(D, columns, scale);
+        l.weights[i].Wx = new_matrix(C + D, columns, scale);
         l.weights[i].Wh = new_matrix(H, columns, scale);
         l.weights[i].b = new_uniform(columns, 1);
-        l.expected.dWx[i] = new_zeros(D * columns);
+        l.expected.dWx[i] = new_zeros((C + D) * columns);
         l.expected.dWh[i] = new_zeros(H * columns);
         l.expected.db[i] = new_zeros(columns);
         l.direction = i;
         oracle_direction(layer, &l);
     }
+    take_inputs_apart(&l);
     float *cache = new_floats(k->recurrent_cache_floats(&l.size));
     check_recurrent_forward(k, layer, &l, cache);
     check_recurrent_backward(k, layer, &l, cache);

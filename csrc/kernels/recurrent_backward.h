@@ -1,0 +1,314 @@
+/* kernels/recurrent_backward.h — of a recurrent layer's backward pass: packing, gradients of states
+ * and inputs for some batch rows at one step, then those of the weights over all rows.
+ * recurrent_layout.h says what lies where. */
+#ifndef FS_RECURRENT_BACKWARD_H
+#define FS_RECURRENT_BACKWARD_H
+
+// forward was: hs_t = h_t, which step t + 1 takes too, so dh_t += dhs_t
+static void load_output_gradients(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                                  ptrdiff_t end) {
+    const ptrdiff_t H = run->size.H;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const float *dhs = run->dhs + callers_step(run, n, t) * run->columns;
+        float *dh = run->dh + n * run->Hp;
+        for (ptrdiff_t j = 0; j < H; j += FS_LANES) {
+            vf_store(dh + j, vf_add(load_lanes(dhs + j, H - j), vf_load(dh + j)));
+        }
+    }
+}
+
+/* A panel of W^T for one group, (gates Hp, columns): depth runs as the group's gradients do, and
+ * the columns are W's rows. */
+static void pack_transposed(float *packed, fs_matrix W, const recurrent_run *run,
+                            const gate_group *group, ptrdiff_t index, ptrdiff_t columns) {
+    const ptrdiff_t H = run->size.H;
+    const panel_span span = span_of_panel(index, columns);
+    const ptrdiff_t first = span.first_vector * FS_LANES;
+    const ptrdiff_t width = span.vectors * FS_LANES;
+    float *to = packed + first * group->gates * run->Hp;
+    for (ptrdiff_t p = 0; p < run->P; ++p) {
+        const ptrdiff_t exist = smaller(FS_LANES, H - p * FS_LANES);
+        for (ptrdiff_t gate = group->first; gate < group->first + group->gates; ++gate) {
+            const float *from = W.data + first * W.row + (gate * H + p * FS_LANES) * W.column;
+            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, exist, span.vectors,
+                       columns - first, FS_LANES);
+            memset(to + exist * width, 0, (size_t)((FS_LANES - exist) * width) * sizeof *to);
+            to += FS_LANES * width;
+        }
+    }
+}
+
+/* How many panels pack_backward knows: for each group, those of Wh^T, Wx^T and Wc^T. */
+static ptrdiff_t count_transposed(const recurrent_run *run) {
+    const fs_recurrent_size *size = &run->size;
+    return run->groups * (count_panels(size->H) + count_panels(size->D) + count_panels(size->C));
+}
+
+static void pack_backward(const recurrent_run *run, ptrdiff_t item) {
+    const ptrdiff_t panels = count_transposed(run) / run->groups;
+    const gate_group *group = &run->group[item / panels];
+    const float *packed[] = {group->packed_WhT, group->packed_WxT, group->packed_WcT};
+    const fs_matrix W[] = {run->Wh, run->Wx, run->Wc};
+    const ptrdiff_t rows[] = {run->size.H, run->size.D, run->size.C};
+    ptrdiff_t index = item % panels;
+    int i = 0;
+    while (index >= count_panels(rows[i])) {
+        index -= count_panels(rows[i]);
+        ++i;
+    }
+    pack_transposed((float *)packed[i], W[i], run, group, index, rows[i]);
+}
+
+/* dA W^T of some rows, where gradients dA (P, all_rows, gates, FS_LANES) begin with the first of
+ * them: into c (rows, columns), or added to it. */
+static void transposed_product(const recurrent_run *run, const gate_group *group, float *c,
+                               ptrdiff_t c_row, int accumulate, const float *gradients,
+                               ptrdiff_t all_rows, const float *packed, ptrdiff_t columns,
+                               ptrdiff_t rows) {
+    const ptrdiff_t width = group->gates * FS_LANES;
+    for (ptrdiff_t index = 0; index < count_panels(columns); ++index) {
+        const panel_span span = span_of_panel(index, columns);
+        const ptrdiff_t column = span.first_vector * FS_LANES;
+        compute_panel(
+            (panel_product){
+                .c = c + column,
+                .c_row = c_row,
+                .c_vector = FS_LANES,
+                .start = accumulate ? c + column : NULL,
+                .start_row = c_row,
+                .start_vector = FS_LANES,
+                .a = gradients,
+                .a_row = width,
+                .a_depth = 1,
+                .a_block = all_rows * width,
+                .depth = width,
+                .blocks = run->P,
+                .b = packed + column * group->gates * run->Hp,
+                .b_row = span.vectors * FS_LANES,
+                .b_vector = FS_LANES,
+                .vectors = span.vectors,
+                .lanes = columns - column,
+                .lane_step = FS_LANES,
+            },
+            rows);
+    }
+}
+
+// forward was: A_t = ... + s_{t-1} Wh, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is set or added to
+static void recur_backward(const recurrent_run *run, const gate_group *group, float *ds,
+                           int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t Hp = run->Hp;
+    const float *dA = gate_vector(group->gradients, group, run, 0, first_row(run, t) + begin);
+    /* Hp columns: those that do not exist come out as 0 */
+    transposed_product(run, group, ds + begin * Hp, Hp, accumulate, dA, run->rows,
+                       group->packed_WhT, Hp, end - begin);
+}
+
+// forward was: A_t = x_t Wx + ..., so dx_t = dA_t Wx^T, summed over groups; steps are taken
+// together as in project_inputs, once the first of them is reached. An embedding waits for its
+// table.
+static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                             ptrdiff_t end) {
+    const ptrdiff_t D = run->size.D;
+    const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
+    if (run->size.V > 0 || t % steps != 0) {
+        return;
+    }
+    for (int g = 0; g < run->groups; ++g) {
+        const gate_group *group = &run->group[g];
+        for (ptrdiff_t step = t; step < smaller(t + steps, run->size.T); ++step) {
+            const ptrdiff_t row = first_row(run, step) + begin;
+            transposed_product(run, group, run->dx + row * D, D, g > 0,
+                               gate_vector(group->gradients, group, run, 0, row), run->rows,
+                               group->packed_WxT, D, smaller(end, count_rows(run, step)) - begin);
+        }
+    }
+}
+
+// forward was: A_t = ... + context Wc at every step, so dcontext = (sum over t of dA_t) Wc^T
+static void context_backward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t N = run->size.N, C = run->size.C;
+    for (int g = 0; C > 0 && g < run->groups; ++g) {
+        const gate_group *group = &run->group[g];
+        const ptrdiff_t width = group->gates * FS_LANES;
+        for (ptrdiff_t p = 0; p < run->P; ++p) {
+            for (ptrdiff_t n = begin; n < end; ++n) {
+                float *sum = row_vector(group->context_gradients, N, group, p, n);
+                memset(sum, 0, (size_t)width * sizeof(float));
+                for (ptrdiff_t t = 0; t < count_steps(run, n); ++t) {
+                    add_floats(sum,
+                               gate_vector(group->gradients, group, run, p, first_row(run, t) + n),
+                               width);
+                }
+            }
+        }
+        transposed_product(run, group, run->dcontext + begin * C, C, g > 0,
+                           row_vector(group->context_gradients, N, group, 0, begin), N,
+                           group->packed_WcT, C, end - begin);
+    }
+}
+
+// forward was: table = E Wx + b, so dE = dtable Wx^T;  rows [begin, end), set or added to
+static void embedding_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
+                               ptrdiff_t end) {
+    const ptrdiff_t V = run->size.V, D = run->size.D;
+    for (int g = 0; g < run->groups; ++g) {
+        const gate_group *group = &run->group[g];
+        transposed_product(run, group, dE + begin * D, D, accumulate || g > 0,
+                           row_vector(group->table_gradients, V, group, 0, begin), V,
+                           group->packed_WxT, D, end - begin);
+    }
+}
+
+/* to <- from, or to + from */
+static void copy_or_add(float *to, const float *from, ptrdiff_t n, int add) {
+    if (add) {
+        add_floats(to, from, n);
+    } else {
+        memcpy(to, from, (size_t)n * sizeof(float));
+    }
+}
+
+/* Gradients of x and the context, of rows [begin, end), to the caller; the second direction's are
+ * added. */
+static void store_input_gradients(const recurrent_run *run, float *dxs, float *dcontext,
+                                  ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t T = run->size.T, C = run->size.C, D = run->size.V > 0 ? 0 : run->size.D;
+    const int add = run->from_end;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t steps = count_steps(run, n);
+        for (ptrdiff_t t = 0; D > 0 && t < steps; ++t) {
+            copy_or_add(dxs + callers_step(run, n, t) * D, run->dx + (first_row(run, t) + n) * D, D,
+                        add);
+        }
+        if (D > 0 && !add) {
+            memset(dxs + (batch_row(run, n) * T + steps) * D, 0,
+                   (size_t)((T - steps) * D) * sizeof(float));
+        }
+        if (C > 0) {
+            copy_or_add(dcontext + batch_row(run, n) * C, run->dcontext + n * C, C, add);
+        }
+    }
+}
+
+/* A panel of W's gradient, dW += inputs^T dA over `depth` rows from `row` on;
+ * inputs (rows, columns), gradients dA (P, rows, gates, FS_LANES). */
+typedef struct {
+    float *dW;
+    const float *inputs;
+    ptrdiff_t input_row, columns;
+    float *gradients;
+    ptrdiff_t rows;
+} weight_product;
+
+static void weight_gradient(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                            weight_product product, ptrdiff_t row, ptrdiff_t depth,
+                            int accumulate) {
+    float *c = product.dW + panel_column(run, group, panel);
+    const ptrdiff_t c_row = run->gates * run->size.H;
+    compute_panel(
+        (panel_product){
+            .c = c,
+            .c_row = c_row,
+            .c_vector = panel.W_vector,
+            .start = accumulate ? c : NULL,
+            .start_row = c_row,
+            .start_vector = panel.W_vector,
+            .a = product.inputs + row * product.input_row,
+            .a_row = 1,
+            .a_depth = product.input_row,
+            .depth = depth,
+            .blocks = 1,
+            .b = row_vector(product.gradients, product.rows, group, panel.p, row),
+            .b_row = group->gates * FS_LANES,
+            .b_vector = next_vector(group, product.rows),
+            .vectors = panel.vectors,
+            .lanes = panel.lanes,
+            .lane_step = panel.lane_step,
+        },
+        product.columns);
+}
+
+// forward was: A = ... + b, so db = sum of dA over rows, or of what the table has summed already
+static void bias_gradient(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                          float *gradients, ptrdiff_t rows) {
+    const float *dA = row_vector(gradients, rows, group, panel.p, 0);
+    vf sum[PANEL_VECTORS] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+        for (int v = 0; v < panel.vectors; ++v) {
+            sum[v] = vf_add(sum[v], vf_load(dA + v * next_vector(group, rows)));
+        }
+        dA += group->gates * FS_LANES;
+    }
+    for (int v = 0; v < panel.vectors; ++v) {
+        store_lanes(run->db + panel_column(run, group, panel) + v * panel.W_vector, sum[v],
+                    panel.lanes - v * panel.lane_step);
+    }
+}
+
+// forward was: A = table[id] + ..., so dtable[id] += dA; of one panel, rows in order
+static void add_to_table(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                         ptrdiff_t row, ptrdiff_t depth) {
+    const ptrdiff_t V = run->size.V, width = group->gates * FS_LANES;
+    const ptrdiff_t first = panel.p;
+    const ptrdiff_t vectors = group->gates > 1 ? 1 : panel.vectors;
+    for (ptrdiff_t p = first; p < first + vectors; ++p) {
+        const float *dA = gate_vector(group->gradients, group, run, p, row);
+        float *table = row_vector(group->table_gradients, V, group, p, 0);
+        if (row == 0) {
+            memset(table, 0, (size_t)(V * width) * sizeof(float));
+        }
+        for (ptrdiff_t r = 0; r < depth; ++r) {
+            add_floats(table + run->ids[row + r] * width, dA + r * width, width);
+        }
+    }
+}
+
+// forward was: A = x Wx + s Wh + b over all rows, so dWx = x^T dA, dWh = s^T dA; of panels
+// [begin, end), which share each block of x and s while it is in the cache. Where s is known as 0
+// before the first step, its rows add nothing.
+static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+    const fs_recurrent_size *size = &run->size;
+    const ptrdiff_t zeros = size->from_zeros ? count_rows(run, 0) : 0;
+    ptrdiff_t row = 0;
+    do { /* once even for no rows: the gradients are then 0 */
+        const ptrdiff_t depth = smaller(DEPTH_BLOCK, run->rows - row);
+        for (ptrdiff_t item = begin; item < end; ++item) {
+            ptrdiff_t index = item;
+            const gate_group *group = group_of_panel(run, &index);
+            const gate_panel panel = gate_panel_at(run, group, index);
+            const weight_product dWx = {run->dWx, run->x,           size->D,
+                                        size->D,  group->gradients, run->rows};
+            const weight_product dWh = {run->dWh, group->state,     run->Hp,
+                                        size->H,  group->gradients, run->rows};
+            if (size->V > 0) {
+                add_to_table(run, group, panel, row, depth);
+            } else {
+                weight_gradient(run, group, panel, dWx, row, depth, row > 0);
+            }
+            const ptrdiff_t skipped = smaller(larger(zeros - row, 0), depth);
+            if (skipped < depth || row == 0) {
+                weight_gradient(run, group, panel, dWh, row + skipped, depth - skipped, row > 0);
+            }
+        }
+        row += depth;
+    } while (row < run->rows);
+    for (ptrdiff_t item = begin; item < end; ++item) {
+        ptrdiff_t index = item;
+        const gate_group *group = group_of_panel(run, &index);
+        const gate_panel panel = gate_panel_at(run, group, index);
+        if (size->V > 0) {
+            const weight_product dWx = {run->dWx, run->x, size->D, size->D, group->table_gradients,
+                                        size->V};
+            weight_gradient(run, group, panel, dWx, 0, size->V, 0);
+            bias_gradient(run, group, panel, group->table_gradients, size->V);
+        } else {
+            bias_gradient(run, group, panel, group->gradients, run->rows);
+        }
+        const weight_product dWc = {
+            run->dWc, run->context, size->C, size->C, group->context_gradients, size->N};
+        weight_gradient(run, group, panel, dWc, 0, size->N, 0); /* of no columns without one */
+    }
+}
+
+#endif
