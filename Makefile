@@ -41,9 +41,9 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
 	    $(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/built  ## the training step against the reference; also as build/training_step.json
+bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with the reference; also as build/bench.json
 	@mkdir -p build
-	@$(BIN)/python benchmarks/training_step.py --json build/training_step.json $(ARGS)
+	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
 bench-guard: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
 	@$(BIN)/python benchmarks/guard.py $(ARGS)

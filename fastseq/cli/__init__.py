@@ -27,6 +27,7 @@ examples:
   fastseq demo dates                train the attention model on dates, in a few minutes
   fastseq run train.py              a script of the textbook's readers, on fastseq's layers
   fastseq data addition -n 5        print five sums and their results
+  fastseq bench --quick             how fast this machine is, in about a minute
   fastseq info                      what runs here: instruction set, threads, versions
 """
 
@@ -112,7 +113,7 @@ class _WholeNumber:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fastseq.cli import data, demo, info, run
+    from fastseq.cli import bench, data, demo, info, run
 
     parser = argparse.ArgumentParser(
         prog="fastseq",
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         help="show the traceback of a failure",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, run, info):
+    for command in (demo, data, run, bench, info):
         command.add_parser(commands, common)
     return parser
 

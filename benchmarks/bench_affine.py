@@ -1,0 +1,11 @@
+"""The affine map from states to scores."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.layers import AFFINE
+
+WORKS = AFFINE
+
+
+def test_affine(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""Dot-product attention of all decoder steps."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.layers import ATTENTION
+
+WORKS = ATTENTION
+
+
+def test_attention(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""Answers of a model: one, many, and how many are right."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.decoding import DECODING
+
+WORKS = DECODING
+
+
+def test_decoding(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""The embedding: rows of a table."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.layers import EMBEDDING
+
+WORKS = EMBEDDING
+
+
+def test_embedding(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""What comes before the first answer: the import, in a new process."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.decoding import IMPORT
+
+WORKS = IMPORT
+
+
+def test_import(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""Softmax with cross-entropy."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.layers import LOSS
+
+WORKS = LOSS
+
+
+def test_loss(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,11 @@
+"""Training steps of whole models: what a trainer does in one iteration."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.models import MODELS
+
+WORKS = MODELS
+
+
+def test_models(replay: Callable[[], None]) -> None:
+    replay()

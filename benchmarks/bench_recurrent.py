@@ -1,0 +1,11 @@
+"""The recurrent layers over a whole sequence: LSTM, GRU, RNN, and an LSTM that reads both ways."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.recurrent import RECURRENT
+
+WORKS = RECURRENT
+
+
+def test_recurrent(replay: Callable[[], None]) -> None:
+    replay()

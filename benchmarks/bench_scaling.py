@@ -1,0 +1,11 @@
+"""How the time of an LSTM layer grows with each of its sizes."""
+
+from collections.abc import Callable
+
+from fastseq.bench.works.recurrent import SCALING
+
+WORKS = SCALING
+
+
+def test_scaling(replay: Callable[[], None]) -> None:
+    replay()

@@ -1,0 +1,231 @@
+"""The works carried out by fastseq, by its NumPy reference, and the limit.
+
+fastseq and the reference have the same names, so one function serves both. Each library is imported
+only in the process that measures it (fastseq's package is there too, since this module is part of
+it; its kernels are idle then).
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.bench.memory import STATUS, peak_bytes
+from fastseq.bench.works import Limit, Work
+from fastseq.bench.works.base import SEED, Layer
+from fastseq.bench.works.decoding import START_ID, Decoding, Evaluation, Import
+from fastseq.bench.works.models import TrainingStep
+
+Array = npt.NDArray[Any]
+Step = Callable[[], Any]
+Results = Callable[[], dict[str, Any]]
+
+MODULES = {
+    "fastseq": "fastseq",
+    "reference": "fastseq_reference",
+    "torch": "torch",
+    "jax": "jax",
+    "numpy": "numpy",
+}
+PARITY_STEPS = 5
+
+
+class Prepared(NamedTuple):
+    """A work that is ready to run in this process.
+
+    Attributes
+    ----------
+    step : callable
+        What is timed.
+    results : callable
+        Runs the work, and gives what must agree between libraries, by name.
+    about : dict
+        The number of threads, where the library tells.
+    peak_bytes : callable
+        The most memory that was resident so far, in bytes; None where the system does not tell.
+    """
+
+    step: Step
+    results: Results
+    about: dict[str, Any]
+    peak_bytes: Callable[[], int | None]
+
+
+def prepare(library: str, work: Work | Limit) -> Prepared:
+    """Import a library and build a work with it.
+
+    Parameters
+    ----------
+    library : {"fastseq", "reference", "torch", "jax", "numpy", "limit"}
+    work : Work or Limit
+        "limit" takes a `Limit`, the others a `Work`; "numpy" an `Import` only.
+    """
+    if isinstance(work, Import):
+        return _prepare_import(library)
+    if isinstance(work, Limit):
+        step, results = _limit(work)
+        return Prepared(step, results, {}, peak_bytes)
+    if library in ("torch", "jax"):
+        peer = importlib.import_module(f"fastseq.bench.peer_{library}")
+        step, results = peer.build(work)
+        return Prepared(step, results, peer.about(), peak_bytes)
+    module = importlib.import_module(MODULES[library])
+    step, results = _build(module, work)
+    about = {"threads": module.get_num_threads()} if library == "fastseq" else {}
+    return Prepared(step, results, about, peak_bytes)
+
+
+def first_steps(
+    step: Callable[[], float], gradients: Callable[[], Iterable[Array]]
+) -> dict[str, Any]:
+    """The losses of the first training steps, and the gradients of the very first, by name.
+
+    Losses alone would not do: the first updates of Adam hardly depend on the size of a gradient.
+
+    Parameters
+    ----------
+    step : callable
+        Does a training step and returns its loss.
+    gradients : callable
+        Gives the gradients of the last step, clipped, in the order of the models' ``grads``.
+    """
+    results: dict[str, Any] = {"loss of step 1": step()}
+    for number, gradient in enumerate(gradients()):
+        results[f"gradient {number} of step 1"] = gradient.copy()
+    for number in range(2, PARITY_STEPS + 1):
+        results[f"loss of step {number}"] = step()
+    return results
+
+
+def decoding_model(module: Any, work: Decoding) -> Any:
+    """The model of a `Decoding`, of fastseq or of the reference."""
+    np.random.seed(SEED)  # the models draw their weights from the global generator
+    model = getattr(module, work.model)(work.V, work.D, work.H)
+    for embedding in (model.encoder.embed, model.decoder.embed):
+        embedding.params[0][...] *= 100
+    return model
+
+
+def _build(module: Any, work: Work) -> tuple[Step, Results]:
+    if isinstance(work, TrainingStep):
+        return _training_step(module, work)
+    if isinstance(work, Layer):
+        return _layer(module, work)
+    if isinstance(work, Evaluation):
+        return _evaluation(module, work)
+    if isinstance(work, Decoding):
+        return _decoding(module, work)
+    raise TypeError(f"{work.name}: {module.__name__} does not know how to do it")
+
+
+def _training_step(module: Any, work: TrainingStep) -> tuple[Step, Results]:
+    np.random.seed(SEED)  # the models draw their weights and dropout masks from it
+    model = getattr(module, work.model)(*work.arguments)
+    optimizer = getattr(module, work.optimizer)(lr=work.learning_rate)
+    batches = itertools.cycle(work.batches())
+
+    def step() -> float:
+        xs, ts = next(batches)
+        loss = model.forward(xs, ts)
+        model.backward()
+        params, grads = module.remove_duplicate(model.params, model.grads)
+        module.clip_grads(grads, work.max_norm)
+        optimizer.update(params, grads)
+        return float(loss)
+
+    return step, lambda: first_steps(step, lambda: model.grads)
+
+
+def _layer(module: Any, work: Layer) -> tuple[Step, Results]:
+    data = work.data()
+    layer = getattr(module, work.class_name)(*data.weights)
+
+    def forward() -> tuple[Any, ...]:
+        return _values(layer.forward(*data.inputs))
+
+    def both() -> tuple[Any, ...]:
+        outputs = forward()
+        return *outputs, *_values(layer.backward(*data.upstream)), *layer.grads
+
+    step = both if work.backward else forward
+    return step, lambda: dict(zip(work.results, step(), strict=False))
+
+
+def _values(given: Any) -> tuple[Any, ...]:
+    """What a layer gave, as a tuple: one thing, several, or None where ids have no gradient."""
+    if given is None:
+        return ()
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _decoding(module: Any, work: Decoding) -> tuple[Step, Results]:
+    model, questions = decoding_model(module, work), work.questions()
+    answer_all = _one_by_one if module.__name__ == MODULES["reference"] else _in_a_batch
+
+    def one() -> Any:
+        return model.generate(questions, START_ID, work.Td)
+
+    def many() -> Array:
+        return answer_all(model, questions, work.Td)
+
+    return one if work.N == 1 else many, lambda: {"answers": many()}
+
+
+def _in_a_batch(model: Any, questions: Array, sample_size: int) -> Array:
+    answers: Array = model.generate_batch(questions, START_ID, sample_size)
+    return answers
+
+
+def _one_by_one(model: Any, questions: Array, sample_size: int) -> Array:
+    rows = (questions[i : i + 1] for i in range(len(questions)))
+    return np.array([model.generate(row, START_ID, sample_size) for row in rows])
+
+
+def _evaluation(module: Any, work: Evaluation) -> tuple[Step, Results]:
+    model, questions, corrects = decoding_model(module, work), work.questions(), work.corrects()
+    if module.__name__ == MODULES["reference"]:
+        characters = {symbol: chr(ord("0") + symbol) for symbol in range(work.V)}
+
+        def step() -> float:
+            rows = zip(np.split(questions, work.N), np.split(corrects, work.N), strict=True)
+            right = sum(module.eval_seq2seq(model, *row, characters) for row in rows)
+            return float(right) / work.N
+
+        answer_all = _one_by_one
+    else:
+        exact_match = importlib.import_module("fastseq.train").exact_match
+
+        def step() -> float:
+            return float(exact_match(model, questions, corrects))
+
+        answer_all = _in_a_batch
+    return step, lambda: {"answers": answer_all(model, questions, work.Td), "share": step()}
+
+
+def _limit(work: Limit) -> tuple[Step, Results]:
+    random = np.random.RandomState(SEED)
+    a, b = (random.rand(work.size, work.size).astype(np.float32) for _ in range(2))
+    out = np.empty_like(a)
+    return lambda: np.dot(a, b, out=out), dict
+
+
+def _prepare_import(library: str) -> Prepared:
+    """Time whole processes; their memory is read by another one, which is not timed."""
+    statement = f"import {MODULES[library]}"
+
+    def step() -> None:
+        subprocess.run([sys.executable, "-c", statement], check=True)
+
+    def child_peak_bytes() -> int | None:
+        code = f"{statement}; import sys; sys.stdout.write(open({str(STATUS)!r}).read())"
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        return peak_bytes(child.stdout)
+
+    return Prepared(step, dict, {}, child_peak_bytes)

@@ -1,0 +1,153 @@
+"""What all works share: letters, constants, the count of operations, and the limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+SEED = 1984
+
+Operations = int | None
+
+
+def product(m: int, k: int, n: int) -> int:
+    """Operations of a product of matrices (m, k) and (k, n)."""
+    return 2 * m * k * n
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that is measured. It says nothing about how a library does it.
+
+    Attributes
+    ----------
+    name : str
+    noun : str
+        Which file of ``benchmarks/`` it belongs to: ``bench_<noun>.py``.
+    kind : {"step", "layer", "decoding", "evaluation", "import", "scaling"}
+    libraries : tuple of str
+        Those that are timed. The reference's results are what all are compared with, timed or not.
+    compared : bool
+        Whether there are results to compare.
+    threaded : bool
+        Whether the number of threads matters.
+    """
+
+    name: str
+
+    noun: ClassVar[str]
+    kind: ClassVar[str]
+    compared: ClassVar[bool] = True
+    threaded: ClassVar[bool] = True
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Which libraries can carry it out."""
+        return ("reference", "fastseq", "torch")
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        raise NotImplementedError
+
+    @property
+    def operations(self) -> Operations:
+        """The operations of its products of matrices; None where it has none."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes, by letter."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name[0].isupper()
+        }
+
+    @property
+    def curve(self) -> dict[str, Any] | None:
+        """Which point of which curve it is; None if it is no point of a curve."""
+        return None
+
+    @property
+    def shapes(self) -> str:
+        """The sizes as text: ``N128 T29 D16 H256``."""
+        return " ".join(f"{letter}{size}" for letter, size in self.sizes.items())
+
+
+class LayerData(NamedTuple):
+    """What a layer is given.
+
+    Attributes
+    ----------
+    weights : tuple of arrays
+        For its constructor.
+    inputs : tuple of arrays
+        For its ``forward``.
+    upstream : tuple of arrays
+        For its ``backward``: the gradient of its output, or nothing.
+    """
+
+    weights: tuple[Array, ...]
+    inputs: tuple[Array, ...]
+    upstream: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Layer(Work):
+    """One layer, forward, and backward if asked.
+
+    Attributes
+    ----------
+    backward : bool
+    results : tuple of str
+        Names of what `forward` gives, of what `backward` gives, and of the weights' gradients.
+    """
+
+    backward: bool
+
+    kind = "layer"
+    results: ClassVar[tuple[str, ...]]
+
+    @property
+    def class_name(self) -> str:
+        """The layer's class, of the same name in fastseq and in the reference."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """The class, the sizes, and which passes."""
+        passes = "forward and backward" if self.backward else "forward"
+        return f"{self.class_name} {self.shapes}, {passes}"
+
+    @property
+    def passes(self) -> int:
+        """How often the operations of the forward pass count."""
+        return 3 if self.backward else 1
+
+    def data(self) -> LayerData:
+        """Weights, inputs and gradients, in float32; the same in every process."""
+        raise NotImplementedError
+
+
+def float32(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays, as float32."""
+    return tuple(array.astype(np.float32) for array in arrays)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A product of two large float32 matrices: how fast this machine multiplies."""
+
+    name: str = "limit"
+    size: int = 2048
+
+    @property
+    def operations(self) -> int:
+        """Operations of the product."""
+        return product(self.size, self.size, self.size)

@@ -1,0 +1,39 @@
+"""What the tests of the benchmarks share: a small work of every kind, the path of new processes."""
+
+import os
+from pathlib import Path
+
+import fastseq
+import fastseq_reference
+from fastseq.bench.works import Work, decoding, layers, models
+from fastseq.bench.works.recurrent import RecurrentLayer, ScalingPoint
+
+_SMALL_MODEL = {"V": 5, "D": 3, "H": 4, "Te": 3, "Td": 2}
+TINY: dict[str, Work] = {
+    work.name: work
+    for work in (
+        RecurrentLayer("lstm", True, "TimeLSTM", N=2, T=3, D=4, H=5),
+        RecurrentLayer("lstm-forward", False, "TimeLSTM", N=2, T=3, D=4, H=5),
+        RecurrentLayer("gru", True, "TimeGRU", N=2, T=3, D=4, H=5),
+        RecurrentLayer("rnn", True, "TimeRNN", N=2, T=3, D=4, H=5),
+        RecurrentLayer("bilstm", True, "TimeBiLSTM", N=2, T=3, D=4, H=5),
+        ScalingPoint("lstm-N2", True, "TimeLSTM", N=2, T=3, D=4, H=5, of="lstm", letter="N"),
+        layers.AttentionLayer("attention", True, N=2, Te=4, Td=3, H=5),
+        layers.EmbeddingLayer("embedding", True, N=2, T=3, V=5, D=4),
+        layers.AffineLayer("affine", True, N=2, T=3, K=4, M=5),
+        layers.LossLayer("loss", True, N=2, T=3, V=5),
+        models.Seq2seqStep("seq2seq", "Seq2seq", N=2, **_SMALL_MODEL),
+        models.Seq2seqStep("peeky", "PeekySeq2seq", N=2, **_SMALL_MODEL),
+        models.Seq2seqStep("attention-model", "AttentionSeq2seq", N=2, **_SMALL_MODEL),
+        models.LanguageModelStep("rnnlm", "BetterRnnlm", N=2, V=5, D=4, H=4, T=3),
+        decoding.Decoding("one", N=1, **_SMALL_MODEL),
+        decoding.Decoding("many", N=3, **_SMALL_MODEL),
+        decoding.Evaluation("evaluation", N=3, **_SMALL_MODEL),
+    )
+}
+
+
+def python_path(*folders: str) -> str:
+    """Where new processes find what this one imports, and what is in some more folders."""
+    packages = {str(Path(module.__file__).parents[1]) for module in (fastseq, fastseq_reference)}
+    return os.pathsep.join(filter(None, [*folders, *packages, os.environ.get("PYTHONPATH", "")]))
