@@ -1,0 +1,73 @@
+"""The figures of a run as one JSON object, for programs that read reports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastseq.report import words
+from fastseq.report.comparison import Change, Comparison
+from fastseq.report.run import LIMIT, OURS, Figure, Group, Run
+
+
+def render(run: Run, comparison: Comparison | None = None) -> str:
+    """The report: medians, lowest and highest; nothing that is only wording."""
+    document: dict[str, Any] = {
+        "format": 1,
+        "headline": "".join(text for text, _ in words.headline(run)),
+        "date": run.date,
+        "machine": dict(run.machine),
+        "commit": dict(run.commit),
+        "results": [_group(group) for group in run.groups],
+    }
+    if comparison is not None:
+        document["comparison"] = _comparison(comparison)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _group(group: Group) -> dict[str, Any]:
+    ours = group.ours
+    others = [entry for entry in group.entries if entry.library not in (OURS, LIMIT)]
+    return {
+        "work": ours.work,
+        "kind": ours.kind,
+        "title": ours.title,
+        "curve": None if ours.curve is None else ours.curve._asdict(),
+        "threads": ours.threads,
+        "isa": ours.isa,
+        "milliseconds": {
+            OURS: _figure(ours.milliseconds),
+            **{entry.library: _figure(entry.milliseconds) for entry in others},
+        },
+        "speedup": {entry.library: _figure(ours.ratio(entry)) for entry in others},
+        "fraction_of_limit": _figure(group.fraction_of_limit(ours)),
+        "narrower_isas": {str(entry.isa): _figure(ours.ratio(entry)) for entry in group.narrower},
+        "peak_bytes": {entry.library: entry.peak_bytes for entry in (ours, *others)},
+        "parity": {entry.library: entry.parity for entry in (ours, *others)},
+        "rounds": len(ours.seconds),
+    }
+
+
+def _figure(figure: Figure | None) -> dict[str, float] | None:
+    return None if figure is None else figure._asdict()
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "regression_percent": comparison.regression,
+        "regressions": [words.variant(change.new) for change in comparison.regressions],
+        "changes": [_change(change) for change in comparison.changes],
+        "added": list(comparison.added),
+        "removed": list(comparison.removed),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "work": change.new.work,
+        "isa": change.new.isa,
+        "threads": change.new.threads,
+        "ratio": change.ratio,
+        "verdict": change.verdict,
+        "normalised": change.normalised,
+    }

@@ -1,0 +1,336 @@
+"""A run as one self-contained page: ``page.html``, filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from string import Template
+
+from fastseq.report import charts, table, words
+from fastseq.report.comparison import FASTER, SLOWER, Comparison
+from fastseq.report.run import OURS, Group, Run
+
+_PEERS = ("reference", "torch")  # those that have charts of their own
+_BLOCKS = 5  # works in a picture: few enough that columns come out even
+_LETTERS = {
+    "N": "batch size",
+    "T": "time steps",
+    "D": "input size",
+    "H": "hidden size",
+    "V": "vocabulary size",
+}
+
+_MARKS = {SLOWER: "▼", FASTER: "▲"}  # the verdicts are also classes of the style sheet
+
+
+def render(run: Run, comparison: Comparison | None = None) -> str:
+    """The page; a section for which the run holds nothing is left out."""
+    sections = [
+        _comparison(comparison),
+        _ratios(run),
+        *(_speedups(run, library) for library in _PEERS),
+        _fractions(run),
+        _instruction_sets(run),
+        _scaling(run),
+        _memory(run),
+        _imports(run),
+        _machine(run),
+    ]
+    page = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
+    return page.substitute(
+        headline=_headline(run),
+        summary=escape(_summary(run)),
+        sections="\n".join(section for section in sections if section),
+    )
+
+
+def _headline(run: Run) -> str:
+    return "".join(
+        f"<strong>{escape(text)}</strong>" if emphasised else escape(text)
+        for text, emphasised in words.headline(run)
+    )
+
+
+def _summary(run: Run) -> str:
+    """Where and when, in a line."""
+    rows = dict(words.machine(run))
+    return ", ".join(rows[name] for name in ("CPU", "measured") if name in rows)
+
+
+def _section(name: str, title: str, explanation: str, *content: str) -> str:
+    """A section; `explanation` is HTML."""
+    return (
+        f'<section id="{name}" aria-labelledby="{name}-title">\n'
+        f'<h2 id="{name}-title">{escape(title)}</h2>\n<p>{explanation}</p>\n'
+        + "\n".join(content)
+        + "\n</section>"
+    )
+
+
+def _ratios(run: Run) -> str:
+    figures = table.ratios(run)
+    if not figures.rows:
+        return ""
+    explanation = (
+        "Medians over the rounds, with the lowest–highest round. Ratios are taken within each "
+        "round: <b>reference ÷ fastseq</b> is how many times as long the reference takes. The "
+        "<b>limit</b> is the rate of one large <code>numpy.dot</code> on as many threads; only "
+        "the work's matrix products count. "
+        '<span class="slower">▼&nbsp;marks a ratio below 1: the other library is faster.</span>'
+    )
+    bodies = []
+    width = len(figures.columns) + 1
+    for kind, of_kind in groupby(figures.rows, key=lambda row: row.entry.kind):
+        bodies.append(_body("kind", [_heading(escape(words.kind_name(kind)), width)]))
+        for _, of_work in groupby(of_kind, key=lambda row: row.entry.work):
+            rows = list(of_work)
+            ours = rows[0].entry
+            heading = f"{escape(ours.work)} <small>{escape(ours.title)}</small>"
+            lines = [_line(words.threads(row.entry.threads), row.cells) for row in rows]
+            bodies.append(_body("work", [_heading(heading, width), *lines]))
+    content = _table("Time and ratios", ["threads", *figures.columns], bodies)
+    return _section("ratios", "Time and ratios", explanation, content)
+
+
+def _table(caption: str, columns: Iterable[str], bodies: Iterable[str]) -> str:
+    """A table in a box of its own, which scrolls sideways where the table is wider."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table>'
+        f"\n<thead><tr>{head}</tr></thead>\n" + "\n".join(bodies) + "\n</table>\n</div>"
+    )
+
+
+def _body(name: str, lines: Iterable[str]) -> str:
+    return f'<tbody class="{name}">{"".join(lines)}</tbody>'
+
+
+def _heading(content: str, width: int) -> str:
+    """A line across the table, which stays in sight when that is scrolled; HTML."""
+    return (
+        f'<tr><th class="heading" scope="rowgroup" colspan="{width}"><div>{content}</div></th></tr>'
+    )
+
+
+def _line(label: str, cells: Iterable[table.Cell]) -> str:
+    return f'<tr><th scope="row">{escape(label)}</th>{"".join(map(_cell, cells))}</tr>'
+
+
+def _cell(cell: table.Cell) -> str:
+    spread = f" <small>{escape(cell.spread)}</small>" if cell.spread else ""
+    if cell.slower:
+        return f'<td class="slower">▼ {escape(cell.text)}{spread}</td>'
+    return f"<td>{escape(cell.text)}{spread}</td>"
+
+
+def _figures(pictures: Iterable[tuple[str, str]], layout: str = "columns") -> str:
+    """Charts with a caption each, abreast where there is room: down the columns, or in rows."""
+    return f'<div class="{layout}">' + "\n{}\n</div>".format(
+        "\n".join(
+            f"<figure>\n<figcaption>{escape(caption)}</figcaption>\n{picture}\n</figure>"
+            for caption, picture in pictures
+        )
+    )
+
+
+def _bar_charts(
+    name: str,
+    groups: Sequence[Group],
+    bars_of: Callable[[Group], Sequence[charts.Bar]],
+    words_of: tuple[Callable[[float], str], Callable[[float], str]],
+    shown: str,
+) -> str:
+    """Charts of each kind of works, all on the same scale; works without bars are left out.
+
+    `words_of` words the numbers of the alternative text, and those of the axis.
+    """
+    found = [(group, bars) for group in groups if (bars := bars_of(group))]
+    if not found:
+        return ""
+    scale = charts.Scale.of([bar.figure for _, bars in found for bar in bars], line=1.0)
+    pictures: list[tuple[str, str]] = []
+    for kind, of_kind in groupby(found, key=lambda pair: pair[0].ours.kind):
+        blocks = []
+        for _, of_work in groupby(of_kind, key=lambda pair: pair[0].ours.work):
+            pairs = list(of_work)
+            ours = pairs[0][0].ours
+            bars = [bar for _, bars in pairs for bar in bars]
+            blocks.append(charts.Block(ours.work, bars, ours.title))
+        for start in range(0, len(blocks), _BLOCKS):
+            part = blocks[start : start + _BLOCKS]
+            heading = words.kind_name(kind) + (", continued" if start else "")
+            medians = [bar.figure.median for block in part for bar in block.bars]
+            low, high = map(words_of[0], (min(medians), max(medians)))
+            alt = f"{heading}: {shown}, from {low} to {high}."
+            label = f"{name}-{len(pictures)}"
+            pictures.append((heading, charts.bars(part, scale, words_of[1], label, alt)))
+    return _figures(pictures)
+
+
+def _speedups(run: Run, library: str) -> str:
+    def bars_of(group: Group) -> list[charts.Bar]:
+        ratio = group.speedup(library)
+        if ratio is None:
+            return []
+        slower = ratio.median < 1
+        text = words.times(ratio.median) + (", slower" if slower else "")
+        color = charts.color_of(library if slower else OURS)
+        return [charts.Bar(words.threads(group.ours.threads), ratio, text, color, slower)]
+
+    name, who = f"speedup-{library}", words.named(library)
+    shown = f"how many times as long as fastseq {who} takes"
+    pictures = _bar_charts(name, words.works(run), bars_of, (words.times, words.round_times), shown)
+    explanation = (
+        f"How many times as long as fastseq {who} takes, on as many threads. The line stands at "
+        "1, where both are equally fast; a work in which fastseq loses ends left of it, has the "
+        "other library's colour and says “slower”. Thin lines are the range of the rounds. Where "
+        "the ratios span much, the axis is logarithmic, and bars start at 1."
+    )
+    return _section(name, f"Against {who}", explanation, pictures) if pictures else ""
+
+
+def _fractions(run: Run) -> str:
+    def bars_of(group: Group) -> list[charts.Bar]:
+        fraction = group.fraction_of_limit(group.ours)
+        if fraction is None:
+            return []
+        text = words.percent(fraction.median)
+        return [charts.Bar(words.threads(group.ours.threads), fraction, text, OURS)]
+
+    shown = "what part of the limit fastseq reaches"
+    pictures = _bar_charts("limit", words.works(run), bars_of, (words.percent,) * 2, shown)
+    explanation = (
+        "The line stands at 100&nbsp;%: the work's matrix products at the speed of one large "
+        "<code>numpy.dot</code>, and everything else for nothing. Small works and works bound by "
+        "memory stay below; products that fastseq finds a way to spare are counted all the same, "
+        "so more than 100&nbsp;% is possible."
+    )
+    return _section("limit", "Fraction of the limit", explanation, pictures) if pictures else ""
+
+
+def _instruction_sets(run: Run) -> str:
+    groups = [group for group in words.works(run) if group.narrower]
+    if not groups:
+        return ""
+    fewest = min(group.ours.threads for group in groups)
+
+    def bars_of(group: Group) -> list[charts.Bar]:
+        if group.ours.threads != fewest:
+            return []
+        ratios = [(str(entry.isa), group.ours.ratio(entry)) for entry in group.narrower]
+        return [charts.Bar(isa, ratio, words.times(ratio.median), OURS) for isa, ratio in ratios]
+
+    widest = ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
+    shown = f"how many times as long as with {widest} fastseq takes with narrower instruction sets"
+    pictures = _bar_charts("isa", groups, bars_of, (words.times, words.round_times), shown)
+    explanation = (
+        f"How many times as long fastseq takes when it may use narrower instruction sets only, "
+        f"against {escape(widest)}, the widest measured; on {words.threads(fewest)}. The line "
+        "stands at 1."
+    )
+    return _section("isa", "Instruction sets", explanation, pictures)
+
+
+def _scaling(run: Run) -> str:
+    panels: dict[tuple[str, str, int], list[Group]] = {}
+    for group in run.groups:
+        curve = group.ours.curve
+        if group.ours.kind == "scaling" and curve is not None:
+            panels.setdefault((curve.of, curve.letter, group.ours.threads), []).append(group)
+    pictures: list[tuple[str, str]] = []
+    for (work, letter, threads), groups in panels.items():
+        lines = []
+        for library in (OURS, *run.libraries()):
+            points = sorted(_points(groups, library))
+            if points:
+                label = words.library_name(library)
+                lines.append(charts.Line(label, points, charts.color_of(library)))
+        meaning = _LETTERS.get(letter, "")
+        caption = f"{work} against {letter}, {words.threads(threads)}"
+        alt = (
+            f"Curves of milliseconds against {letter} {meaning} for "
+            f"{', '.join(line.label for line in lines)}; {work} on {words.threads(threads)}."
+        )
+        label = f"{letter}, {meaning}" if meaning else letter
+        pictures.append((caption, charts.curves(lines, label, f"scaling-{len(pictures)}", alt)))
+    explanation = (
+        "How the time grows with one size while the others stay. Both axes are logarithmic: "
+        "a straight line of slope 1 is proportional growth; equal distances are equal ratios."
+    )
+    return (
+        _section("scaling", "Scaling", explanation, _figures(pictures, "rows")) if pictures else ""
+    )
+
+
+def _points(groups: Sequence[Group], library: str) -> Iterable[tuple[float, float]]:
+    for group in groups:
+        entry = group.ours if library == OURS else group.find(library)
+        if entry is not None and entry.curve is not None:
+            yield entry.curve.value, entry.milliseconds.median
+
+
+def _memory(run: Run) -> str:
+    figures = table.memory(run)
+    if not figures.rows:
+        return ""
+    explanation = (
+        "The largest resident size that each library's process reached, on "
+        f"{words.threads(figures.rows[0].entry.threads)}: interpreter, libraries, data and work, "
+        "in units of 10<sup>6</sup> bytes."
+    )
+    lines = [_line(row.entry.work, row.cells) for row in figures.rows]
+    content = _table("Peak memory", ["work", *figures.columns], [_body("plain", lines)])
+    return _section("memory", "Peak memory", explanation, content)
+
+
+def _imports(run: Run) -> str:
+    bars = [
+        charts.Bar(
+            words.library_name(entry.library),
+            entry.milliseconds,
+            words.milliseconds(entry.milliseconds),
+            charts.color_of(entry.library),
+        )
+        for group in run.groups
+        if group.ours.kind == "import"
+        for entry in sorted(group.entries, key=lambda entry: entry.milliseconds.median)
+    ]
+    if not bars:
+        return ""
+    alt = "Import times: " + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + "."
+    scale = charts.Scale.of([bar.figure for bar in bars])
+    picture = charts.bars(
+        [charts.Block("import, in a new process", bars)], scale, words.round_number, "import", alt
+    )
+    explanation = "How long a script waits for its first line: the import of each library."
+    return _section("import", "Import time", explanation, _figures([("Milliseconds", picture)]))
+
+
+def _comparison(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    lines = [
+        f'<tr><th scope="row">{escape(words.variant(change.new))}</th>'
+        f"<td>{words.three_digits(change.ratio)}</td>"
+        f'<td class="{change.verdict}">{_MARKS[change.verdict]} {change.verdict}</td></tr>'
+        for change in comparison.beyond_noise
+    ]
+    title, columns = "Compared with the older run", ["work", "now ÷ before", "verdict"]
+    explanation = " ".join(map(escape, [comparison.summary(), *comparison.notes()]))
+    content = _table(title, columns, [_body("plain", lines)]) if lines else ""
+    return _section("compared", title, explanation, content)
+
+
+def _machine(run: Run) -> str:
+    rows = words.machine(run)
+    if not rows:
+        return ""
+    content = "\n".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows
+    )
+    explanation = (
+        "Milliseconds belong to one machine and one hour. Quote ratios, and these lines with them."
+    )
+    return _section("machine", "The machine", explanation, f"<dl>\n{content}\n</dl>")

@@ -1,0 +1,180 @@
+"""How numbers and names are worded: the same in the page, in Markdown and in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastseq.report.run import OURS, Entry, Figure, Group, Run
+
+KINDS = {
+    "step": "Training steps",
+    "layer": "Layers",
+    "decoding": "Decoding",
+    "evaluation": "Evaluation",
+}
+_LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy", "python": "Python"}
+_MODELS = {"dates": "the date model", "addition": "the addition model"}
+
+Phrases = list[tuple[str, bool]]  # texts, and whether each is to be emphasised
+
+
+def library_name(library: str) -> str:
+    """A library as its makers write it."""
+    return _LIBRARIES.get(library, library)
+
+
+def named(library: str) -> str:
+    """A library within a sentence."""
+    return "the reference" if library == "reference" else library_name(library)
+
+
+def kind_name(kind: str) -> str:
+    """The heading of a kind of works."""
+    return KINDS.get(kind, kind)
+
+
+def ratio_name(library: str) -> str:
+    """The heading of a column of ratios."""
+    return f"{library_name(library)} ÷ {OURS}"
+
+
+def works(run: Run) -> list[Group]:
+    """The groups of works, by kind; neither imports nor points of scaling curves."""
+    groups = [group for group in run.groups if group.ours.kind not in ("import", "scaling")]
+    order = [*KINDS, *dict.fromkeys(group.ours.kind for group in groups)]
+    return sorted(groups, key=lambda group: order.index(group.ours.kind))
+
+
+def three_digits(number: float) -> str:
+    """Rounded to three significant digits, or to a whole number if that has more."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:#.3g}".removesuffix(".")
+
+
+def threads(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
+def milliseconds(figure: Figure) -> str:
+    """The median, with its unit."""
+    return f"{three_digits(figure.median)} ms"
+
+
+def times(ratio: float) -> str:
+    """``2.34 ×``."""
+    return f"{three_digits(ratio)} ×"
+
+
+def round_number(number: float) -> str:
+    """A number of an axis, which is round: ``2,000``."""
+    return f"{number:,g}"
+
+
+def round_times(ratio: float) -> str:
+    """Like :func:`times`, for a round number of an axis: ``2 ×``."""
+    return f"{round_number(ratio)} ×"
+
+
+def percent(fraction: float) -> str:
+    """``86 %``."""
+    return f"{100 * fraction:.0f} %"
+
+
+def spread(figure: Figure, word: Callable[[float], str]) -> str:
+    """Lowest–highest; a unit that follows after a space is said once."""
+    low, high = word(figure.low), word(figure.high)
+    return f"{low.split(' ')[0]}–{high}"
+
+
+def megabytes(size: int) -> str:
+    """In units of 10^6 bytes."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def variant(entry: Entry) -> str:
+    """What distinguishes an entry of fastseq: work, instruction set, threads."""
+    isa = "" if entry.isa is None else f"{entry.isa}, "
+    return f"{entry.work} ({isa}{threads(entry.threads)})"
+
+
+def headline(run: Run) -> Phrases:
+    """The sentence that says it all: the date training step, for each number of threads."""
+    groups = works(run)
+    if not groups:
+        return [("No work of fastseq was measured in this run.", False)]
+    chosen = next((group.ours.work for group in groups if group.ours.work == "dates"), None)
+    chosen = chosen or groups[0].ours.work
+    shown = [group for group in groups if group.ours.work == chosen]
+    ours = shown[0].ours
+    subject = _MODELS.get(ours.work, ours.title)
+    phrases: Phrases = [
+        (f"A training step of {subject}" if ours.kind == "step" else subject, False)
+    ]
+    for number, group in enumerate(shown):
+        before = ": on" if number == 0 else "; on"
+        phrases.append((f"{before} {threads(group.ours.threads)} ", False))
+        phrases += _achievements(group)
+    return [*phrases, (".", False)]
+
+
+def _achievements(group: Group) -> Phrases:
+    """Speeds in terms of the others', and the fraction of the limit; else milliseconds."""
+    phrases: Phrases = []
+    for library in ("reference", "torch"):
+        speedup = group.speedup(library)
+        if speedup is not None:
+            whose = f" that of {named(library)}" if phrases else f" the speed of {named(library)}"
+            phrases += [(f"{three_digits(speedup.median)} times", True), (f"{whose}, ", False)]
+    fraction = group.fraction_of_limit(group.ours)
+    if fraction is not None:
+        return [*phrases, (percent(fraction.median), True), (" of the limit", False)]
+    return [*phrases, (milliseconds(group.ours.milliseconds), True)]
+
+
+def machine(run: Run) -> list[tuple[str, str]]:
+    """What was measured on, as names and values; what the run does not tell is left out."""
+    about = run.machine
+    versions = ", ".join(
+        f"{library_name(name)} {version}" for name, version in about.get("versions", {}).items()
+    )
+    rows = [
+        ("CPU", about.get("cpu")),
+        ("cores", about.get("cores")),
+        ("instruction sets", ", ".join(map(str, about.get("isas", [])))),
+        ("compiler", about.get("compiler")),
+        ("OpenMP", about.get("openmp")),
+        ("BLAS of NumPy", about.get("blas")),
+        ("versions", versions),
+        ("load at the start", about.get("load")),
+        ("measured", run.date.replace("T", " ")[:16]),
+        ("commit", _commit(run.commit)),
+        ("rounds", _rounds(run)),
+        ("agreement with the reference", _parity(run)),
+        *(
+            (f"skipped: {library_name(name)}", reason)
+            for name, reason in about.get("skipped", {}).items()
+        ),
+    ]
+    return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def _commit(commit: Mapping[str, Any]) -> str:
+    identifier = str(commit.get("id") or "")[:10]
+    return f"{identifier}, with uncommitted changes" if commit.get("dirty") else identifier
+
+
+def _rounds(run: Run) -> str:
+    counts = {len(entry.seconds) for group in run.groups for entry in group.entries}
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _parity(run: Run) -> str:
+    """The worst difference of all libraries' results."""
+    parities = [
+        entry.parity for group in run.groups for entry in group.entries if entry.parity is not None
+    ]
+    return f"to {max(parities):.0e} of the largest element" if parities else ""
