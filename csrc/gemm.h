@@ -269,16 +269,20 @@ static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t
                        ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
                        ptrdiff_t lane_step) {
     const ptrdiff_t width = vectors * FS_LANES;
+    if (b_column == 1) { /* a row's vectors lie in one page, another row's elsewhere */
+        for (ptrdiff_t k = 0; k < depth; ++k) {
+            for (int v = 0; v < vectors; ++v) {
+                const float *from = b + k * b_row + v * b_vector;
+                vf_store(packed + k * width + v * FS_LANES,
+                         load_lanes(from, lanes - v * lane_step));
+            }
+        }
+        return;
+    }
     for (int v = 0; v < vectors; ++v) {
         const float *from = b + v * b_vector;
         float *to = packed + v * FS_LANES;
         const ptrdiff_t exist = smaller(FS_LANES, lanes - v * lane_step);
-        if (b_column == 1) {
-            for (ptrdiff_t k = 0; k < depth; ++k) {
-                vf_store(to + k * width, vf_load_first(from + k * b_row, exist));
-            }
-            continue;
-        }
         for (ptrdiff_t k = 0; k < depth; ++k) {
             for (ptrdiff_t lane = 0; lane < FS_LANES; ++lane) {
                 to[k * width + lane] = lane < exist ? from[k * b_row + lane * b_column] : 0.0f;

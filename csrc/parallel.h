@@ -55,4 +55,29 @@ static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void
     }
 }
 
+/* A task that its threads do together, thread `share` of `shares`, waiting for each other. */
+typedef void (*fs_shared_task)(void *context, int share, int shares);
+
+static inline void parallel_shares(int threads, fs_shared_task task, void *context) {
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+        task(context, omp_get_thread_num(), omp_get_num_threads());
+        return;
+    }
+#else
+    (void)threads;
+#endif
+    task(context, 0, 1);
+}
+
+/* Until every thread of a shared task has come here. */
+static inline void wait_for_others(ptrdiff_t shares) {
+    if (shares > 1) {
+#ifdef _OPENMP
+#pragma omp barrier
+#endif
+    }
+}
+
 #endif

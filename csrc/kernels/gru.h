@@ -44,25 +44,28 @@ static __attribute__((noinline)) void gru_update(const recurrent_run *run, ptrdi
     }
 }
 
-static void gru_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
     const gate_group *gates = &run->group[0];
     const gate_group *candidate = &run->group[1];
-    load_inputs(run, begin, end);
+    const ptrdiff_t panels = count_gate_panels(run, candidate);
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
-        project_inputs(run, t, begin, end);
-        for (ptrdiff_t p = 0; p < run->P; ++p) {
-            recur(run, gates, gate_panel_at(run, gates, p), t, begin, last);
-            gru_reset(run, p, t, begin, last);
+        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        project_inputs(run, part, t);
+        for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
+            const ptrdiff_t p = panel_of_part(part, run->P, i, t);
+            recur(run, gates, gate_panel_at(run, gates, p), t, part.begin, end);
+            gru_reset(run, p, t, part.begin, end);
         }
-        for (ptrdiff_t index = 0; index < count_gate_panels(run, candidate); ++index) {
-            const gate_panel panel = gate_panel_at(run, candidate, index);
-            recur(run, candidate, panel, t, begin, last);
+        wait_for_others(part.shares);
+        for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
+            const gate_panel panel =
+                gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
+            recur(run, candidate, panel, t, part.begin, end);
             for (int v = 0; v < panel.vectors; ++v) {
-                gru_update(run, panel.p + v, t, begin, last);
+                gru_update(run, panel.p + v, t, part.begin, end);
             }
         }
-        store_outputs(run, t, begin, last);
+        store_outputs(run, part, t);
     }
 }
 

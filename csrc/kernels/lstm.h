@@ -33,17 +33,16 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
     }
 }
 
-static void lstm_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
-    load_inputs(run, begin, end);
-    load_first_states(run->c, run->c0, run, begin, end);
+static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
-        project_inputs(run, t, begin, end);
-        for (ptrdiff_t p = 0; p < run->P; ++p) {
-            recur(run, run->group, gate_panel_at(run, run->group, p), t, begin, last);
-            lstm_gates(run, p, t, begin, last);
+        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        project_inputs(run, part, t);
+        for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
+            const ptrdiff_t p = panel_of_part(part, run->P, i, t);
+            recur(run, run->group, gate_panel_at(run, run->group, p), t, part.begin, end);
+            lstm_gates(run, p, t, part.begin, end);
         }
-        store_outputs(run, t, begin, last);
+        store_outputs(run, part, t);
     }
 }
 

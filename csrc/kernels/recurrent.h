@@ -6,6 +6,10 @@
 #ifndef FS_RECURRENT_H
 #define FS_RECURRENT_H
 
+/* Threads that meet after each step pay only if each gets so many operations of it (a few us, when
+ * its weights are read from the cache). */
+#define FS_WORK_PER_STEP 1.0e5
+
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
@@ -60,8 +64,12 @@ static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_
         begin = row_of_item(run, begin);
         end = row_of_item(run, end);
         if (begin < end) {
-            const recurrent_layer *layer = run->layer;
-            (backward ? layer->backward_rows : layer->forward_rows)(run, begin, end);
+            if (backward) {
+                run->layer->backward_rows(run, begin, end);
+            } else {
+                load_inputs(run, begin, end);
+                run->layer->forward_rows(run, (recurrent_part){begin, end, 0, 1});
+            }
         }
     }
 }
@@ -70,6 +78,15 @@ static void forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thre
     const recurrent_pass *pass = context;
     (void)thread;
     take_rows(pass, 0, begin, end);
+}
+
+/* The same for fewer rows than threads, which share the panels of each step. */
+static void shared_forward_task(void *context, int share, int shares) {
+    const recurrent_pass *pass = context;
+    for (int k = 0; k < pass->directions; ++k) {
+        const recurrent_run *run = &pass->runs[k];
+        run->layer->forward_rows(run, (recurrent_part){0, run->size.N, share, shares});
+    }
 }
 
 static void backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
@@ -114,6 +131,16 @@ static int recurrent_threads(const recurrent_pass *pass, ptrdiff_t items, int th
     return worthwhile_threads(items, work, threads);
 }
 
+/* How many of `threads` are worth sharing each step, after which they wait for each other. */
+static int step_threads(const recurrent_pass *pass, int threads) {
+    const recurrent_run *run = pass->runs;
+    const double work =
+        2.0 * (double)run->size.N * run->gates * (double)run->size.H * (double)run->size.H;
+    const int worthwhile = recurrent_threads(pass, count_all_panels(run), threads);
+    const int affordable = (int)(work / FS_WORK_PER_STEP);
+    return affordable < worthwhile ? affordable : worthwhile;
+}
+
 static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurrent_weights *weights,
                                 const float *cache) {
     recurrent_pass pass = {.directions = size->directions};
@@ -147,7 +174,15 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
     }
     const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
     parallel_for(pass.directions * count_all_panels(pass.runs), team, pack_forward_task, &pass);
-    parallel_for(pass.directions * count_row_items(pass.runs), team, forward_task, &pass);
+    const int sharing = step_threads(&pass, threads);
+    if (sharing > pass.directions * call->size.N) {
+        for (int k = 0; k < pass.directions; ++k) {
+            load_inputs(&pass.runs[k], 0, call->size.N);
+        }
+        parallel_shares(sharing, shared_forward_task, &pass);
+    } else {
+        parallel_for(pass.directions * count_row_items(pass.runs), team, forward_task, &pass);
+    }
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         const ptrdiff_t last = run->rows * run->Hp;

@@ -96,6 +96,9 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
         }
     }
     load_first_states(run->h, run->h0, run, begin, end);
+    if (run->layer->has_cell) {
+        load_first_states(run->c, run->c0, run, begin, end);
+    }
 }
 
 /* One panel of values (rows, ...) <- start + a W;  a (rows, depth) with contiguous rows. Vectors of
@@ -179,18 +182,20 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t index) {
     }
 }
 
-/* A = x Wx + b, or x Wx + (context Wc + b), for rows [begin, end) of the steps that are taken
+/* A = x Wx + b, or x Wx + (context Wc + b), for the rows of the steps that are taken
  * together with step t, if t is the first of them. */
-static void project_inputs(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t N = run->size.N, D = run->size.D;
+    const ptrdiff_t begin = part.begin, end = part.end;
     const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
     if (run->size.V > 0 || t % steps != 0) {
         return;
     }
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
-        for (ptrdiff_t index = 0; index < count_gate_panels(run, group); ++index) {
-            const gate_panel panel = gate_panel_at(run, group, index);
+        const ptrdiff_t panels = count_gate_panels(run, group);
+        for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
+            const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, 0));
             gate_product product = {
                 .value_vector = next_vector(group, run->rows),
                 .start = packed_panel(group->packed_b, group, panel, 1),
@@ -267,10 +272,12 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
                                  .rows = end - begin});
 }
 
-/* hs of rows [begin, end) at step t. */
-static void store_outputs(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+/* hs at step t, once all panels are there. */
+static void store_outputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const step_rows step = rows_of_step(run, t);
-    for (ptrdiff_t n = begin; n < end; ++n) {
+    const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+    wait_for_others(part.shares);
+    for (ptrdiff_t n = part.begin; part.share == 0 && n < end; ++n) {
         memcpy(run->hs + callers_step(run, n, t) * run->columns,
                run->h + row_after(step, n) * run->Hp, (size_t)run->size.H * sizeof(float));
     }

@@ -37,14 +37,21 @@ typedef struct {
     float *gradients, *context_gradients, *table_gradients;
 } gate_group;
 
+/* What one thread does of a forward pass: some batch rows; all panels of them, or, where threads are
+ * more than rows, its share, and then it waits for the others where it needs theirs. */
+typedef struct {
+    ptrdiff_t begin, end;
+    ptrdiff_t share, shares;
+} recurrent_part;
+
 /* What tells the layers apart. */
 struct recurrent_run;
 
 typedef struct {
     int groups, gates[2];
     int has_cell, has_reset;
-    /* rows [begin, end) through the sequence, and back */
-    void (*forward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
+    /* rows through the sequence, and back */
+    void (*forward_rows)(const struct recurrent_run *run, recurrent_part part);
     void (*backward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
 } recurrent_layer;
 
@@ -263,6 +270,18 @@ static gate_panel gate_panel_at(const recurrent_run *run, const gate_group *grou
 /* From one vector of a panel to the next in an array (P, rows, gates, FS_LANES). */
 static inline ptrdiff_t next_vector(const gate_group *group, ptrdiff_t rows) {
     return group->gates > 1 ? FS_LANES : rows * FS_LANES;
+}
+
+/* Of `count` panels, those of one part: the i-th at step t. They are taken forth at one step and
+ * back at the next, so that it begins with the weights that the last step left in the cache. */
+static inline ptrdiff_t count_part(recurrent_part part, ptrdiff_t count) {
+    return count * (part.share + 1) / part.shares - count * part.share / part.shares;
+}
+
+static inline ptrdiff_t panel_of_part(recurrent_part part, ptrdiff_t count, ptrdiff_t i,
+                                      ptrdiff_t t) {
+    const ptrdiff_t first = count * part.share / part.shares;
+    return first + (t % 2 == 0 ? i : count_part(part, count) - 1 - i);
 }
 
 static ptrdiff_t count_all_panels(const recurrent_run *run) {

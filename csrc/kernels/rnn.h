@@ -19,20 +19,20 @@ static __attribute__((noinline)) void rnn_gates(const recurrent_run *run, ptrdif
     }
 }
 
-static void rnn_forward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+static void rnn_forward_rows(const recurrent_run *run, recurrent_part part) {
     const gate_group *group = run->group;
-    load_inputs(run, begin, end);
+    const ptrdiff_t panels = count_gate_panels(run, group);
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
-        project_inputs(run, t, begin, end);
-        for (ptrdiff_t index = 0; index < count_gate_panels(run, group); ++index) {
-            const gate_panel panel = gate_panel_at(run, group, index);
-            recur(run, group, panel, t, begin, last);
+        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        project_inputs(run, part, t);
+        for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
+            const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
+            recur(run, group, panel, t, part.begin, end);
             for (int v = 0; v < panel.vectors; ++v) {
-                rnn_gates(run, panel.p + v, t, begin, last);
+                rnn_gates(run, panel.p + v, t, part.begin, end);
             }
         }
-        store_outputs(run, t, begin, last);
+        store_outputs(run, part, t);
     }
 }
 
