@@ -31,7 +31,8 @@ class AttentionEncoder(Encoder):
             All states.
         """
         xs = self.embed.forward(xs)
-        return self.lstm.forward(xs)
+        self.hs = self.lstm.forward(xs)
+        return self.hs
 
     def backward(self, dhs: Array) -> None:
         """Overwrite ``grads``; ids have no gradient.
