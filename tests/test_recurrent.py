@@ -120,6 +120,40 @@ def test_cell_is_the_reference(isa: str, N: int, D: int, H: int) -> None:
         assert_close(one, other, **float32_tolerance(D + 4 * H + N, magnitude))
 
 
+def test_cells_make_a_sequence(isa: str) -> None:
+    """The textbook's own loop over time: going back, it begins with the number 0 for dc."""
+    N, T, D, H = 3, 4, 5, 9
+    rng = np.random.default_rng(0)
+    weights, xs, dhs = draw_weights(rng, D, H), draw(rng, N, T, D), draw(rng, N, T, H)
+    cells = [LSTM(*weights) for _ in range(T)]
+    h = c = np.zeros((N, H), dtype=np.float32)
+    for t, cell in enumerate(cells):
+        h, c = cell.forward(xs[:, t], h, c)
+    dh: Any = 0
+    dc: Any = 0
+    dxs = np.empty_like(xs)
+    for t, cell in reversed(list(enumerate(cells))):
+        dxs[:, t], dh, dc = cell.backward(dhs[:, t] + dh, dc)
+
+    dWx, dWh, db = (np.sum([cell.grads[index] for cell in cells], axis=0) for index in range(3))
+    expected = {"h": h, "c": c, "dxs": dxs, "dh": dh, "dc": dc, "dWx": dWx, "dWh": dWh, "db": db}
+    actual = run(TimeLSTM(*weights), xs, dhs)
+    assert_results_close(actual, expected, T * (D + 4 * H) + N * T)
+
+
+def test_a_number_for_the_cells_gradient_is_that_of_every_element(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    weights = draw_weights(rng, 5, 9)
+    inputs, dh = (draw(rng, 3, 5), draw(rng, 3, 9), draw(rng, 3, 9)), draw(rng, 3, 9)
+    results = []
+    for dc in (np.float64(0.5), np.full((3, 9), 0.5, dtype=np.float32)):
+        cell = LSTM(*weights)
+        cell.forward(*inputs)
+        results.append([*cell.backward(dh, dc), *cell.grads])
+    for one, other in zip(*results, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_saturated_weights_and_huge_inputs(isa: str) -> None:
     N, T, D, H = 5, 6, 7, 17
     rng = np.random.default_rng(0)

@@ -78,12 +78,14 @@ class LSTM:
         assert c_next is not None
         return h_next, c_next
 
-    def backward(self, dh_next: Array, dc_next: Array) -> tuple[Array, Array, Array]:
+    def backward(self, dh_next: Array, dc_next: Array | float) -> tuple[Array, Array, Array]:
         """Gradients of the inputs; ``grads`` receive those of the weights.
 
         Parameters
         ----------
-        dh_next, dc_next : ndarray of float, shape (N, H)
+        dh_next : ndarray of float, shape (N, H)
+        dc_next : ndarray of float, shape (N, H); or a number, for all of it
+            The textbook's loop over time begins with 0.
 
         Returns
         -------
@@ -97,6 +99,8 @@ class LSTM:
         """
         Wh = self.params[1]
         dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
+        if np.ndim(dc_next) == 0:
+            dc_next = np.full(dh_next.shape, dc_next, dtype=np.float32)
         dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), len(Wh))
         dxs, dh_prev, dc_prev = _kernels.recurrent_backward(
             self._workspace, dh_next[:, np.newaxis], self.params, self.grads, dc=dc_next
