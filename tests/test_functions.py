@@ -64,7 +64,15 @@ def test_function_of_any_rank(isa: str, name: str) -> None:
         x = draw(*shape)
         assert function(x).shape == shape
         assert np.array_equal(function(x).reshape(-1), function(x.reshape(-1)))
-    assert float(function(np.float64(2))) == float(function(np.array([2.0]))[0])
+    assert function(np.float64(2)) == function(np.array([2.0]))[0]
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "relu"])
+def test_of_a_number_is_a_scalar(name: str) -> None:
+    # an array without axes cannot be rounded, nor be the key of a dict
+    y = FUNCTIONS[name](0.5)
+    assert isinstance(y, np.float32)
+    assert round(y, 1) == round(float(getattr(fastseq_reference, name)(0.5)), 1)
 
 
 def test_special_values(isa: str) -> None:

@@ -20,14 +20,15 @@ def sigmoid(x: Array) -> Array:
 
     Returns
     -------
-    ndarray of float32, the shape of ``x``
+    ndarray of float32, the shape of ``x``; of a number, a NumPy scalar
 
     Raises
     ------
     TypeError
         ``x`` is not of numbers.
     """
-    return _kernels.sigmoid(x)
+    y = _kernels.sigmoid(x)
+    return y if y.ndim else y[()]
 
 
 def relu(x: Array) -> Array:
@@ -39,14 +40,15 @@ def relu(x: Array) -> Array:
 
     Returns
     -------
-    ndarray of float32, the shape of ``x``
+    ndarray of float32, the shape of ``x``; of a number, a NumPy scalar
 
     Raises
     ------
     TypeError
         ``x`` is not of numbers.
     """
-    return np.asarray(np.maximum(as_float32("x", x), 0))
+    y: Array = np.maximum(as_float32("x", x), 0)
+    return y
 
 
 def softmax(x: Array) -> Array:
