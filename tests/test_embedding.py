@@ -102,6 +102,19 @@ def test_awkward_weight(isa: str, awkward: Callable[[Array], Array]) -> None:
     assert layer.grads[0].dtype == strange.dtype
 
 
+def test_weight_is_replaced_by_its_attribute() -> None:
+    W, ids, _ = arguments(3, 4, 9, 17)
+    layer = TimeEmbedding(W)
+    layer.W = other = 2 * W
+    assert layer.W is layer.params[0] is other
+    assert np.array_equal(layer.forward(ids), 2 * W[ids])
+    with pytest.raises(
+        ValueError, match=r"^W: expected shape \(V, D\) = \(9, 17\), got \(8, 17\)$"
+    ):
+        layer.W = W[1:]
+    assert layer.params[0] is other
+
+
 def test_reversed_input(isa: str) -> None:
     W, ids, _ = arguments(3, 4, 9, 5)
     layer = TimeEmbedding(W)

@@ -111,6 +111,11 @@ class TimeEmbedding:
         """The table of vectors, ``params[0]``."""
         return self.params[0]
 
+    @W.setter
+    def W(self, W: Array) -> None:
+        check_weight("W", W, "(V, D)", *self.grads[0].shape)
+        self.params[0] = W
+
     def forward(self, xs: Array) -> Array:
         """Gather the rows of ``W``.
 
