@@ -63,12 +63,13 @@ class LSTM:
         self.cache = (x, h_prev, c_prev, f, g, i, o, tanh_c)
         return h_next, c_next
 
-    def backward(self, dh_next: Array, dc_next: Array) -> tuple[Array, Array, Array]:
+    def backward(self, dh_next: Array, dc_next: Array | float) -> tuple[Array, Array, Array]:
         """Gradients of the step; ``grads`` are overwritten.
 
         Parameters
         ----------
-        dh_next, dc_next : (N, H) arrays
+        dh_next : (N, H) array
+        dc_next : (N, H) array, or a number
 
         Returns
         -------
