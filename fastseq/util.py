@@ -5,6 +5,7 @@ The textbook's ``util`` also holds the functions of `fastseq.text`; they are rea
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import os
@@ -184,15 +185,24 @@ def eval_perplexity(
         )
     steps = (len(ids) - 1) // (batch_size * time_size)
     starts = (len(ids) - 1) // batch_size * np.arange(batch_size)
-    drops = "train_flg" in inspect.signature(model.forward).parameters
-    settings = {"train_flg": False} if drops else {}
 
     total_loss = 0.0
     for step in range(steps):
         # every position is below (len(ids) - 1), so that a next word is there
         positions = starts[:, np.newaxis] + np.arange(step * time_size, (step + 1) * time_size)
-        total_loss += float(model.forward(ids[positions], ids[positions + 1], **settings))
+        total_loss += _loss_without_dropout(model, ids[positions], ids[positions + 1])
     return float(np.exp(total_loss / steps))
+
+
+def _loss_without_dropout(model: Any, xs: Array, ts: Array) -> float:
+    parameters = inspect.signature(model.forward).parameters
+    if "train_flg" in parameters:
+        return float(model.forward(xs, ts, train_flg=False))
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        # it passes its arguments on: only a call tells whether the flag is taken there
+        with contextlib.suppress(TypeError):
+            return float(model.forward(xs, ts, train_flg=False))
+    return float(model.forward(xs, ts))
 
 
 def to_cpu(x: npt.ArrayLike) -> Array:

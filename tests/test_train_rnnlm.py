@@ -164,6 +164,20 @@ def test_perplexity_is_taken_without_dropout(package: Any) -> None:
 
 
 @every_package
+@pytest.mark.parametrize("name", ["Rnnlm", "BetterRnnlm"])
+def test_perplexity_of_a_model_that_passes_its_arguments_on(package: Any, name: str) -> None:
+    class Wrapped(getattr(package, name)):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    def perplexity(cls: type) -> Any:
+        np.random.seed(0)
+        return package.eval_perplexity(cls(7, 8, 8), np.arange(50) % 7, 2, 3)
+
+    assert perplexity(Wrapped) == perplexity(getattr(package, name))
+
+
+@every_package
 def test_perplexity_needs_a_step_of_words(package: Any) -> None:
     with pytest.raises(ValueError, match=r"corpus: .*6"):
         package.eval_perplexity(Recorder(), np.arange(6), batch_size=2, time_size=3)
