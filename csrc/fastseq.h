@@ -46,8 +46,8 @@ typedef struct {
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t) */
 typedef enum { FS_RNN, FS_GRU, FS_LSTM } fs_cell;
 
-/* What a layer is to take in: x_t = [context | x'_t], where the context of a row is the same at each
- * of its steps, and x'_t is either given or a row of an embedding. */
+/* What a layer is to take in: x_t = [context | x'_t], where the context of a row is the same at
+ * each of its steps, and x'_t is either given or a row of an embedding. */
 typedef struct {
     fs_cell cell;
     int directions; /* 1; or 2: a second layer takes each row from its last step to its first

@@ -1,5 +1,5 @@
-/* kernels/recurrent_forward.h — of a recurrent layer's forward pass: inputs and outputs, packing, and
- * the products that make A, for some batch rows at one step. recurrent_layout.h says what lies
+/* kernels/recurrent_forward.h — of a recurrent layer's forward pass: inputs and outputs, packing,
+ * and the products that make A, for some batch rows at one step. recurrent_layout.h says what lies
  * where. */
 #ifndef FS_RECURRENT_FORWARD_H
 #define FS_RECURRENT_FORWARD_H

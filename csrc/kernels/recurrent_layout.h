@@ -12,10 +12,10 @@
  * step 1, and so on. A step is a run of rows, at its front the rows that go on, and what a row does
  * not have takes no place. With rows of equal length, step t of row n is row t N + n.
  *
- * Where x is a row of an embedding E, the few products E Wx + b make a table, laid out as values with
- * V for rows, and A starts from a look-up; gradients are summed in such a table first. In the same
- * way what a context adds to A, and the gradient of that, is kept once for all steps, with N for
- * rows.
+ * Where x is a row of an embedding E, the few products E Wx + b make a table, laid out as values
+ * with V for rows, and A starts from a look-up; gradients are summed in such a table first. In the
+ * same way what a context adds to A, and the gradient of that, is kept once for all steps, with N
+ * for rows.
  *
  *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for gradients
  *     x       (rows, D)                   a copy: the caller may change his
@@ -37,8 +37,8 @@ typedef struct {
     float *gradients, *context_gradients, *table_gradients;
 } gate_group;
 
-/* What one thread does of a forward pass: some batch rows; all panels of them, or, where threads are
- * more than rows, its share, and then it waits for the others where it needs theirs. */
+/* What one thread does of a forward pass: some batch rows; all panels of them, or, where threads
+ * are more than rows, its share, and then it waits for the others where it needs theirs. */
 typedef struct {
     ptrdiff_t begin, end;
     ptrdiff_t share, shares;
