@@ -12,7 +12,8 @@
  *           otherwise results are overwritten, and alias neither each other nor an input.
  * Threads   `threads` is how many may be used; small work uses fewer. No result depends on it.
  * Rows      of a batch are independent: a row's forward result has the same bits in any batch.
- * NaN, inf  propagate as IEEE 754 says. */
+ * NaN, inf  propagate as IEEE 754 says. Denormals count as zero, but for exp, tanh and sigmoid; a
+ *           state known to be zero before the first step (no h0) takes no part in it. */
 #ifndef FASTSEQ_H
 #define FASTSEQ_H
 

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "float_mode.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -30,6 +32,15 @@ static inline int worthwhile_threads(ptrdiff_t items, double work, int threads) 
     return threads < 1 ? 1 : threads;
 }
 
+static inline void run_task(fs_task task, void *context, ptrdiff_t begin, ptrdiff_t end,
+                            int thread) {
+    if (begin < end) {
+        const uint64_t mode = begin_zero_denormals();
+        task(context, begin, end, thread);
+        restore_float_mode(mode);
+    }
+}
+
 /* Cuts [0, items) into `threads` runs of nearly equal length and computes them. */
 static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void *context) {
 #ifdef _OPENMP
@@ -39,36 +50,37 @@ static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void
             /* the team may come out smaller than was asked for */
             const ptrdiff_t team = omp_get_num_threads();
             const ptrdiff_t thread = omp_get_thread_num();
-            const ptrdiff_t begin = items * thread / team;
-            const ptrdiff_t end = items * (thread + 1) / team;
-            if (begin < end) {
-                task(context, begin, end, (int)thread);
-            }
+            run_task(task, context, items * thread / team, items * (thread + 1) / team,
+                     (int)thread);
         }
         return;
     }
 #else
     (void)threads;
 #endif
-    if (items > 0) {
-        task(context, 0, items, 0);
-    }
+    run_task(task, context, 0, items, 0);
 }
 
 /* A task that its threads do together, thread `share` of `shares`, waiting for each other. */
 typedef void (*fs_shared_task)(void *context, int share, int shares);
 
+static inline void run_shared(fs_shared_task task, void *context, int share, int shares) {
+    const uint64_t mode = begin_zero_denormals();
+    task(context, share, shares);
+    restore_float_mode(mode);
+}
+
 static inline void parallel_shares(int threads, fs_shared_task task, void *context) {
 #ifdef _OPENMP
     if (threads > 1) {
 #pragma omp parallel num_threads(threads)
-        task(context, omp_get_thread_num(), omp_get_num_threads());
+        run_shared(task, context, omp_get_thread_num(), omp_get_num_threads());
         return;
     }
 #else
     (void)threads;
 #endif
-    task(context, 0, 1);
+    run_shared(task, context, 0, 1);
 }
 
 /* Until every thread of a shared task has come here. */
