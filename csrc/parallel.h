@@ -16,9 +16,9 @@
 
 typedef void (*fs_task)(void *context, ptrdiff_t begin, ptrdiff_t end, int thread);
 
-/* Threads pay only if each gets at least this many floating-point operations (about 20 us):
- * starting and joining a team costs a few us. */
-#define FS_WORK_PER_THREAD 2.0e6
+/* Threads pay only if each gets at least this many floating-point operations (about 5 us):
+ * starting and joining a team costs one or two. */
+#define FS_WORK_PER_THREAD 5.0e5
 
 /* How many of `threads` are worth starting for `items` items of `work` operations in all. */
 static inline int worthwhile_threads(ptrdiff_t items, double work, int threads) {

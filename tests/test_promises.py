@@ -1,5 +1,8 @@
-"""What speed must not break: the same bits on any number of threads, rows that do not see their
-batch, and numbers below the normal range that cost nothing."""
+"""What speed must not break.
+
+The same bits on any number of threads, rows that do not see their batch, and numbers below the
+normal range that cost nothing.
+"""
 
 from __future__ import annotations
 
