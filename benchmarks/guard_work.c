@@ -153,9 +153,9 @@ static void count_attention(void) {
     float *weights = new_floats(size.N * size.Td * size.Te);
     float *denc = new_floats(size.N * size.Te * size.H);
     float *ddec = new_floats(size.N * size.Td * size.H);
-    float *scratch = new_floats(size.Td * size.Te);
-    COUNT(attention_forward, out, weights, enc, dec, size, 1);
-    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, size, 1);
+    float *scratch = new_floats(2 * size.Td * (size.Te + size.H));
+    COUNT(attention_forward, out, weights, enc, dec, 1.0f, size, 1);
+    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, 1.0f, size, 1);
 }
 
 static void count_adam(void) {

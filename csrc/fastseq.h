@@ -111,8 +111,11 @@ typedef struct {
     fs_recurrent_size size;
 } fs_recurrent_backward;
 
+/* Row n has the first encoder_lengths[n] >= 1 of the Te steps, and the first decoder_lengths[n] of
+ * the Td. What lies past them is not read in an input, and is 0 in a result. */
 typedef struct {
     ptrdiff_t N, Te, Td, H;
+    const ptrdiff_t *encoder_lengths, *decoder_lengths; /* (N), or NULL: all steps */
 } fs_attention_size;
 
 typedef struct fs_kernels {
@@ -161,23 +164,38 @@ typedef struct fs_kernels {
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.
-     *     weights = softmax(dec enc^T);   out = weights enc       for each row of the batch
+     *     weights = softmax(scale dec enc^T);   out = weights enc   for each row of the batch
      * out (N,Td,H) out;  weights (N,Td,Te) out;  enc (N,Te,H);  dec (N,Td,H) */
     void (*attention_forward)(float *out, float *weights, const float *enc, const float *dec,
-                              fs_attention_size size, int threads);
+                              float scale, fs_attention_size size, int threads);
     void (*attention_weights_forward)(float *weights, const float *enc, const float *dec,
-                                      fs_attention_size size, int threads);
+                                      float scale, fs_attention_size size, int threads);
     void (*weighted_sum_forward)(float *out, const float *enc, const float *weights,
                                  fs_attention_size size, int threads);
-    /* denc (N,Te,H) out;  ddec (N,Td,H) out;  scratch (threads,Td,Te);  dout (N,Td,H) */
+    /* denc (N,Te,H) out;  ddec (N,Td,H) out;  dout (N,Td,H);  scratch (threads,2 Td,Te + H), of
+     * attention_weights_backward (threads,Td,Te) */
     void (*attention_backward)(float *denc, float *ddec, float *scratch, const float *dout,
                                const float *enc, const float *dec, const float *weights,
-                               fs_attention_size size, int threads);
+                               float scale, fs_attention_size size, int threads);
     void (*attention_weights_backward)(float *denc, float *ddec, float *scratch,
                                        const float *dweights, const float *enc, const float *dec,
-                                       const float *weights, fs_attention_size size, int threads);
+                                       const float *weights, float scale, fs_attention_size size,
+                                       int threads);
     void (*weighted_sum_backward)(float *denc, float *dweights, const float *dout, const float *enc,
                                   const float *weights, fs_attention_size size, int threads);
+
+    /* The weights of additive attention (Bahdanau, Cho & Bengio 2015), whose other half is the
+     * weighted sum; the caller has projected the states.
+     *     weights_d = softmax over e of sum_h v_h tanh(enc_eh + dec_dh)   for each row of the batch
+     * weights (N,Td,Te) out;  enc (N,Te,H);  dec (N,Td,H);  v (H) */
+    void (*additive_weights_forward)(float *weights, const float *enc, const float *dec,
+                                     const float *v, fs_attention_size size, int threads);
+    /* denc (N,Te,H) out;  ddec (N,Td,H) out;  dv (H) out;  dweights (N,Td,Te);
+     * scratch threads Td Te + N H */
+    void (*additive_weights_backward)(float *denc, float *ddec, float *dv, float *scratch,
+                                      const float *dweights, const float *enc, const float *dec,
+                                      const float *v, const float *weights, fs_attention_size size,
+                                      int threads);
 
     /* One step of an optimizer over n elements. p, and what the optimizer keeps of it, v, h or m,
      * are updated in place; g may be none of them.

@@ -69,6 +69,8 @@ cdef extern from "fastseq.h" nogil:
 
     ctypedef struct fs_attention_size:
         ptrdiff_t N, Te, Td, H
+        const ptrdiff_t *encoder_lengths
+        const ptrdiff_t *decoder_lengths
 
     ctypedef struct fs_kernels:
         const char *name
@@ -106,20 +108,28 @@ cdef extern from "fastseq.h" nogil:
         void (*recurrent_backward)(const fs_recurrent_backward *, int) noexcept nogil
 
         void (*attention_forward)(
-            float *, float *, const float *, const float *, fs_attention_size, int) noexcept nogil
+            float *, float *, const float *, const float *, float, fs_attention_size,
+            int) noexcept nogil
         void (*attention_weights_forward)(
-            float *, const float *, const float *, fs_attention_size, int) noexcept nogil
+            float *, const float *, const float *, float, fs_attention_size, int) noexcept nogil
         void (*weighted_sum_forward)(
             float *, const float *, const float *, fs_attention_size, int) noexcept nogil
         void (*attention_backward)(
             float *, float *, float *, const float *, const float *, const float *, const float *,
-            fs_attention_size, int) noexcept nogil
+            float, fs_attention_size, int) noexcept nogil
         void (*attention_weights_backward)(
             float *, float *, float *, const float *, const float *, const float *, const float *,
-            fs_attention_size, int) noexcept nogil
+            float, fs_attention_size, int) noexcept nogil
         void (*weighted_sum_backward)(
             float *, float *, const float *, const float *, const float *, fs_attention_size,
             int) noexcept nogil
+
+        void (*additive_weights_forward)(
+            float *, const float *, const float *, const float *, fs_attention_size,
+            int) noexcept nogil
+        void (*additive_weights_backward)(
+            float *, float *, float *, float *, const float *, const float *, const float *,
+            const float *, const float *, fs_attention_size, int) noexcept nogil
 
         void (*sgd_step)(float *, const float *, float, ptrdiff_t, int) noexcept nogil
         void (*momentum_step)(

@@ -3,8 +3,8 @@
 Every function checks its arguments (kind, rank, shapes, ranges of ids), allocates its results and
 releases the GIL around the C call. Results are new, C-contiguous and float32. Arguments may be of
 any layout, float64 or integer, and are copied where they must be; arrays to be written to (``dWx``,
-``dWh``, ``dW``, ``db``, and what the updates change) must be writeable arrays of floats, of the
-stated shape and any layout. TypeError, ValueError and IndexError name the argument, what was
+``dWh``, ``dW``, ``db``, ``dv``, and what the updates change) must be writeable arrays of floats, of
+the stated shape and any layout. TypeError, ValueError and IndexError name the argument, what was
 expected and what came.
 
 Letters: N rows of the batch, T time steps, D inputs, H hidden units, V vocabulary, Te and Td steps
@@ -126,13 +126,25 @@ def recurrent_backward(
     with an embedding there is no gradient of xs.
     """
 
-# ---- attention ----
+# ---- attention; lengths (N) are steps of each row, or None for all; results are 0 past them ----
 
-def attention_forward(hs_enc: Array, hs_dec: Array) -> tuple[FloatArray, FloatArray]:
+def attention_forward(
+    hs_enc: Array,
+    hs_dec: Array,
+    scale: float = 1.0,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
+) -> tuple[FloatArray, FloatArray]:
     """Contexts (N,Td,H) and weights (N,Td,Te) from hs_enc (N,Te,H) and hs_dec (N,Td,H)."""
 
 def attention_backward(
-    dout: Array, hs_enc: Array, hs_dec: Array, weights: Array
+    dout: Array,
+    hs_enc: Array,
+    hs_dec: Array,
+    weights: Array,
+    scale: float = 1.0,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and hs_dec from that of the contexts."""
 
@@ -144,13 +156,43 @@ def attention_weight_backward(
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and hs_dec from that of the weights."""
 
-def weight_sum_forward(hs_enc: Array, weights: Array) -> FloatArray:
+def weight_sum_forward(
+    hs_enc: Array,
+    weights: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
+) -> FloatArray:
     """The contexts alone: weights hs_enc."""
 
 def weight_sum_backward(
-    dout: Array, hs_enc: Array, weights: Array
+    dout: Array,
+    hs_enc: Array,
+    weights: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and weights from that of the contexts."""
+
+def additive_weight_forward(
+    hs_enc: Array,
+    hs_dec: Array,
+    v: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
+) -> FloatArray:
+    """Weights (N,Td,Te): softmax over e of v (H) . tanh(hs_enc (N,Te,H) + hs_dec (N,Td,H))."""
+
+def additive_weight_backward(
+    dweights: Array,
+    hs_enc: Array,
+    hs_dec: Array,
+    v: Array,
+    weights: Array,
+    dv: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Gradients of hs_enc and hs_dec from that of the weights; dv (H) is overwritten."""
 
 # ---- updates in place, over lists of arrays of pairwise equal shapes; grads are only read ----
 

@@ -770,6 +770,7 @@ cdef fs_attention_size _attention_size(np.ndarray enc, np.ndarray dec, str name)
     size.Te = enc.shape[1]
     size.H = enc.shape[2]
     size.Td = dec.shape[1]
+    size.encoder_lengths = size.decoder_lengths = NULL
     if dec.shape[0] != size.N or dec.shape[2] != size.H:
         raise _wrong_shape(name, f"({size.N}, Td, {size.H}), with N and H of hs_enc,", dec)
     if size.Te == 0:
@@ -783,9 +784,37 @@ cdef fs_attention_size _sum_size(np.ndarray enc, np.ndarray weights, str name) e
     size.Te = enc.shape[1]
     size.H = enc.shape[2]
     size.Td = weights.shape[1]
+    size.encoder_lengths = size.decoder_lengths = NULL
     if weights.shape[0] != size.N or weights.shape[2] != size.Te:
         raise _wrong_shape(name, f"({size.N}, Td, {size.Te}), with N and Te of hs_enc,", weights)
     return size
+
+
+cdef np.ndarray _steps(object lengths, str name, ptrdiff_t N, ptrdiff_t least, ptrdiff_t most):
+    """Lengths of the rows, each in least .. most, as the kernels take them; None stays None."""
+    if lengths is None:
+        return None
+    cdef np.ndarray steps = _array(lengths, name, "iu", "an array of integers")
+    if _shape(steps) != (N,):
+        raise _wrong_shape(name, f"({N},), one for each row of the batch,", steps)
+    wrong = np.flatnonzero((steps < least) | (steps > most))
+    if wrong.size:
+        raise ValueError(f"{name}[{wrong[0]}]: expected {least} to {most}, got {steps[wrong[0]]}")
+    return np.require(steps, np.intp, ("C", "A"))
+
+
+cdef class _AttentionLengths:
+    """Checked lengths of both sides, put into the size of a call; they live as long as this."""
+
+    cdef np.ndarray encoder, decoder
+
+    cdef put_into(self, fs_attention_size *size, object encoder_lengths, object decoder_lengths):
+        self.encoder = _steps(encoder_lengths, "encoder_lengths", size.N, 1, size.Te)
+        self.decoder = _steps(decoder_lengths, "decoder_lengths", size.N, 0, size.Td)
+        if self.encoder is not None:
+            size.encoder_lengths = <const ptrdiff_t *> np.PyArray_DATA(self.encoder)
+        if self.decoder is not None:
+            size.decoder_lengths = <const ptrdiff_t *> np.PyArray_DATA(self.decoder)
 
 
 cdef _check_same_shape(np.ndarray x, str name, tuple shape):
@@ -793,35 +822,40 @@ cdef _check_same_shape(np.ndarray x, str name, tuple shape):
         raise _wrong_shape(name, str(shape), x)
 
 
-def attention_forward(hs_enc, hs_dec):
+def attention_forward(hs_enc, hs_dec, float scale=1.0, encoder_lengths=None, decoder_lengths=None):
     cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
     cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
     cdef np.ndarray out = _new((size.N, size.Td, size.H))
     cdef np.ndarray weights = _new((size.N, size.Td, size.Te))
     cdef const fs_kernels *kernels = table
     with nogil:
         kernels.attention_forward(
-            _data(out), _data(weights), _data(enc), _data(dec), size, threads)
+            _data(out), _data(weights), _data(enc), _data(dec), scale, size, threads)
     return out, weights
 
 
-def attention_backward(dout, hs_enc, hs_dec, weights):
+def attention_backward(dout, hs_enc, hs_dec, weights, float scale=1.0, encoder_lengths=None,
+                       decoder_lengths=None):
     cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
     cdef np.ndarray d = _floats(dout, "dout", 3)
     cdef np.ndarray w = _floats(weights, "weights", 3)
     cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
     _check_same_shape(d, "dout", (size.N, size.Td, size.H))
     _check_same_shape(w, "weights", (size.N, size.Td, size.Te))
     cdef np.ndarray denc = _new((size.N, size.Te, size.H))
     cdef np.ndarray ddec = _new((size.N, size.Td, size.H))
-    cdef np.ndarray scratch = _new((threads, size.Td, size.Te))
+    cdef np.ndarray scratch = _new((threads, 2 * size.Td, size.Te + size.H))
     cdef const fs_kernels *kernels = table
     with nogil:
         kernels.attention_backward(
             _data(denc), _data(ddec), _data(scratch), _data(d), _data(enc), _data(dec), _data(w),
-            size, threads)
+            scale, size, threads)
     return denc, ddec
 
 
@@ -832,7 +866,8 @@ def attention_weight_forward(hs_enc, hs_dec):
     cdef np.ndarray weights = _new((size.N, size.Td, size.Te))
     cdef const fs_kernels *kernels = table
     with nogil:
-        kernels.attention_weights_forward(_data(weights), _data(enc), _data(dec), size, threads)
+        kernels.attention_weights_forward(
+            _data(weights), _data(enc), _data(dec), 1.0, size, threads)
     return weights
 
 
@@ -851,14 +886,16 @@ def attention_weight_backward(dweights, hs_enc, hs_dec, weights):
     with nogil:
         kernels.attention_weights_backward(
             _data(denc), _data(ddec), _data(scratch), _data(d), _data(enc), _data(dec), _data(w),
-            size, threads)
+            1.0, size, threads)
     return denc, ddec
 
 
-def weight_sum_forward(hs_enc, weights):
+def weight_sum_forward(hs_enc, weights, encoder_lengths=None, decoder_lengths=None):
     cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray w = _floats(weights, "weights", 3)
     cdef fs_attention_size size = _sum_size(enc, w, "weights")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
     cdef np.ndarray out = _new((size.N, size.Td, size.H))
     cdef const fs_kernels *kernels = table
     with nogil:
@@ -866,11 +903,13 @@ def weight_sum_forward(hs_enc, weights):
     return out
 
 
-def weight_sum_backward(dout, hs_enc, weights):
+def weight_sum_backward(dout, hs_enc, weights, encoder_lengths=None, decoder_lengths=None):
     cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray w = _floats(weights, "weights", 3)
     cdef np.ndarray d = _floats(dout, "dout", 3)
     cdef fs_attention_size size = _sum_size(enc, w, "weights")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
     _check_same_shape(d, "dout", (size.N, size.Td, size.H))
     cdef np.ndarray denc = _new((size.N, size.Te, size.H))
     cdef np.ndarray dweights = _new((size.N, size.Td, size.Te))
@@ -879,6 +918,49 @@ def weight_sum_backward(dout, hs_enc, weights):
         kernels.weighted_sum_backward(
             _data(denc), _data(dweights), _data(d), _data(enc), _data(w), size, threads)
     return denc, dweights
+
+
+def additive_weight_forward(hs_enc, hs_dec, v, encoder_lengths=None, decoder_lengths=None):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef np.ndarray vs = _floats(v, "v", 1)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
+    _check_same_shape(vs, "v", (size.H,))
+    cdef np.ndarray weights = _new((size.N, size.Td, size.Te))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.additive_weights_forward(
+            _data(weights), _data(enc), _data(dec), _data(vs), size, threads)
+    return weights
+
+
+def additive_weight_backward(dweights, hs_enc, hs_dec, v, weights, dv, encoder_lengths=None,
+                             decoder_lengths=None):
+    cdef np.ndarray enc = _floats(hs_enc, "hs_enc", 3)
+    cdef np.ndarray dec = _floats(hs_dec, "hs_dec", 3)
+    cdef np.ndarray vs = _floats(v, "v", 1)
+    cdef np.ndarray d = _floats(dweights, "dweights", 3)
+    cdef np.ndarray w = _floats(weights, "weights", 3)
+    cdef fs_attention_size size = _attention_size(enc, dec, "hs_dec")
+    cdef _AttentionLengths lengths = _AttentionLengths()
+    lengths.put_into(&size, encoder_lengths, decoder_lengths)
+    _check_same_shape(vs, "v", (size.H,))
+    _check_same_shape(d, "dweights", (size.N, size.Td, size.Te))
+    _check_same_shape(w, "weights", (size.N, size.Td, size.Te))
+    _check_out(dv, "dv", (size.H,))
+    cdef np.ndarray direct = _direct(dv, (enc, dec, vs, d, w))
+    cdef np.ndarray denc = _new((size.N, size.Te, size.H))
+    cdef np.ndarray ddec = _new((size.N, size.Td, size.H))
+    cdef np.ndarray scratch = _new((threads * size.Td * size.Te + size.N * size.H,))
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.additive_weights_backward(
+            _data(denc), _data(ddec), _data(direct), _data(scratch), _data(d), _data(enc),
+            _data(dec), _data(vs), _data(w), size, threads)
+    _finish(dv, direct)
+    return denc, ddec
 
 
 # ---- optimisation ----

@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("LSTM", "TimeLSTM"), recurrent_weights(4)),
     "TimeBiLSTM": 2 * recurrent_weights(4),
     "MatMul": (np.zeros((3, 4), "f"),),
+    "ScoredAttention": ("additive", [np.zeros((3, 4), "f")] * 2 + [np.zeros(4, "f")]),
     **dict.fromkeys(
         ("Affine", "TimeAffine", "Simple_TimeAffine"), (np.zeros((3, 4), "f"), np.zeros(4, "f"))
     ),

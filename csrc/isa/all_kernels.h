@@ -10,13 +10,16 @@
 #include "../parallel.h"
 #include "../vmath.h"
 
-/* attention uses softmax; each recurrent layer what they share, in this order */
+/* attention uses softmax, and additive attention both; each recurrent layer what they share, in
+ * this order */
 #include "../kernels/affine.h"
 #include "../kernels/embedding.h"
 #include "../kernels/optim.h"
 #include "../kernels/softmax.h"
 
 #include "../kernels/attention.h"
+
+#include "../kernels/additive_attention.h"
 
 #include "../kernels/recurrent_layout.h"
 #include "../kernels/recurrent_forward.h"
@@ -53,6 +56,8 @@ const fs_kernels FS_TABLE = {
     .attention_backward = attention_backward,
     .attention_weights_backward = attention_weights_backward,
     .weighted_sum_backward = weighted_sum_backward,
+    .additive_weights_forward = additive_weights_forward,
+    .additive_weights_backward = additive_weights_backward,
     .sgd_step = sgd_step,
     .momentum_step = momentum_step,
     .nesterov_step = nesterov_step,

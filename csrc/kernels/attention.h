@@ -1,8 +1,9 @@
 /* kernels/attention.h — dot-product attention of all decoder steps, and its two halves.
  *
- *     weights = softmax(dec enc^T);   out = weights enc
+ *     weights = softmax(scale dec enc^T);   out = weights enc
  *
- * Rows of the batch are independent; each is a handful of small products that stay in cache. */
+ * Rows of the batch are independent; each is a handful of small products that stay in cache. A row
+ * with fewer steps than Te or Td is computed as if it had no more, between the same strides. */
 #ifndef FS_ATTENTION_H
 #define FS_ATTENTION_H
 
@@ -77,15 +78,12 @@ static __attribute__((noinline)) void dot_products(float *out, ptrdiff_t out_row
     }
 }
 
-/* c (rows, H) <- A b, or c + A b where `accumulate`; b (depth, H), A strided. */
+/* c (rows, H) <- A b; b (depth, H), A strided. */
 static void small_product(float *c, const float *a, ptrdiff_t a_row, ptrdiff_t a_depth,
-                          const float *b, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t H,
-                          int accumulate) {
+                          const float *b, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t H) {
     const matrix_product product = {
         .c = c,
         .c_row = H,
-        .start = accumulate ? c : NULL,
-        .start_row = H,
         .a = a,
         .a_row = a_row,
         .a_depth = a_depth,
@@ -99,142 +97,223 @@ static void small_product(float *c, const float *a, ptrdiff_t a_row, ptrdiff_t a
     compute_block(&product, 0, rows, 0, count_panels(H));
 }
 
+/* One call: whichever of the arrays it has, the others NULL. */
 typedef struct {
     float *out, *weights;
     float *denc, *ddec, *dweights, *scratch;
     const float *dout, *enc, *dec, *given_weights, *given_dweights;
-    ptrdiff_t Te, Td, H;
+    float scale;
+    fs_attention_size size;
 } attention_rows;
 
-static void weights_row(float *weights, const float *enc, const float *dec, ptrdiff_t Te,
-                        ptrdiff_t Td, ptrdiff_t H) {
-    dot_products(weights, Te, dec, Td, enc, Te, H);
-    for (ptrdiff_t d = 0; d < Td; ++d) {
-        softmax_row(weights + d * Te, weights + d * Te, Te);
+static inline ptrdiff_t encoder_steps(const fs_attention_size *size, ptrdiff_t n) {
+    return size->encoder_lengths ? size->encoder_lengths[n] : size->Te;
+}
+
+static inline ptrdiff_t decoder_steps(const fs_attention_size *size, ptrdiff_t n) {
+    return size->decoder_lengths ? size->decoder_lengths[n] : size->Td;
+}
+
+/* Zeros in rows [begin, end) of x, which are `columns` long. */
+static void zero_rows(float *x, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t columns) {
+    memset(x + begin * columns, 0, (size_t)((end - begin) * columns) * sizeof *x);
+}
+
+/* Zeros in x (Td,Te) but for its first td rows and te columns. */
+static void zero_outside(float *x, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Td, ptrdiff_t Te) {
+    for (ptrdiff_t d = 0; te < Te && d < td; ++d) {
+        memset(x + d * Te + te, 0, (size_t)(Te - te) * sizeof *x);
+    }
+    zero_rows(x, td, Td, Te);
+}
+
+/* The softmax of td rows of scores, in place. */
+static void softmax_of_scores(float *scores, float scale, ptrdiff_t td, ptrdiff_t te,
+                              ptrdiff_t Te) {
+    for (ptrdiff_t d = 0; d < td; ++d) {
+        float *row = scores + d * Te;
+        for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
+            store_lanes(row + e, vf_mul(load_lanes(row + e, te - e), vf_set(scale)), te - e);
+        }
+        softmax_row(row, row, te);
     }
 }
 
-/* dscores_t = w_t (dw_t - sum_s w_s dw_s) for each decoder step; dscores may be dweights. */
-static void softmax_backward_row(float *dscores, const float *dweights, const float *weights,
-                                 ptrdiff_t Te, ptrdiff_t Td) {
-    for (ptrdiff_t d = 0; d < Td; ++d) {
+// forward was: w = softmax(scale dots); ddots = scale w_e (dw_e - sum_k w_k dw_k), may be dw
+static void softmax_of_scores_backward(float *ddots, const float *dweights, const float *weights,
+                                       float scale, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Te) {
+    for (ptrdiff_t d = 0; d < td; ++d) {
         const float *w = weights + d * Te;
         const float *dw = dweights + d * Te;
         vf sum = vf_set(0.0f);
-        for (ptrdiff_t t = 0; t < Te; t += FS_LANES) {
-            sum = vf_fma(load_lanes(w + t, Te - t), load_lanes(dw + t, Te - t), sum);
+        for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
+            sum = vf_fma(load_lanes(w + e, te - e), load_lanes(dw + e, te - e), sum);
         }
         const vf mean = vf_set(vf_sum(sum));
-        for (ptrdiff_t t = 0; t < Te; t += FS_LANES) {
-            const vf difference = vf_sub(load_lanes(dw + t, Te - t), mean);
-            store_lanes(dscores + d * Te + t, vf_mul(load_lanes(w + t, Te - t), difference),
-                        Te - t);
+        for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
+            const vf difference = vf_sub(load_lanes(dw + e, te - e), mean);
+            const vf dscore = vf_mul(load_lanes(w + e, te - e), difference);
+            store_lanes(ddots + d * Te + e, vf_mul(dscore, vf_set(scale)), te - e);
         }
     }
 }
 
 static void attention_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     const attention_rows *r = context;
-    const ptrdiff_t Te = r->Te, Td = r->Td, H = r->H;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     (void)thread;
     for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *enc = r->enc + n * Te * H;
         const float *weights = r->given_weights ? r->given_weights + n * Td * Te : NULL;
         if (r->weights) {
-            weights_row(r->weights + n * Td * Te, enc, r->dec + n * Td * H, Te, Td, H);
-            weights = r->weights + n * Td * Te;
+            float *result = r->weights + n * Td * Te;
+            dot_products(result, Te, r->dec + n * Td * H, td, enc, te, H);
+            softmax_of_scores(result, r->scale, td, te, Te);
+            zero_outside(result, td, te, Td, Te);
+            weights = result;
         }
         if (r->out) {
-            small_product(r->out + n * Td * H, weights, Te, 1, enc, Td, Te, H, 0);
+            float *out = r->out + n * Td * H;
+            small_product(out, weights, Te, 1, enc, td, te, H);
+            zero_rows(out, td, Td, H);
         }
     }
 }
 
-// forward was: weights = softmax(dec enc^T); out = weights enc
+// forward was: weights = softmax(scale dec enc^T); out = weights enc
 static void attention_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     const attention_rows *r = context;
-    const ptrdiff_t Te = r->Te, Td = r->Td, H = r->H;
-    float *dscores = r->scratch ? r->scratch + thread * Td * Te : NULL;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
+    float *both_weights = r->scratch + thread * 2 * Td * (Te + H);
+    float *both_states = both_weights + 2 * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *enc = r->enc + n * Te * H;
+        const float *dout = r->dout + n * Td * H;
         const float *weights = r->given_weights + n * Td * Te;
         float *denc = r->denc + n * Te * H;
-        const float *dweights = r->given_dweights ? r->given_dweights + n * Td * Te : dscores;
-        if (r->dout) {
-            // out = weights enc: dweights = dout enc^T, denc = weights^T dout
-            const float *dout = r->dout + n * Td * H;
-            float *result = r->dweights ? r->dweights + n * Td * Te : dscores;
-            dot_products(result, Te, dout, Td, enc, Te, H);
-            small_product(denc, weights, 1, Te, dout, Te, Td, H, 0);
-        }
-        if (r->dec) {
-            // weights = softmax(dec enc^T): ddec = dscores enc, denc += dscores^T dec
-            softmax_backward_row(dscores, dweights, weights, Te, Td);
-            small_product(r->ddec + n * Td * H, dscores, Te, 1, enc, Td, Te, H, 0);
-            small_product(denc, dscores, 1, Te, r->dec + n * Td * H, Te, Td, H, r->dout != NULL);
-        }
+        float *ddec = r->ddec + n * Td * H;
+        float *ddots = both_weights + td * Te;
+        // dweights = dout enc^T, ddec = ddots enc
+        dot_products(ddots, Te, dout, td, enc, te, H);
+        softmax_of_scores_backward(ddots, ddots, weights, r->scale, td, te, Te);
+        small_product(ddec, ddots, Te, 1, enc, td, te, H);
+        // denc = weights^T dout + ddots^T dec: as one product, since with few decoder steps it is
+        // writing the result that takes the time
+        memcpy(both_weights, weights, (size_t)(td * Te) * sizeof *weights);
+        memcpy(both_states, dout, (size_t)(td * H) * sizeof *dout);
+        memcpy(both_states + td * H, r->dec + n * Td * H, (size_t)(td * H) * sizeof *dout);
+        small_product(denc, both_weights, 1, Te, both_states, te, 2 * td, H);
+        zero_rows(ddec, td, Td, H);
+        zero_rows(denc, te, Te, H);
     }
 }
 
-static void run_attention(attention_rows rows, fs_task task, double products,
-                          fs_attention_size size, int threads) {
-    rows.Te = size.Te;
-    rows.Td = size.Td;
-    rows.H = size.H;
+// forward was: weights = softmax(scale dec enc^T)
+static void weights_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const attention_rows *r = context;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
+    float *ddots = r->scratch + thread * Td * Te;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
+        float *denc = r->denc + n * Te * H;
+        float *ddec = r->ddec + n * Td * H;
+        softmax_of_scores_backward(ddots, r->given_dweights + n * Td * Te,
+                                   r->given_weights + n * Td * Te, r->scale, td, te, Te);
+        // ddec = ddots enc, denc = ddots^T dec
+        small_product(ddec, ddots, Te, 1, r->enc + n * Te * H, td, te, H);
+        small_product(denc, ddots, 1, Te, r->dec + n * Td * H, te, td, H);
+        zero_rows(ddec, td, Td, H);
+        zero_rows(denc, te, Te, H);
+    }
+}
+
+// forward was: out = weights enc
+static void weighted_sum_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const attention_rows *r = context;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
+    (void)thread;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
+        const float *dout = r->dout + n * Td * H;
+        float *denc = r->denc + n * Te * H;
+        float *dweights = r->dweights + n * Td * Te;
+        // dweights = dout enc^T, denc = weights^T dout
+        dot_products(dweights, Te, dout, td, r->enc + n * Te * H, te, H);
+        small_product(denc, r->given_weights + n * Td * Te, 1, Te, dout, te, td, H);
+        zero_outside(dweights, td, te, Td, Te);
+        zero_rows(denc, te, Te, H);
+    }
+}
+
+static void run_attention(attention_rows rows, fs_task task, double products, int threads) {
+    const fs_attention_size *size = &rows.size;
     const double work =
-        2.0 * products * (double)size.N * (double)size.Te * (double)size.Td * (double)size.H;
-    parallel_for(size.N, worthwhile_threads(size.N, work, threads), task, &rows);
+        2.0 * products * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
+    parallel_for(size->N, worthwhile_threads(size->N, work, threads), task, &rows);
 }
 
 static void attention_forward(float *out, float *weights, const float *enc, const float *dec,
-                              fs_attention_size size, int threads) {
-    const attention_rows rows = {.out = out, .weights = weights, .enc = enc, .dec = dec};
-    run_attention(rows, attention_forward_task, 2, size, threads);
+                              float scale, fs_attention_size size, int threads) {
+    const attention_rows rows = {
+        .out = out, .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
+    run_attention(rows, attention_forward_task, 2, threads);
 }
 
 static void attention_weights_forward(float *weights, const float *enc, const float *dec,
-                                      fs_attention_size size, int threads) {
-    const attention_rows rows = {.weights = weights, .enc = enc, .dec = dec};
-    run_attention(rows, attention_forward_task, 1, size, threads);
+                                      float scale, fs_attention_size size, int threads) {
+    const attention_rows rows = {
+        .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
+    run_attention(rows, attention_forward_task, 1, threads);
 }
 
 static void weighted_sum_forward(float *out, const float *enc, const float *weights,
                                  fs_attention_size size, int threads) {
-    const attention_rows rows = {.out = out, .enc = enc, .given_weights = weights};
-    run_attention(rows, attention_forward_task, 1, size, threads);
+    const attention_rows rows = {.out = out, .enc = enc, .given_weights = weights, .size = size};
+    run_attention(rows, attention_forward_task, 1, threads);
 }
 
 static void attention_backward(float *denc, float *ddec, float *scratch, const float *dout,
                                const float *enc, const float *dec, const float *weights,
-                               fs_attention_size size, int threads) {
+                               float scale, fs_attention_size size, int threads) {
     const attention_rows rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
                                  .dout = dout,
                                  .enc = enc,
                                  .dec = dec,
-                                 .given_weights = weights};
-    run_attention(rows, attention_backward_task, 4, size, threads);
+                                 .given_weights = weights,
+                                 .scale = scale,
+                                 .size = size};
+    run_attention(rows, attention_backward_task, 4, threads);
 }
 
 static void attention_weights_backward(float *denc, float *ddec, float *scratch,
                                        const float *dweights, const float *enc, const float *dec,
-                                       const float *weights, fs_attention_size size, int threads) {
+                                       const float *weights, float scale, fs_attention_size size,
+                                       int threads) {
     const attention_rows rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
                                  .given_dweights = dweights,
                                  .enc = enc,
                                  .dec = dec,
-                                 .given_weights = weights};
-    run_attention(rows, attention_backward_task, 2, size, threads);
+                                 .given_weights = weights,
+                                 .scale = scale,
+                                 .size = size};
+    run_attention(rows, weights_backward_task, 2, threads);
 }
 
 static void weighted_sum_backward(float *denc, float *dweights, const float *dout, const float *enc,
                                   const float *weights, fs_attention_size size, int threads) {
-    const attention_rows rows = {
-        .denc = denc, .dweights = dweights, .dout = dout, .enc = enc, .given_weights = weights};
-    run_attention(rows, attention_backward_task, 2, size, threads);
+    const attention_rows rows = {.denc = denc,
+                                 .dweights = dweights,
+                                 .dout = dout,
+                                 .enc = enc,
+                                 .given_weights = weights,
+                                 .size = size};
+    run_attention(rows, weighted_sum_backward_task, 2, threads);
 }
 
 #endif

@@ -32,6 +32,7 @@ from fastseq.layers.loss import (
 )
 from fastseq.layers.recurrent import LSTM, TimeLSTM
 from fastseq.layers.rnn import RNN, TimeRNN
+from fastseq.layers.scored_attention import ScoredAttention
 
 __all__ = [
     "GRU",
@@ -43,6 +44,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "MatMul",
+    "ScoredAttention",
     "Sigmoid",
     "SigmoidWithLoss",
     "Simple_TimeAffine",

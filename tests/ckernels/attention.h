@@ -1,167 +1,322 @@
-/* attention.h — attention and its halves against double precision. Shape N, Te, Td, H. */
+/* attention.h — attention and its parts against double precision, with rows of equal and of unlike
+ * length. Shape N, Te, Td, H. */
 #ifndef CHECK_ATTENTION_H
 #define CHECK_ATTENTION_H
 
 #include "check.h"
 #include "softmax.h"
 
-/* weights (Td,Te) of one row of the batch. */
-static void oracle_attention_weights(double *weights, const float *enc, const float *dec,
-                                     fs_attention_size size) {
-    for (ptrdiff_t d = 0; d < size.Td; ++d) {
-        double *scores = weights + d * size.Te;
-        for (ptrdiff_t e = 0; e < size.Te; ++e) {
-            scores[e] = 0;
-            for (ptrdiff_t j = 0; j < size.H; ++j) {
-                scores[e] += (double)dec[d * size.H + j] * enc[e * size.H + j];
-            }
-        }
-        oracle_softmax(scores, scores, size.Te);
-    }
+/* What lies past a row's steps is NaN in all inputs, and 0 in all results. */
+typedef struct {
+    fs_attention_size size;
+    float scale;
+    const float *enc, *dec, *dout;
+    const float *v; /* (H) of additive attention */
+    double *weights, *out;
+    double *denc_of_sum, *denc_of_weights; /* denc = its parts from the two halves */
+    double *denc, *ddec, *dweights, *dv;
+} attention_case;
+
+/* One row of the batch, in the case's arrays. */
+typedef struct {
+    ptrdiff_t te, td;
+    const float *enc, *dec, *dout;
+    double *weights, *out, *denc_of_sum, *denc_of_weights, *ddec, *dweights;
+} attention_row;
+
+static attention_row row_of_case(const attention_case *c, ptrdiff_t n) {
+    const fs_attention_size *s = &c->size;
+    const ptrdiff_t enc = n * s->Te * s->H, dec = n * s->Td * s->H, weights = n * s->Td * s->Te;
+    return (attention_row){
+        .te = s->encoder_lengths ? s->encoder_lengths[n] : s->Te,
+        .td = s->decoder_lengths ? s->decoder_lengths[n] : s->Td,
+        .enc = c->enc + enc,
+        .dec = c->dec + dec,
+        .dout = c->dout + dec,
+        .weights = c->weights + weights,
+        .out = c->out + dec,
+        .denc_of_sum = c->denc_of_sum + enc,
+        .denc_of_weights = c->denc_of_weights + enc,
+        .ddec = c->ddec + dec,
+        .dweights = c->dweights + weights,
+    };
 }
 
-static void oracle_attention_weights_backward(double *denc, double *ddec, const double *dweights,
-                                              const float *enc, const float *dec,
-                                              const float *weights, fs_attention_size size) {
-    const ptrdiff_t Te = size.Te, H = size.H;
-    for (ptrdiff_t d = 0; d < size.Td; ++d) {
-        double mean = 0;
-        for (ptrdiff_t e = 0; e < Te; ++e) {
-            mean += weights[d * Te + e] * dweights[d * Te + e];
-        }
-        for (ptrdiff_t e = 0; e < Te; ++e) {
-            const double dscore = weights[d * Te + e] * (dweights[d * Te + e] - mean);
+/* ---- double precision ---- */
+
+static void oracle_attention(const attention_case *c, attention_row r) {
+    const ptrdiff_t Te = c->size.Te, H = c->size.H;
+    for (ptrdiff_t d = 0; d < r.td; ++d) {
+        double *scores = r.weights + d * Te;
+        for (ptrdiff_t e = 0; e < r.te; ++e) {
             for (ptrdiff_t j = 0; j < H; ++j) {
-                ddec[d * H + j] += dscore * enc[e * H + j];
-                denc[e * H + j] += dscore * dec[d * H + j];
+                const double x = r.enc[e * H + j], y = r.dec[d * H + j];
+                scores[e] += c->v ? c->v[j] * tanh(x + y) : c->scale * x * y;
+            }
+        }
+        oracle_softmax(scores, scores, r.te);
+        for (ptrdiff_t e = 0; e < r.te; ++e) {
+            for (ptrdiff_t j = 0; j < H; ++j) {
+                r.out[d * H + j] += scores[e] * r.enc[e * H + j];
             }
         }
     }
 }
 
-static void oracle_weighted_sum(double *out, const float *enc, const double *weights,
-                                fs_attention_size size) {
-    for (ptrdiff_t d = 0; d < size.Td; ++d) {
-        for (ptrdiff_t e = 0; e < size.Te; ++e) {
-            for (ptrdiff_t j = 0; j < size.H; ++j) {
-                out[d * size.H + j] += weights[d * size.Te + e] * enc[e * size.H + j];
+/* The gradients, from `weights` (Td,Te) as the kernel computed them. */
+static void oracle_attention_backward(const attention_case *c, attention_row r,
+                                      const float *weights) {
+    const ptrdiff_t Te = c->size.Te, H = c->size.H;
+    for (ptrdiff_t d = 0; d < r.td; ++d) {
+        const float *w = weights + d * Te;
+        double *dw = r.dweights + d * Te;
+        double mean = 0;
+        for (ptrdiff_t e = 0; e < r.te; ++e) {
+            for (ptrdiff_t j = 0; j < H; ++j) {
+                const double dy = r.dout[d * H + j];
+                dw[e] += dy * r.enc[e * H + j];
+                r.denc_of_sum[e * H + j] += w[e] * dy;
+            }
+            mean += w[e] * dw[e];
+        }
+        for (ptrdiff_t e = 0; e < r.te; ++e) {
+            const double dscore = w[e] * (dw[e] - mean);
+            for (ptrdiff_t j = 0; j < H; ++j) {
+                const double x = r.enc[e * H + j], y = r.dec[d * H + j];
+                const double t = tanh(x + y);
+                const double slope = c->v ? c->v[j] * (1 - t * t) : c->scale;
+                r.ddec[d * H + j] += dscore * slope * (c->v ? 1 : x);
+                r.denc_of_weights[e * H + j] += dscore * slope * (c->v ? 1 : y);
+                c->dv[j] += dscore * t;
             }
         }
     }
 }
 
-static void oracle_weighted_sum_backward(double *denc, double *dweights, const float *dout,
-                                         const float *enc, const float *weights,
-                                         fs_attention_size size) {
-    for (ptrdiff_t d = 0; d < size.Td; ++d) {
-        for (ptrdiff_t e = 0; e < size.Te; ++e) {
-            for (ptrdiff_t j = 0; j < size.H; ++j) {
-                const double dy = dout[d * size.H + j];
-                dweights[d * size.Te + e] += dy * enc[e * size.H + j];
-                denc[e * size.H + j] += weights[d * size.Te + e] * dy;
-            }
-        }
-    }
-}
+/* ---- the case ---- */
 
-static void check_attention_forward(const fs_kernels *k, fs_attention_size size, const float *enc,
-                                    const float *dec, float *weights) {
-    const ptrdiff_t N = size.N, Te = size.Te, Td = size.Td, H = size.H;
-    const ptrdiff_t length = H + 2 * Te;
-    double *weights_expected = new_zeros(N * Td * Te);
-    double *out_expected = new_zeros(N * Td * H);
+/* Lengths from `least` to T, both among them. */
+static const ptrdiff_t *new_lengths(ptrdiff_t N, ptrdiff_t T, ptrdiff_t least) {
+    ptrdiff_t *lengths = new_array(N * (ptrdiff_t)sizeof *lengths, 0);
     for (ptrdiff_t n = 0; n < N; ++n) {
-        double *w = weights_expected + n * Td * Te;
-        oracle_attention_weights(w, enc + n * Te * H, dec + n * Td * H, size);
-        oracle_weighted_sum(out_expected + n * Td * H, enc + n * Te * H, w, size);
+        lengths[n] = least + (T - least) * ((n * 3 + 2) % 5) / 4; /* half, least, most, ... */
     }
-    float *out = new_floats(N * Td * H);
-    k->attention_forward(out, weights, enc, dec, size, THREADS);
-    ran("attention_forward");
-    expect_close("weights", weights, weights_expected, N * Td * Te, length, 0);
-    expect_close("out", out, out_expected, N * Td * H, length, 1);
+    return lengths;
+}
 
-    float *weights_again = new_floats(N * Td * Te);
-    k->attention_weights_forward(weights_again, enc, dec, size, THREADS);
-    ran("attention_weights_forward");
-    expect_close("weights", weights_again, weights_expected, N * Td * Te, length, 0);
-    expect(same_bits(weights_again, weights, N * Td * Te), "has the bits of attention_forward");
-    float *out_again = new_floats(N * Td * H);
-    k->weighted_sum_forward(out_again, enc, weights, size, THREADS);
+/* An input (N,T,columns). */
+static float *new_padded(const ptrdiff_t *lengths, ptrdiff_t N, ptrdiff_t T, ptrdiff_t columns,
+                         double scale) {
+    float *x = new_uniform(N * T * columns, scale);
+    for (ptrdiff_t n = 0; lengths && n < N; ++n) {
+        for (ptrdiff_t i = lengths[n] * columns; i < T * columns; ++i) {
+            x[n * T * columns + i] = NAN;
+        }
+    }
+    return x;
+}
+
+/* A copy of weights (N,Td,Te) or of their gradient, NaN where a row has no step. */
+static float *new_spoilt(const float *weights, const fs_attention_size *s) {
+    float *x = new_copy(weights, s->N * s->Td * s->Te);
+    for (ptrdiff_t i = 0; s->encoder_lengths && i < s->N * s->Td * s->Te; ++i) {
+        const ptrdiff_t n = i / (s->Td * s->Te), d = i / s->Te % s->Td, e = i % s->Te;
+        if (e >= s->encoder_lengths[n] || d >= s->decoder_lengths[n]) {
+            x[i] = NAN;
+        }
+    }
+    return x;
+}
+
+static attention_case new_case(const ptrdiff_t *shape, int with_lengths, int additive) {
+    const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
+    const ptrdiff_t *encoder_lengths = with_lengths ? new_lengths(N, Te, 1) : NULL;
+    const ptrdiff_t *decoder_lengths = with_lengths ? new_lengths(N, Td, 0) : NULL;
+    const double scale = 4 / sqrt((double)H + 1); /* scores of the order of 1 */
+    attention_case c = {
+        .size = {N, Te, Td, H, encoder_lengths, decoder_lengths},
+        .scale = with_lengths ? 0.7f : 1.0f,
+        .enc = new_padded(encoder_lengths, N, Te, H, 1),
+        .dec = new_padded(decoder_lengths, N, Td, H, additive ? 1 : scale),
+        .dout = new_padded(decoder_lengths, N, Td, H, 1),
+        .v = additive ? new_uniform(H, scale) : NULL,
+        .weights = new_zeros(N * Td * Te),
+        .out = new_zeros(N * Td * H),
+        .denc_of_sum = new_zeros(N * Te * H),
+        .denc_of_weights = new_zeros(N * Te * H),
+        .denc = new_zeros(N * Te * H),
+        .ddec = new_zeros(N * Td * H),
+        .dweights = new_zeros(N * Td * Te),
+        .dv = new_zeros(H),
+    };
+    for (ptrdiff_t n = 0; n < N; ++n) {
+        oracle_attention(&c, row_of_case(&c, n));
+    }
+    return c;
+}
+
+static void expect_gradients(attention_case *c, const float *weights) {
+    const fs_attention_size *s = &c->size;
+    for (ptrdiff_t n = 0; n < s->N; ++n) {
+        oracle_attention_backward(c, row_of_case(c, n), weights + n * s->Td * s->Te);
+    }
+    for (ptrdiff_t i = 0; i < s->N * s->Te * s->H; ++i) {
+        c->denc[i] = c->denc_of_sum[i] + c->denc_of_weights[i];
+    }
+}
+
+/* ---- what the kernels keep to ---- */
+
+/* One of the two kernels of weights. */
+static void run_weights(const fs_kernels *k, float *weights, const float *enc, const float *dec,
+                        const attention_case *c, fs_attention_size size) {
+    if (c->v) {
+        k->additive_weights_forward(weights, enc, dec, c->v, size, THREADS);
+        ran("additive_weights_forward");
+    } else {
+        k->attention_weights_forward(weights, enc, dec, c->scale, size, THREADS);
+        ran("attention_weights_forward");
+    }
+}
+
+/* Each row without its padding has the bits that it has in the batch. */
+static void check_attention_rows_alone(const fs_kernels *k, const attention_case *c,
+                                       const float *weights, const float *out) {
+    const ptrdiff_t Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    for (ptrdiff_t n = 0; n < c->size.N; ++n) {
+        const int arrays = allocation_count;
+        const attention_row r = row_of_case(c, n);
+        const fs_attention_size alone = {.N = 1, .Te = r.te, .Td = r.td, .H = H};
+        float *row_weights = new_floats(r.td * r.te);
+        float *row_out = new_floats(r.td * H);
+        run_weights(k, row_weights, r.enc, r.dec, c, alone);
+        for (ptrdiff_t d = 0; d < r.td; ++d) {
+            expect(same_bits(row_weights + d * r.te, weights + (n * Td + d) * Te, r.te),
+                   "a row's weights have the same bits alone");
+        }
+        k->weighted_sum_forward(row_out, r.enc, row_weights, alone, THREADS);
+        ran("weighted_sum_forward");
+        expect(same_bits(row_out, out + n * Td * H, r.td * H),
+               "a row's out has the same bits alone");
+        free_arrays_from(arrays);
+    }
+}
+
+static void check_nan_in_attention(const fs_kernels *k, const attention_case *c,
+                                   const float *weights, const float *out) {
+    const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    float *dec = new_copy(c->dec, N * Td * H);
+    float *dirty_weights = new_floats(N * Td * Te);
+    float *dirty_out = new_floats(N * Td * H);
+    dec[H - 1] = NAN;
+    run_weights(k, dirty_weights, c->enc, dec, c, c->size);
+    expect_nan_in_first_row(dirty_weights, weights, N * Td, Te);
+    k->weighted_sum_forward(dirty_out, c->enc, dirty_weights, c->size, THREADS);
     ran("weighted_sum_forward");
-    expect_close("out", out_again, out_expected, N * Td * H, length, 1);
-    expect(same_bits(out_again, out, N * Td * H), "has the bits of attention_forward");
-
-    const fs_attention_size row = {1, Te, Td, H};
-    for (ptrdiff_t n = 0; n < N; ++n) {
-        k->attention_forward(out_again + n * Td * H, weights_again + n * Td * Te, enc + n * Te * H,
-                             dec + n * Td * H, row, THREADS);
-    }
-    ran("attention_forward");
-    expect(same_bits(out, out_again, N * Td * H), "a row's out has the same bits alone");
-    expect(same_bits(weights, weights_again, N * Td * Te), "a row's weights have the same bits");
-    if (N * Td * Te * H > 0) {
-        float *dirty = new_copy(dec, N * Td * H);
-        dirty[H - 1] = NAN;
-        k->attention_forward(out_again, weights_again, enc, dirty, size, THREADS);
+    expect_nan_in_first_row(dirty_out, out, N * Td, H);
+    if (!c->v) {
+        k->attention_forward(dirty_out, dirty_weights, c->enc, dec, c->scale, c->size, THREADS);
         ran("attention_forward");
-        expect_nan_in_first_row(out_again, out, N * Td, H);
+        expect_nan_in_first_row(dirty_weights, weights, N * Td, Te);
+        expect_nan_in_first_row(dirty_out, out, N * Td, H);
     }
 }
 
-static void check_attention_backward(const fs_kernels *k, fs_attention_size size, const float *enc,
-                                     const float *dec, const float *weights) {
-    const ptrdiff_t N = size.N, Te = size.Te, Td = size.Td, H = size.H;
+/* Weights by themselves, then the weighted sum, which need not read what they are not. */
+static void check_halves_forward(const fs_kernels *k, const attention_case *c, float *weights,
+                                 float *out) {
+    const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    const ptrdiff_t length = H + 2 * Te;
+    run_weights(k, weights, c->enc, c->dec, c, c->size);
+    expect_close("weights", weights, c->weights, N * Td * Te, length, 0);
+    k->weighted_sum_forward(out, c->enc, new_spoilt(weights, &c->size), c->size, THREADS);
+    ran("weighted_sum_forward");
+    expect_close("out", out, c->out, N * Td * H, length, 1);
+    check_attention_rows_alone(k, c, weights, out);
+    if (N * Td * Te * H > 0 && !c->size.encoder_lengths) {
+        check_nan_in_attention(k, c, weights, out);
+    }
+}
+
+/* The gradients of the weighted sum; dweights is what the other half goes on from. */
+static void check_sum_backward(const fs_kernels *k, const attention_case *c, const float *weights,
+                               float *dweights, ptrdiff_t length) {
+    const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    float *denc = new_floats(N * Te * H);
+    k->weighted_sum_backward(denc, dweights, c->dout, c->enc, weights, c->size, THREADS);
+    ran("weighted_sum_backward");
+    expect_close("denc", denc, c->denc_of_sum, N * Te * H, length, 1);
+    expect_close("dweights", dweights, c->dweights, N * Td * Te, length, 1);
+}
+
+static void check_attention_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths) {
+    const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
+    attention_case c = new_case(shape, with_lengths, 0);
+    float *weights = new_floats(N * Td * Te);
+    float *out = new_floats(N * Td * H);
+    check_halves_forward(k, &c, weights, out);
+    float *whole_weights = new_floats(N * Td * Te);
+    float *whole_out = new_floats(N * Td * H);
+    k->attention_forward(whole_out, whole_weights, c.enc, c.dec, c.scale, c.size, THREADS);
+    ran("attention_forward");
+    expect_close("weights", whole_weights, c.weights, N * Td * Te, H + 2 * Te, 0);
+    expect_close("out", whole_out, c.out, N * Td * H, H + 2 * Te, 1);
+    expect(same_bits(whole_weights, weights, N * Td * Te), "has the bits of its halves");
+    expect(same_bits(whole_out, out, N * Td * H), "has the bits of its halves");
+
+    expect_gradients(&c, weights);
     const ptrdiff_t length = H + 2 * Te + 2 * Td;
-    const float *dout = new_uniform(N * Td * H, 1);
-    double *dweights_expected = new_zeros(N * Td * Te);
-    double *denc_of_sum = new_zeros(N * Te * H); /* denc = its parts from the two halves */
-    double *denc_of_weights = new_zeros(N * Te * H);
-    double *denc_expected = new_zeros(N * Te * H);
-    double *ddec_expected = new_zeros(N * Td * H);
-    for (ptrdiff_t n = 0; n < N; ++n) {
-        const float *e = enc + n * Te * H;
-        const float *w = weights + n * Td * Te;
-        double *dw = dweights_expected + n * Td * Te;
-        oracle_weighted_sum_backward(denc_of_sum + n * Te * H, dw, dout + n * Td * H, e, w, size);
-        oracle_attention_weights_backward(denc_of_weights + n * Te * H, ddec_expected + n * Td * H,
-                                          dw, e, dec + n * Td * H, w, size);
-    }
-    for (ptrdiff_t i = 0; i < N * Te * H; ++i) {
-        denc_expected[i] = denc_of_sum[i] + denc_of_weights[i];
-    }
+    const float *w = new_spoilt(weights, &c.size);
+    float *dweights = new_floats(N * Td * Te);
     float *denc = new_floats(N * Te * H);
     float *ddec = new_floats(N * Td * H);
-    float *scratch = new_floats(THREADS * Td * Te);
-    k->attention_backward(denc, ddec, scratch, dout, enc, dec, weights, size, THREADS);
+    float *scratch = new_floats(THREADS * 2 * Td * (Te + H));
+    k->attention_backward(denc, ddec, scratch, c.dout, c.enc, c.dec, w, c.scale, c.size, THREADS);
     ran("attention_backward");
-    expect_close("denc", denc, denc_expected, N * Te * H, length, 1);
-    expect_close("ddec", ddec, ddec_expected, N * Td * H, length, 1);
+    expect_close("denc", denc, c.denc, N * Te * H, length, 1);
+    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
 
-    denc = new_floats(N * Te * H);
-    float *dweights = new_floats(N * Td * Te);
-    k->weighted_sum_backward(denc, dweights, dout, enc, weights, size, THREADS);
-    ran("weighted_sum_backward");
-    expect_close("denc", denc, denc_of_sum, N * Te * H, length, 1);
-    expect_close("dweights", dweights, dweights_expected, N * Td * Te, length, 1);
-
+    check_sum_backward(k, &c, w, dweights, length);
     denc = new_floats(N * Te * H);
     ddec = new_floats(N * Td * H);
     scratch = new_floats(THREADS * Td * Te);
-    k->attention_weights_backward(denc, ddec, scratch, dweights, enc, dec, weights, size, THREADS);
+    k->attention_weights_backward(denc, ddec, scratch, new_spoilt(dweights, &c.size), c.enc, c.dec,
+                                  w, c.scale, c.size, THREADS);
     ran("attention_weights_backward");
-    expect_close("denc", denc, denc_of_weights, N * Te * H, length, 1);
-    expect_close("ddec", ddec, ddec_expected, N * Td * H, length, 1);
+    expect_close("denc", denc, c.denc_of_weights, N * Te * H, length, 1);
+    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
+}
+
+static void check_additive_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths) {
+    const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
+    attention_case c = new_case(shape, with_lengths, 1);
+    float *weights = new_floats(N * Td * Te);
+    check_halves_forward(k, &c, weights, new_floats(N * Td * H));
+
+    expect_gradients(&c, weights);
+    const ptrdiff_t length = H + 2 * Te + 2 * Td;
+    const float *w = new_spoilt(weights, &c.size);
+    float *dweights = new_floats(N * Td * Te);
+    check_sum_backward(k, &c, w, dweights, length);
+    float *denc = new_floats(N * Te * H);
+    float *ddec = new_floats(N * Td * H);
+    float *dv = new_floats(H);
+    float *scratch = new_floats(THREADS * Td * Te + N * H);
+    k->additive_weights_backward(denc, ddec, dv, scratch, new_spoilt(dweights, &c.size), c.enc,
+                                 c.dec, c.v, w, c.size, THREADS);
+    ran("additive_weights_backward");
+    expect_close("denc", denc, c.denc_of_weights, N * Te * H, length, 1);
+    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
+    expect_close("dv", dv, c.dv, H, length + N * Td * Te, 1);
 }
 
 static void check_attention(const fs_kernels *k, const ptrdiff_t *shape) {
-    const fs_attention_size size = {shape[0], shape[1], shape[2], shape[3]};
-    const double scale = 4 / sqrt((double)size.H + 1); /* scores of the order of 1 */
-    const float *enc = new_uniform(size.N * size.Te * size.H, 1);
-    const float *dec = new_uniform(size.N * size.Td * size.H, scale);
-    float *weights = new_floats(size.N * size.Td * size.Te);
-    check_attention_forward(k, size, enc, dec, weights);
-    check_attention_backward(k, size, enc, dec, weights);
+    check_attention_case(k, shape, 0);
+    check_additive_case(k, shape, 0);
+    if (shape[1] > 0) { /* a row has at least one encoder step */
+        check_attention_case(k, shape, 1);
+        check_additive_case(k, shape, 1);
+    }
 }
 
 #endif

@@ -146,7 +146,7 @@ static void free_arrays_from(int count) {
 
 /* ---- the tally ---- */
 
-#define MAX_KERNELS 32
+#define MAX_KERNELS 40
 #define MAX_MESSAGES 20
 
 typedef struct {

@@ -32,6 +32,7 @@ from fastseq_reference.layers.loss import (
 )
 from fastseq_reference.layers.recurrent import LSTM, TimeLSTM
 from fastseq_reference.layers.rnn import RNN, TimeRNN
+from fastseq_reference.layers.scored_attention import ScoredAttention
 
 __all__ = [
     "GRU",
@@ -43,6 +44,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "MatMul",
+    "ScoredAttention",
     "Sigmoid",
     "SigmoidWithLoss",
     "Simple_TimeAffine",

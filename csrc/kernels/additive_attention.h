@@ -1,0 +1,167 @@
+/* kernels/additive_attention.h — the weights of additive attention, for all decoder steps.
+ *
+ *     scores_de = sum_h v_h tanh(enc_eh + dec_dh);   weights = softmax(scores)
+ *
+ * The (Td,Te,H) values of tanh exist a vector at a time. */
+#ifndef FS_ADDITIVE_ATTENTION_H
+#define FS_ADDITIVE_ATTENTION_H
+
+/* Encoder steps taken together: they share the loads of dec and v. */
+#define ADDITIVE_STEPS 4
+/* What one tanh and its part of the sums cost, in operations, when deciding on threads. */
+#define ADDITIVE_WORK 30.0
+
+typedef struct {
+    float *weights;
+    float *denc, *ddec, *dv_of_rows, *scratch;
+    const float *enc, *dec, *v, *given_weights, *dweights;
+    fs_attention_size size;
+} additive_rows;
+
+/* scores[e] for `steps` encoder steps and one decoder step. Every element is summed lane by lane in
+ * ascending h, then across lanes. */
+static inline __attribute__((always_inline)) void additive_block(float *scores, const float *enc,
+                                                                 const float *dec, const float *v,
+                                                                 ptrdiff_t H, const int steps) {
+    vf sum[ADDITIVE_STEPS];
+#pragma GCC unroll 4
+    for (int e = 0; e < steps; ++e) {
+        sum[e] = vf_set(0.0f);
+    }
+    for (ptrdiff_t h = 0; h < H; h += FS_LANES) {
+        const vf d = load_lanes(dec + h, H - h);
+        const vf v_h = load_lanes(v + h, H - h);
+#pragma GCC unroll 4
+        for (int e = 0; e < steps; ++e) {
+            const vf y = vf_tanh(vf_add(load_lanes(enc + e * H + h, H - h), d));
+            sum[e] = vf_fma(v_h, y, sum[e]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int e = 0; e < steps; ++e) {
+        scores[e] = vf_sum(sum[e]);
+    }
+}
+
+static void additive_scores(float *scores, const float *enc, ptrdiff_t te, const float *dec,
+                            const float *v, ptrdiff_t H) {
+    ptrdiff_t e = 0;
+    for (; e + ADDITIVE_STEPS <= te; e += ADDITIVE_STEPS) {
+        additive_block(scores + e, enc + e * H, dec, v, H, ADDITIVE_STEPS);
+    }
+    for (; e < te; ++e) {
+        additive_block(scores + e, enc + e * H, dec, v, H, 1);
+    }
+}
+
+static void additive_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const additive_rows *r = context;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
+    (void)thread;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
+        const float *enc = r->enc + n * Te * H;
+        const float *dec = r->dec + n * Td * H;
+        float *weights = r->weights + n * Td * Te;
+        for (ptrdiff_t d = 0; d < td; ++d) {
+            additive_scores(weights + d * Te, enc, te, dec + d * H, r->v, H);
+        }
+        softmax_of_scores(weights, 1.0f, td, te, Te);
+        zero_outside(weights, td, te, Td, Te);
+    }
+}
+
+// forward was: scores_e = sum_h v_h y_eh with y = tanh(enc + dec), and y is computed again: ...
+static inline __attribute__((always_inline)) void
+additive_block_backward(float *denc, float *ddec, float *dv, const float *dscores, const float *enc,
+                        const float *dec, const float *v, ptrdiff_t H, const int steps) {
+    for (ptrdiff_t h = 0; h < H; h += FS_LANES) {
+        const ptrdiff_t left = H - h;
+        const vf d = load_lanes(dec + h, left);
+        const vf v_h = load_lanes(v + h, left);
+        vf ddec_h = load_lanes(ddec + h, left);
+        vf dv_h = load_lanes(dv + h, left);
+#pragma GCC unroll 4
+        for (int e = 0; e < steps; ++e) {
+            const vf y = vf_tanh(vf_add(load_lanes(enc + e * H + h, left), d));
+            const vf dscore = vf_set(dscores[e]);
+            const vf slope = vf_fnma(y, y, vf_set(1.0f));
+            const vf dsum = vf_mul(vf_mul(dscore, v_h), slope);
+            dv_h = vf_fma(dscore, y, dv_h);
+            ddec_h = vf_add(ddec_h, dsum);
+            float *denc_h = denc + e * H + h;
+            store_lanes(denc_h, vf_add(load_lanes(denc_h, left), dsum), left);
+        }
+        store_lanes(ddec + h, ddec_h, left);
+        store_lanes(dv + h, dv_h, left);
+    }
+}
+
+static void additive_scores_backward(float *denc, float *ddec, float *dv, const float *dscores,
+                                     const float *enc, ptrdiff_t te, const float *dec,
+                                     const float *v, ptrdiff_t H) {
+    ptrdiff_t e = 0;
+    for (; e + ADDITIVE_STEPS <= te; e += ADDITIVE_STEPS) {
+        additive_block_backward(denc + e * H, ddec, dv, dscores + e, enc + e * H, dec, v, H,
+                                ADDITIVE_STEPS);
+    }
+    for (; e < te; ++e) {
+        additive_block_backward(denc + e * H, ddec, dv, dscores + e, enc + e * H, dec, v, H, 1);
+    }
+}
+
+static void additive_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const additive_rows *r = context;
+    const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
+    float *dscores = r->scratch + thread * Td * Te;
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
+        const float *enc = r->enc + n * Te * H;
+        const float *dec = r->dec + n * Td * H;
+        float *denc = r->denc + n * Te * H;
+        float *ddec = r->ddec + n * Td * H;
+        float *dv = r->dv_of_rows + n * H;
+        softmax_of_scores_backward(dscores, r->dweights + n * Td * Te,
+                                   r->given_weights + n * Td * Te, 1.0f, td, te, Te);
+        zero_rows(denc, 0, Te, H);
+        zero_rows(ddec, 0, Td, H);
+        zero_rows(dv, 0, 1, H);
+        for (ptrdiff_t d = 0; d < td; ++d) {
+            additive_scores_backward(denc, ddec + d * H, dv, dscores + d * Te, enc, te, dec + d * H,
+                                     r->v, H);
+        }
+    }
+}
+
+static int additive_threads(const fs_attention_size *size, int threads) {
+    const double work =
+        ADDITIVE_WORK * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
+    return worthwhile_threads(size->N, work, threads);
+}
+
+static void additive_weights_forward(float *weights, const float *enc, const float *dec,
+                                     const float *v, fs_attention_size size, int threads) {
+    additive_rows rows = {.weights = weights, .enc = enc, .dec = dec, .v = v, .size = size};
+    parallel_for(size.N, additive_threads(&size, threads), additive_forward_task, &rows);
+}
+
+static void additive_weights_backward(float *denc, float *ddec, float *dv, float *scratch,
+                                      const float *dweights, const float *enc, const float *dec,
+                                      const float *v, const float *weights, fs_attention_size size,
+                                      int threads) {
+    additive_rows rows = {.denc = denc,
+                          .ddec = ddec,
+                          .dv_of_rows = scratch,
+                          .scratch = scratch + size.N * size.H,
+                          .enc = enc,
+                          .dec = dec,
+                          .v = v,
+                          .given_weights = weights,
+                          .dweights = dweights,
+                          .size = size};
+    parallel_for(size.N, additive_threads(&size, threads), additive_backward_task, &rows);
+    // each row of the batch sums its own part of dv: in an order that no number of threads changes
+    sum_rows(dv, rows.dv_of_rows, size.N, size.H);
+}
+
+#endif

@@ -1,0 +1,224 @@
+"""Attention of every decoder step, with a choice of scores and with rows of unlike length.
+
+::
+
+    weights = softmax over a row's own encoder steps of scores;    contexts = weights enc
+
+    dot          scores = dec enc^T                              Luong, Pham and Manning 2015
+    scaled_dot   scores = dec enc^T / sqrt(H)                    Vaswani et al. 2017
+    general      scores = (dec W) enc^T                          Luong, Pham and Manning 2015
+    additive     scores = v . tanh(enc W_enc + dec W_dec)        Bahdanau, Cho and Bengio 2015
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.affine import MatMul
+from fastseq.layers.base import check_weight, checked, zero_gradients
+
+Array = npt.NDArray[Any]
+
+_PARAMS = {"dot": (), "scaled_dot": (), "general": ("W",), "additive": ("W_enc", "W_dec", "v")}
+
+
+class _Pass(NamedTuple):
+    """What `backward` needs of a `forward`. Enc and dec are compared: the states or projections."""
+
+    hs_enc: Array
+    enc: Array
+    dec: Array
+    weights: Array
+    encoder_lengths: Array | None
+    decoder_lengths: Array | None
+
+
+def _check_params(kind: str, params: list[Array]) -> None:
+    """Require the weights that this kind of score has."""
+    if kind not in _PARAMS:
+        raise ValueError(f"kind: expected one of {', '.join(_PARAMS)}, got {kind!r}")
+    names = _PARAMS[kind]
+    if len(params) != len(names):
+        raise ValueError(
+            f"params: expected [{', '.join(names)}] for kind {kind!r}, got {len(params)} arrays"
+        )
+    if kind == "general":
+        check_weight("W", params[0], "(H, H)", None, None)
+        check_weight("W", params[0], "(H, H)", len(params[0]), len(params[0]))
+    if kind == "additive":
+        W_enc, W_dec, v = params
+        check_weight("W_enc", W_enc, "(H, A)", None, None)
+        check_weight("W_dec", W_dec, "(H, A), that of W_enc,", *W_enc.shape)
+        check_weight("v", v, "(A,) with A of W_enc", W_enc.shape[1])
+
+
+def _own_lengths(name: str, lengths: Array | None, N: int) -> Array | None:
+    """A copy: the caller may change the array before `backward`."""
+    return None if lengths is None else checked(name, lengths, "(N,)", N, kinds="iu").copy()
+
+
+def _gather(xs: Array, lengths: Array | None) -> Array:
+    """The steps of all rows in one run, so that padding takes no part in a product."""
+    if lengths is None:
+        return xs
+    _, T, width = xs.shape
+    return xs.reshape(-1, width)[_positions(lengths, T)]
+
+
+def _scatter(steps: Array, lengths: Array | None, T: int) -> Array:
+    """From the steps of all rows (N, T, ...) again, 0 past the lengths."""
+    if lengths is None:
+        return steps
+    width = steps.shape[1]
+    xs = np.zeros((len(lengths), T, width), steps.dtype)
+    xs.reshape(-1, width)[_positions(lengths, T)] = steps
+    return xs
+
+
+def _positions(lengths: Array, T: int) -> Array:
+    return np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
+
+
+class ScoredAttention:
+    """Attention of every decoder step over the encoder steps of its row.
+
+    Parameters
+    ----------
+    kind : {"dot", "scaled_dot", "general", "additive"}
+        How a decoder state is compared with an encoder state.
+    params : sequence of ndarray of float
+        Empty for ``dot`` and ``scaled_dot``; ``[W (H, H)]`` for ``general``;
+        ``[W_enc (H, A), W_dec (H, A), v (A,)]`` for ``additive``. May be views.
+
+    Attributes
+    ----------
+    kind : str
+    params, grads : list of ndarray
+        The caller's own arrays, and their gradients after `backward`.
+    attention_weights : ndarray of float32, shape (N, Td, Te), or None
+        The weights of the last `forward`, 0 past a length.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The kind is none of these, or a weight is no float array, or of a shape that does not fit.
+
+    References
+    ----------
+    D. Bahdanau, K. Cho and Y. Bengio, "Neural machine translation by jointly learning to align and
+    translate", ICLR 2015, section 3.1 and appendix A.1.2.
+
+    M.-T. Luong, H. Pham and C. D. Manning, "Effective approaches to attention-based neural machine
+    translation", EMNLP 2015, section 3.1.
+
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 1.
+    """
+
+    def __init__(self, kind: str, params: Sequence[Array]) -> None:
+        params = list(params)
+        _check_params(kind, params)
+        self.kind = kind
+        self.params = params
+        self.attention_weights: Array | None = None
+        self._projections = [MatMul(W) for W in params[:2]]  # all of general, all but v of additive
+        self.grads = [grad for layer in self._projections for grad in layer.grads]
+        self.grads += zero_gradients(params[2:])
+        self._pass: _Pass | None = None
+
+    def forward(
+        self,
+        hs_enc: Array,
+        hs_dec: Array,
+        encoder_lengths: Array | None = None,
+        decoder_lengths: Array | None = None,
+    ) -> Array:
+        """The contexts of all decoder steps.
+
+        Parameters
+        ----------
+        hs_enc : ndarray of float, shape (N, Te, H)
+        hs_dec : ndarray of float, shape (N, Td, H)
+        encoder_lengths : ndarray of int, shape (N,), or None
+            How many encoder steps each row has, from 1 to Te; None: Te each.
+        decoder_lengths : ndarray of int, shape (N,), or None
+            How many decoder steps each row has, from 0 to Td; None: Td each.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, Td, H)
+            0 where the decoder row has no step. What lies past a length in the inputs is not read.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape, or a length out of range.
+        """
+        self._pass = None
+        H = len(self.params[0]) if self.params else None
+        hs_enc = checked("hs_enc", hs_enc, "(N, Te, H)", None, None, H)
+        N, _, H = hs_enc.shape
+        hs_dec = checked("hs_dec", hs_dec, "(N, Td, H), with N and H of hs_enc,", N, None, H)
+        encoder_lengths = _own_lengths("encoder_lengths", encoder_lengths, N)
+        decoder_lengths = _own_lengths("decoder_lengths", decoder_lengths, N)
+        lengths = encoder_lengths, decoder_lengths
+        enc, dec = hs_enc, hs_dec
+        if self.kind == "additive":
+            enc = self._project(0, hs_enc, encoder_lengths)
+        if self.kind in ("general", "additive"):
+            dec = self._project(-1, hs_dec, decoder_lengths)
+        if self.kind == "additive":
+            weights = _kernels.additive_weight_forward(enc, dec, self.params[2], *lengths)
+            contexts = _kernels.weight_sum_forward(hs_enc, weights, *lengths)
+        else:
+            contexts, weights = _kernels.attention_forward(enc, dec, self._scale(H), *lengths)
+        self._pass = _Pass(hs_enc, enc, dec, weights, *lengths)
+        self.attention_weights = weights
+        return contexts
+
+    def backward(self, dout: Array) -> tuple[Array, Array]:
+        """Gradients ``dhs_enc`` (N, Te, H) and ``dhs_dec`` (N, Td, H), 0 past the lengths.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, Td, H)
+            That of the contexts; not read where a decoder row has no step.
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        TypeError, ValueError
+            ``dout`` is of the wrong kind or shape.
+        """
+        if self._pass is None:
+            raise RuntimeError("ScoredAttention.backward was called before forward")
+        hs_enc, enc, dec, weights, *lengths = self._pass
+        if self.kind == "additive":
+            dhs_enc, dweights = _kernels.weight_sum_backward(dout, hs_enc, weights, *lengths)
+            denc, ddec = _kernels.additive_weight_backward(
+                dweights, enc, dec, self.params[2], weights, self.grads[2], *lengths
+            )
+            dhs_enc += self._project_backward(0, denc, lengths[0])
+        else:
+            dhs_enc, ddec = _kernels.attention_backward(
+                dout, enc, dec, weights, self._scale(hs_enc.shape[2]), *lengths
+            )
+        if self.kind in ("general", "additive"):
+            ddec = self._project_backward(-1, ddec, lengths[1])
+        return dhs_enc, ddec
+
+    def _scale(self, H: int) -> float:
+        return max(H, 1) ** -0.5 if self.kind == "scaled_dot" else 1.0
+
+    def _project(self, index: int, hs: Array, lengths: Array | None) -> Array:
+        """States times W, of the steps that the rows have."""
+        steps = self._projections[index].forward(_gather(hs, lengths))
+        return _scatter(steps, lengths, hs.shape[1])
+
+    def _project_backward(self, index: int, dout: Array, lengths: Array | None) -> Array:
+        """Gradient of the states; ``grads`` receive that of W."""
+        dsteps = self._projections[index].backward(_gather(dout, lengths))
+        return _scatter(dsteps, lengths, dout.shape[1])
