@@ -29,8 +29,8 @@ Array = npt.NDArray[Any]
 Results = dict[str, Any]
 
 # What fastseq has beyond the textbook, and the twin has not.
-# Beyond the textbook, with lengths: test_scored_attention.py has their comparison.
-WITH_LENGTHS = {"ScoredAttention"}
+# Beyond the textbook, with lengths: they are compared where they are tested.
+WITH_LENGTHS = {"RecurrentLayer", "ScoredAttention"}
 OWN_NAMES = {"all_float32", "answer_mark", "exact_match", "shuffled", "train_epoch"}
 
 

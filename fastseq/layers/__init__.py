@@ -31,6 +31,7 @@ from fastseq.layers.loss import (
     TimeSoftmaxWithLoss,
 )
 from fastseq.layers.recurrent import LSTM, TimeLSTM
+from fastseq.layers.recurrent_layer import RecurrentLayer
 from fastseq.layers.rnn import RNN, TimeRNN
 from fastseq.layers.scored_attention import ScoredAttention
 
@@ -44,6 +45,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "MatMul",
+    "RecurrentLayer",
     "ScoredAttention",
     "Sigmoid",
     "SigmoidWithLoss",

@@ -31,6 +31,7 @@ from fastseq_reference.layers.loss import (
     TimeSoftmaxWithLoss,
 )
 from fastseq_reference.layers.recurrent import LSTM, TimeLSTM
+from fastseq_reference.layers.recurrent_layer import RecurrentLayer
 from fastseq_reference.layers.rnn import RNN, TimeRNN
 from fastseq_reference.layers.scored_attention import ScoredAttention
 
@@ -44,6 +45,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "MatMul",
+    "RecurrentLayer",
     "ScoredAttention",
     "Sigmoid",
     "SigmoidWithLoss",

@@ -1,0 +1,142 @@
+"""A recurrent layer of any cell, over rows of unlike length, in one direction or in both.
+
+The cells are those of `RNN`, `GRU` and `LSTM`. Of two directions, the second takes each row from
+its last step to its first (Schuster and Paliwal, "Bidirectional Recurrent Neural Networks", 1997),
+and the states of both lie side by side.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers.base import (
+    check_recurrent_weights,
+    check_weight,
+    checked,
+    zero_gradients,
+)
+
+Array = npt.NDArray[Any]
+
+# How many blocks of H columns the weights of a cell have.
+_BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
+
+
+class RecurrentLayer:
+    """A recurrent layer over whole sequences, which keeps no state between two of them.
+
+    K below is the number of directions, G the number of the cell's gates: 1, 3 or 4. A row gives
+    the same result alone, padded, or anywhere in a batch.
+
+    Parameters
+    ----------
+    cell : {"rnn", "gru", "lstm"}
+    params : sequence of ndarray of float
+        ``[Wx, Wh, b]`` of shapes (D, G H), (H, G H) and (G H,), for each direction; all may be
+        views.
+
+    Attributes
+    ----------
+    cell : str
+    params, grads : list of ndarray
+        The caller's own arrays, and their gradients after `backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no such cell; or a weight is no float array, or of a shape that does not fit.
+    """
+
+    def __init__(self, cell: str, params: Sequence[Array]) -> None:
+        if cell not in _BLOCKS:
+            raise ValueError(f"cell: expected one of {', '.join(_BLOCKS)}, got {cell!r}")
+        if len(params) not in (3, 6):
+            raise ValueError(
+                f"params: expected 3 arrays, or 6 for two directions, got {len(params)}"
+            )
+        Wx, Wh, b, *second = params
+        number = "1" if second else ""
+        check_recurrent_weights(Wx, Wh, b, blocks=_BLOCKS[cell], number=number)
+        for name, weight, first in zip(("Wx", "Wh", "b"), second, (Wx, Wh, b), strict=False):
+            check_weight(f"{name}2", weight, f"that of {name}1,", *first.shape)
+        self.cell = cell
+        self.params = list(params)
+        self.grads = zero_gradients(self.params)
+        self._workspace = _kernels.Workspace()
+
+    def forward(
+        self,
+        xs: Array,
+        h0: Array | None = None,
+        c0: Array | None = None,
+        lengths: Array | None = None,
+    ) -> tuple[Array, Array, Array | None]:
+        """Run the sequences.
+
+        Parameters
+        ----------
+        xs : ndarray of float, shape (N, T, D)
+            What lies past a row's length is not read.
+        h0, c0 : ndarray of float, shape (N, K H), optional
+            The states before the first step; zeros by default. Only the LSTM has ``c0``.
+        lengths : ndarray of int, shape (N,), optional
+            How many steps each row has, from 0 to T; T each by default.
+
+        Returns
+        -------
+        hs : ndarray of float32, shape (N, T, K H)
+            The hidden states after each step, 0 past a row's length.
+        h : ndarray of float32, shape (N, K H)
+            Those after each row's last step.
+        c : ndarray of float32, shape (N, K H), or None
+            The LSTM's other states after each row's last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape, or a length is out of range.
+        """
+        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
+        self._check_cell_state("c0", c0)
+        return _kernels.recurrent_forward(
+            self._workspace, self.cell, xs, self.params, h0, c0, lengths
+        )
+
+    def backward(
+        self, dhs: Array, dh: Array | None = None, dc: Array | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Gradients of the inputs; ``grads`` receive those of the weights.
+
+        Parameters
+        ----------
+        dhs : ndarray of float, shape (N, T, K H)
+            What lies past a row's length is not read.
+        dh, dc : ndarray of float, shape (N, K H), optional
+            The gradients of the last states; zeros by default.
+
+        Returns
+        -------
+        dxs : ndarray of float32, shape (N, T, D)
+            0 past a row's length.
+        dh0 : ndarray of float32, shape (N, K H)
+        dc0 : ndarray of float32, shape (N, K H), or None
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
+        """
+        self._check_cell_state("dc", dc)
+        dxs, dh0, dc0 = _kernels.recurrent_backward(
+            self._workspace, dhs, self.params, self.grads, dh, dc
+        )
+        assert dxs is not None
+        return dxs, dh0, dc0
+
+    def _check_cell_state(self, name: str, state: Array | None) -> None:
+        if state is not None and self.cell != "lstm":
+            raise ValueError(f"{name}: expected None, for only the LSTM has c; got an array")

@@ -1,0 +1,142 @@
+"""The encoder: embedding, then recurrent layers over the whole source, in one direction or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.layers import Embedding, RecurrentLayer
+from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
+from fastseq.transducer.rows import Dropout, Steps, reversed_rows
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the decoder sees of N sources.
+
+    Attributes
+    ----------
+    outputs : ndarray of float32, shape (N, Te, H)
+        The top layer's states after each step, in the order in which the source is read.
+    lengths : ndarray of int, shape (N,)
+        How many steps each source has.
+    h : list of ndarray of float32, shape (N, H)
+        Each layer's states after the last step.
+    c : list of ndarray of float32, shape (N, H), or of None
+        The LSTM's other states.
+    keys : ndarray of float32, shape (N, Te, H), or None
+        What additive attention makes of the outputs, once for all steps of the decoder.
+    """
+
+    outputs: Array
+    lengths: Array
+    h: list[Array]
+    c: list[Array | None]
+    keys: Array | None = None
+
+    def take(self, rows: Array) -> Encoded:
+        """These rows, in this order; a row may be taken more than once."""
+        return Encoded(
+            outputs=self.outputs[rows],
+            lengths=self.lengths[rows],
+            h=[h[rows] for h in self.h],
+            c=[None if c is None else c[rows] for c in self.c],
+            keys=None if self.keys is None else self.keys[rows],
+        )
+
+
+class Encoder:
+    """From the ids of the sources to states.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    params : dict of str to ndarray of float32
+        Those of the network; the encoder holds its own of them.
+
+    Attributes
+    ----------
+    layers : list
+        Everything that has parameters.
+    """
+
+    def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
+        self._reverse = config.reverse
+        self._embedding = Embedding(params["source_embedding"])
+        self._recurrent = [
+            RecurrentLayer(
+                config.cell,
+                recurrent_parameters(
+                    params, *(f"encoder.{layer}.{k}" for k in range(config.directions))
+                ),
+            )
+            for layer in range(config.layers)
+        ]
+        self._dropouts = [Dropout(config.dropout) for _ in self._recurrent]
+        self._steps: Steps | None = None
+        self.layers: list[Layer] = [self._embedding, *self._recurrent]
+
+    def forward(
+        self, sources: Array, lengths: Array, generator: np.random.Generator | None
+    ) -> Encoded:
+        """Read the sources, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        sources : ndarray of int, shape (N, Te)
+        lengths : ndarray of int, shape (N,)
+        generator : numpy.random.Generator or None
+            For the masks of the dropout; None for no dropout.
+
+        Returns
+        -------
+        Encoded
+            Without keys.
+        """
+        steps = self._steps = Steps(lengths, sources.shape[1])
+        ids = steps.gather(self._as_read(sources, lengths))
+        xs = steps.scatter(self._embedding.forward(ids))
+        states = []
+        for layer, dropout in zip(self._recurrent, self._dropouts, strict=True):
+            xs, *state = layer.forward(xs, lengths=lengths)
+            xs = dropout.forward(xs, generator)
+            states.append(state)
+        return Encoded(xs, lengths, *_by_kind(states))
+
+    def backward(self, doutputs: Array, dh: list[Array], dc: list[Array | None]) -> None:
+        """Fill the gradients from those of the result's outputs, h and c."""
+        assert self._steps is not None
+        dxs = doutputs
+        stack = list(zip(self._recurrent, self._dropouts, dh, dc, strict=True))
+        for layer, dropout, dh_last, dc_last in reversed(stack):
+            # forward was: xs = dropout(layer(xs))
+            dxs, _, _ = layer.backward(dropout.backward(dxs), dh_last, dc_last)
+        self._embedding.backward(self._steps.gather(dxs))
+
+    def encode(self, sources: Array, lengths: Array) -> Encoded:
+        """The result of `forward` without dropout, and without touching what is kept."""
+        (W,) = self._embedding.params
+        steps = Steps(lengths, sources.shape[1])
+        ids = steps.gather(self._as_read(sources, lengths))
+        xs = steps.scatter(_kernels.embedding_forward(W, ids))
+        states = []
+        for layer in self._recurrent:
+            xs, *state = _kernels.recurrent_forward(
+                _kernels.Workspace(), layer.cell, xs, layer.params, lengths=lengths
+            )
+            states.append(state)
+        return Encoded(xs, lengths, *_by_kind(states))
+
+    def _as_read(self, sources: Array, lengths: Array) -> Array:
+        return reversed_rows(sources, lengths) if self._reverse else sources
+
+
+def _by_kind(states: list[list[Any]]) -> tuple[list[Any], list[Any]]:
+    """From ``[h, c]`` of each layer to all h and all c."""
+    return [h for h, _ in states], [c for _, c in states]

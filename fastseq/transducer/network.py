@@ -1,0 +1,212 @@
+"""The network of the Transducer: an encoder, a decoder with attention, and the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers.base import checked
+from fastseq.transducer.decoder import Decoder, State
+from fastseq.transducer.encoder import Encoded, Encoder
+from fastseq.transducer.loss import SmoothedLoss
+from fastseq.transducer.parameters import (
+    NetworkConfig,
+    gradients_by_name,
+    initial_parameters,
+    parameter_shapes,
+)
+from fastseq.transducer.rows import Steps, check_ids, reversed_rows
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Batch", "Encoded", "Network", "NetworkConfig", "State", "parameter_shapes"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of sequences of ids, in arrays whose rows have unlike lengths.
+
+    What lies past a length is not read.
+
+    Attributes
+    ----------
+    sources : ndarray of int, shape (N, Te)
+    source_lengths : ndarray of int, shape (N,)
+        Each at least 1.
+    inputs : ndarray of int, shape (N, Td)
+        The start symbol, then the target.
+    targets : ndarray of int, shape (N, Td)
+        The target, then the end symbol.
+    target_lengths : ndarray of int, shape (N,)
+        Of the inputs and of the targets, each at least 1.
+    """
+
+    sources: Array
+    source_lengths: Array
+    inputs: Array
+    targets: Array
+    target_lengths: Array
+
+
+class Network:
+    """An encoder and a decoder, with attention or without.
+
+    A row gives the same numbers alone, padded, or anywhere in a batch.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    generator : numpy.random.Generator
+        Draws the first values of the parameters.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+    params, grads : dict of str to ndarray of float32
+        The parameters, and their gradients after `backward`. The arrays stay the same objects, and
+        may be written to between two calls.
+    """
+
+    def __init__(self, config: NetworkConfig, generator: np.random.Generator) -> None:
+        self.config = config
+        self.params = initial_parameters(config, generator)
+        self._encoder = Encoder(config, self.params)
+        self._decoder = Decoder(config, self.params)
+        self._loss = SmoothedLoss()
+        self._has_loss = False
+        self.grads = gradients_by_name(self.params, self._encoder.layers + self._decoder.layers)
+
+    def loss(
+        self,
+        batch: Batch,
+        *,
+        label_smoothing: float = 0.0,
+        training: bool = False,
+        generator: np.random.Generator | None = None,
+    ) -> float:
+        """The mean loss of a batch's real target symbols, of each given those before it.
+
+        Parameters
+        ----------
+        batch : Batch
+        label_smoothing : float
+            The share, at least 0 and below 1, of the loss that is the mean over all symbols
+            (Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016).
+        training : bool
+            Whether there is dropout.
+        generator : numpy.random.Generator, optional
+            Draws the masks of the dropout.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape, or out of range; or there is dropout but no
+            generator.
+        """
+        self._has_loss = False
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing: expected at least 0 and below 1, got {label_smoothing}"
+            )
+        if training and self.config.dropout and generator is None:
+            raise ValueError("generator: expected one to draw the masks of the dropout, got None")
+        if not training:
+            generator = None
+        sources, source_lengths = self._checked_sources(batch.sources, batch.source_lengths)
+        size, lengths = self.config.target_size, batch.target_lengths
+        inputs, lengths = check_ids("inputs", batch.inputs, size, lengths)
+        targets, _ = check_ids("targets", batch.targets, size, lengths)
+        if not len(sources) == len(inputs) or inputs.shape != targets.shape:
+            raise ValueError(
+                "batch: expected as many rows of sources, inputs and targets, the last two of one "
+                f"shape, got shapes {sources.shape}, {inputs.shape} and {targets.shape}"
+            )
+        encoded = self._encoder.forward(sources, source_lengths, generator)
+        scores = self._decoder.forward(inputs, lengths, encoded, generator)
+        labels = Steps(lengths, targets.shape[1]).gather(targets)
+        loss = self._loss.forward(scores, labels, label_smoothing)
+        self._has_loss = True
+        return loss
+
+    def backward(self) -> None:
+        """Overwrite `grads` with the gradients of the last `loss`.
+
+        Raises
+        ------
+        RuntimeError
+            There was no `loss`.
+        """
+        if not self._has_loss:
+            raise RuntimeError("Network.backward was called before loss")
+        self._encoder.backward(*self._decoder.backward(self._loss.backward()))
+
+    def encode(self, sources: Array, source_lengths: Array) -> Encoded:
+        """What the decoder sees of some sources. Nothing is kept, and there is no dropout.
+
+        Parameters
+        ----------
+        sources : ndarray of int, shape (N, Te)
+        source_lengths : ndarray of int, shape (N,)
+
+        Returns
+        -------
+        Encoded
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `loss`.
+        """
+        encoded = self._encoder.encode(*self._checked_sources(sources, source_lengths))
+        attention = self._decoder.attention
+        if attention is None:
+            return encoded
+        return replace(encoded, keys=attention.keys(encoded.outputs))
+
+    def first_state(self, encoded: Encoded) -> State:
+        """Where the decoder starts."""
+        return State(encoded.h, encoded.c)
+
+    def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
+        """Give each row one more symbol. Nothing is kept, and there is no dropout.
+
+        Parameters
+        ----------
+        encoded : Encoded
+        state : State
+            Of as many rows.
+        ids : ndarray of int, shape (N,)
+            The start symbol at first.
+
+        Returns
+        -------
+        log_probabilities : ndarray of float32, shape (N, V)
+            Of what comes next.
+        state : State
+            The next.
+        weights : ndarray of float32, shape (N, Te), or None
+            How much each row attends to each step of its source, in the order of its symbols; None
+            without attention.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            An id is out of range, or of the wrong kind, or there are more or fewer than rows.
+        """
+        ids = checked("ids", ids, "(N,)", len(encoded.lengths), kinds="iu")
+        log_probabilities, state, weights = self._decoder.step(encoded, state, ids)
+        if weights is not None and self.config.reverse:
+            weights = reversed_rows(weights, encoded.lengths)
+        return log_probabilities, state, weights
+
+    def _checked_sources(self, sources: Array, lengths: Array) -> tuple[Array, Array]:
+        return check_ids("sources", sources, self.config.source_size, lengths)

@@ -1,0 +1,201 @@
+"""What a network is made of: its configuration; its parameters' names, shapes and first values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.models.base import check_sizes
+
+Array = npt.NDArray[Any]
+
+_GATES = {"lstm": 4, "gru": 3}
+_DIRECTIONS = {"bidirectional": 2, "unidirectional": 1}
+_ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes and parts of a network.
+
+    Parameters
+    ----------
+    source_size, target_size : int
+        How many symbols there are on either side.
+    embedding_size, hidden_size : int
+    layers : int
+        Of the encoder, and as many of the decoder.
+    cell : {"lstm", "gru"}
+    encoder : {"bidirectional", "unidirectional"}
+        Two directions have half of the hidden units each, whose number is then even.
+    attention : {"none", "dot", "scaled_dot", "general", "additive"}
+    peeky : bool
+        Give the encoder's last state to every step of the decoder, and to the output layer.
+    reverse : bool
+        Read each source from its end.
+    dropout : float
+        The share of values that are zeroed in training, at least 0 and below 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value is of the wrong type, or not among those above; the message names it.
+    """
+
+    source_size: int
+    target_size: int
+    embedding_size: int = 64
+    hidden_size: int = 256
+    layers: int = 1
+    cell: str = "lstm"
+    encoder: str = "bidirectional"
+    attention: str = "dot"
+    peeky: bool = False
+    reverse: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_sizes(
+            source_size=self.source_size,
+            target_size=self.target_size,
+            embedding_size=self.embedding_size,
+            hidden_size=self.hidden_size,
+            layers=self.layers,
+        )
+        _check_choice("cell", self.cell, _GATES)
+        _check_choice("encoder", self.encoder, _DIRECTIONS)
+        _check_choice("attention", self.attention, _ATTENTIONS)
+        if self.hidden_size % self.directions:
+            raise ValueError(
+                f"hidden_size: expected an even number, half for each direction of the encoder, "
+                f"got {self.hidden_size}"
+            )
+        for name in ("peeky", "reverse"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float | np.number):
+            raise TypeError(f"dropout: expected a number, got {type(self.dropout).__name__}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected at least 0 and below 1, got {self.dropout}")
+
+    @property
+    def directions(self) -> int:
+        """How many directions the encoder reads in."""
+        return _DIRECTIONS[self.encoder]
+
+
+class Layer(Protocol):
+    """What has parameters and their gradients."""
+
+    params: list[Array]
+    grads: list[Array]
+
+
+def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every parameter, in their order.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+
+    Returns
+    -------
+    dict of str to tuple of int
+    """
+    E, H = config.embedding_size, config.hidden_size
+    K, top = config.directions, H * (1 + config.peeky)
+    shapes: dict[str, tuple[int, ...]] = {
+        "source_embedding": (config.source_size, E),
+        "target_embedding": (config.target_size, E),
+    }
+    for layer in range(config.layers):
+        for direction in range(K):
+            prefix = f"encoder.{layer}.{direction}"
+            shapes |= _recurrent_shapes(prefix, H if layer else E, H // K, config.cell)
+    for layer in range(config.layers):
+        inputs = H if layer else E + H * config.peeky
+        shapes |= _recurrent_shapes(f"decoder.{layer}", inputs, H, config.cell)
+    if config.attention == "general":
+        shapes["attention.general"] = (H, H)
+    if config.attention == "additive":
+        shapes["attention.encoder"] = shapes["attention.decoder"] = (H, H)
+        shapes["attention.v"] = (H,)
+    if config.attention != "none":
+        shapes["combine.W"], shapes["combine.b"] = (2 * H, H), (H,)
+    shapes["output.W"], shapes["output.b"] = (top, config.target_size), (config.target_size,)
+    return shapes
+
+
+def initial_parameters(config: NetworkConfig, generator: np.random.Generator) -> dict[str, Array]:
+    """Draw the parameters that training starts from.
+
+    Embeddings are standard normal: values that are small beside the weights are what holds the
+    first epochs up. Other weights are uniform up to 1 / sqrt(n) where n is the number of hidden
+    units of a recurrent layer, or of inputs of any other. Biases are 0, those of the LSTM's forget
+    gate 1 (Gers, Schmidhuber and Cummins, "Learning to Forget", 2000).
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        In the order of `parameter_shapes`.
+    """
+    return {
+        name: _initial_values(name, shape, config.cell, generator)
+        for name, shape in parameter_shapes(config).items()
+    }
+
+
+def recurrent_parameters(params: dict[str, Array], *prefixes: str) -> list[Array]:
+    """Wx, Wh and b under each prefix, as a recurrent layer takes them."""
+    return [params[f"{prefix}.{name}"] for prefix in prefixes for name in ("Wx", "Wh", "b")]
+
+
+def gradients_by_name(params: dict[str, Array], layers: Iterable[Layer]) -> dict[str, Array]:
+    """The layers' own gradients, under the names of the parameters that the layers hold."""
+    gradients = {
+        id(param): grad
+        for layer in layers
+        for param, grad in zip(layer.params, layer.grads, strict=True)
+    }
+    return {name: gradients[id(param)] for name, param in params.items()}
+
+
+def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _recurrent_shapes(
+    prefix: str, inputs: int, hidden_size: int, cell: str
+) -> dict[str, tuple[int, ...]]:
+    columns = _GATES[cell] * hidden_size
+    return {
+        f"{prefix}.Wx": (inputs, columns),
+        f"{prefix}.Wh": (hidden_size, columns),
+        f"{prefix}.b": (columns,),
+    }
+
+
+def _initial_values(
+    name: str, shape: tuple[int, ...], cell: str, generator: np.random.Generator
+) -> Array:
+    is_recurrent = name.startswith(("encoder", "decoder"))
+    if name.endswith("embedding"):
+        values = generator.normal(size=shape)
+    elif name.endswith(".b"):
+        values = np.zeros(shape)
+        if is_recurrent and cell == "lstm":
+            values[: shape[0] // _GATES["lstm"]] = 1  # the forget gate comes first
+    else:
+        bound = 1 / np.sqrt(shape[1] // _GATES[cell] if is_recurrent else shape[0])
+        values = generator.uniform(-bound, bound, shape)
+    return np.asarray(values, dtype=np.float32)
