@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers import Affine, Embedding, RecurrentLayer
+from fastseq.layers import Affine, RecurrentLayer
 from fastseq.transducer.attention import AttentionalState
+from fastseq.transducer.embedded import EmbeddedLayer
 from fastseq.transducer.encoder import Encoded
 from fastseq.transducer.loss import log_softmax
 from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
@@ -63,17 +64,17 @@ class Decoder:
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
         self._peeky = config.peeky
-        self._embedding = Embedding(params["target_embedding"])
-        self._recurrent = [
-            RecurrentLayer(config.cell, recurrent_parameters(params, f"decoder.{layer}"))
-            for layer in range(config.layers)
-        ]
-        self._dropouts = [Dropout(config.dropout) for _ in self._recurrent]
+        first, *others = (
+            recurrent_parameters(params, f"decoder.{layer}") for layer in range(config.layers)
+        )
+        self._first = EmbeddedLayer(params["target_embedding"], config.cell, first)
+        self._others = [RecurrentLayer(config.cell, weights) for weights in others]
+        self._dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
         self.attention = None if config.attention == "none" else AttentionalState(config, params)
         self._output_dropout = Dropout(config.dropout)
         self._output = Affine(params["output.W"], params["output.b"])
         self._cache: tuple[Steps, Encoded] | None = None
-        self.layers: list[Layer] = [self._embedding, *self._recurrent, self._output]
+        self.layers: list[Layer] = [self._first, *self._others, self._output]
         if self.attention is not None:
             self.layers += self.attention.layers
 
@@ -101,12 +102,12 @@ class Decoder:
         """
         steps = Steps(lengths, inputs.shape[1])
         self._cache = steps, encoded
-        d = self._embedding.forward(steps.gather(inputs))
-        if self._peeky:
-            peeked = steps.repeat(encoded.h[-1])
-            d = np.concatenate((peeked, d), axis=1)
-        xs = steps.scatter(d)
-        stack = zip(self._recurrent, self._dropouts, encoded.h, encoded.c, strict=True)
+        first_dropout, *dropouts = self._dropouts
+        peeked = encoded.h[-1] if self._peeky else None
+        ids = steps.scatter(steps.gather(inputs))  # 0 past a row's length
+        xs, _, _ = self._first.forward(ids, lengths, encoded.h[0], encoded.c[0], peeked)
+        xs = first_dropout.forward(xs, generator)
+        stack = zip(self._others, dropouts, encoded.h[1:], encoded.c[1:], strict=True)
         for layer, dropout, h0, c0 in stack:
             xs, _, _ = layer.forward(xs, h0, c0, lengths)
             xs = dropout.forward(xs, generator)
@@ -114,8 +115,8 @@ class Decoder:
             a = steps.gather(xs)
         else:
             a = self.attention.forward(encoded, xs, lengths, steps)
-        if self._peeky:
-            a = np.concatenate((peeked, a), axis=1)
+        if peeked is not None:
+            a = np.concatenate((steps.repeat(peeked), a), axis=1)
         return self._output.forward(self._output_dropout.forward(a, generator))
 
     def backward(self, dscores: Array) -> tuple[Array, list[Array], list[Array | None]]:
@@ -133,29 +134,27 @@ class Decoder:
             doutputs, dxs = np.zeros_like(encoded.outputs), steps.scatter(da)
         else:
             doutputs, dxs = self.attention.backward(da)
-        for layer, dropout in reversed(list(zip(self._recurrent, self._dropouts, strict=True))):
+        first_dropout, *dropouts = self._dropouts
+        for layer, dropout in reversed(list(zip(self._others, dropouts, strict=True))):
             # forward was: xs = dropout(layer(xs, h0, c0))
             dxs, dh0, dc0 = layer.backward(dropout.backward(dxs))
             dh.insert(0, dh0)
             dc.insert(0, dc0)
-        dd = steps.gather(dxs)
-        if self._peeky:
-            # forward was: d = [peeked | d]
-            dh[-1] += steps.total(dpeeked + dd[:, :H])
-            dd = dd[:, H:]
-        self._embedding.backward(dd)
+        dcontext, dh0, dc0 = self._first.backward(first_dropout.backward(dxs))
+        dh.insert(0, dh0)
+        dc.insert(0, dc0)
+        if dcontext is not None:
+            # forward was: the context of the first layer, and a part of a, is the top layer's h
+            dh[-1] += dcontext + steps.total(dpeeked)
         return doutputs, dh, dc
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
         """Read one id in each row (N); `Network.step` says what comes of it."""
-        (W,) = self._embedding.params
-        d = _kernels.embedding_forward(W, ids)
-        if self._peeky:
-            d = np.concatenate((encoded.h[-1], d), axis=1)
-        xs = d[:, np.newaxis]
-        h: list[Array] = []
-        c: list[Array | None] = []
-        for layer, h0, c0 in zip(self._recurrent, state.h, state.c, strict=True):
+        peeked = encoded.h[-1] if self._peeky else None
+        xs, h1, c1 = self._first.step(ids, state.h[0], state.c[0], peeked)
+        h: list[Array] = [h1]
+        c: list[Array | None] = [c1]
+        for layer, h0, c0 in zip(self._others, state.h[1:], state.c[1:], strict=True):
             xs, h1, c1 = _kernels.recurrent_forward(
                 _kernels.Workspace(), layer.cell, xs, layer.params, h0, c0
             )

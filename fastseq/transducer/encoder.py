@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers import Embedding, RecurrentLayer
+from fastseq.layers import RecurrentLayer
+from fastseq.transducer.embedded import EmbeddedLayer
 from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.rows import Dropout, Steps, reversed_rows
 
@@ -68,19 +69,16 @@ class Encoder:
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
         self._reverse = config.reverse
-        self._embedding = Embedding(params["source_embedding"])
-        self._recurrent = [
-            RecurrentLayer(
-                config.cell,
-                recurrent_parameters(
-                    params, *(f"encoder.{layer}.{k}" for k in range(config.directions))
-                ),
+        first, *others = (
+            recurrent_parameters(
+                params, *(f"encoder.{layer}.{k}" for k in range(config.directions))
             )
             for layer in range(config.layers)
-        ]
-        self._dropouts = [Dropout(config.dropout) for _ in self._recurrent]
-        self._steps: Steps | None = None
-        self.layers: list[Layer] = [self._embedding, *self._recurrent]
+        )
+        self._first = EmbeddedLayer(params["source_embedding"], config.cell, first)
+        self._others = [RecurrentLayer(config.cell, weights) for weights in others]
+        self._dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
+        self.layers: list[Layer] = [self._first, *self._others]
 
     def forward(
         self, sources: Array, lengths: Array, generator: np.random.Generator | None
@@ -99,11 +97,11 @@ class Encoder:
         Encoded
             Without keys.
         """
-        steps = self._steps = Steps(lengths, sources.shape[1])
-        ids = steps.gather(self._as_read(sources, lengths))
-        xs = steps.scatter(self._embedding.forward(ids))
-        states = []
-        for layer, dropout in zip(self._recurrent, self._dropouts, strict=True):
+        first_dropout, *dropouts = self._dropouts
+        xs, *state = self._first.forward(self._as_read(sources, lengths), lengths)
+        xs = first_dropout.forward(xs, generator)
+        states = [state]
+        for layer, dropout in zip(self._others, dropouts, strict=True):
             xs, *state = layer.forward(xs, lengths=lengths)
             xs = dropout.forward(xs, generator)
             states.append(state)
@@ -111,22 +109,19 @@ class Encoder:
 
     def backward(self, doutputs: Array, dh: list[Array], dc: list[Array | None]) -> None:
         """Fill the gradients from those of the result's outputs, h and c."""
-        assert self._steps is not None
+        first_dropout, *dropouts = self._dropouts
         dxs = doutputs
-        stack = list(zip(self._recurrent, self._dropouts, dh, dc, strict=True))
+        stack = list(zip(self._others, dropouts, dh[1:], dc[1:], strict=True))
         for layer, dropout, dh_last, dc_last in reversed(stack):
             # forward was: xs = dropout(layer(xs))
             dxs, _, _ = layer.backward(dropout.backward(dxs), dh_last, dc_last)
-        self._embedding.backward(self._steps.gather(dxs))
+        self._first.backward(first_dropout.backward(dxs), dh[0], dc[0])
 
     def encode(self, sources: Array, lengths: Array) -> Encoded:
         """The result of `forward` without dropout, and without touching what is kept."""
-        (W,) = self._embedding.params
-        steps = Steps(lengths, sources.shape[1])
-        ids = steps.gather(self._as_read(sources, lengths))
-        xs = steps.scatter(_kernels.embedding_forward(W, ids))
-        states = []
-        for layer in self._recurrent:
+        xs, *state = self._first.run(self._as_read(sources, lengths), lengths)
+        states = [state]
+        for layer in self._others:
             xs, *state = _kernels.recurrent_forward(
                 _kernels.Workspace(), layer.cell, xs, layer.params, lengths=lengths
             )
@@ -134,7 +129,10 @@ class Encoder:
         return Encoded(xs, lengths, *_by_kind(states))
 
     def _as_read(self, sources: Array, lengths: Array) -> Array:
-        return reversed_rows(sources, lengths) if self._reverse else sources
+        """The ids in the order of reading, 0 past a row's length."""
+        steps = Steps(lengths, sources.shape[1])
+        ids = reversed_rows(sources, lengths) if self._reverse else sources
+        return steps.scatter(steps.gather(ids))
 
 
 def _by_kind(states: list[list[Any]]) -> tuple[list[Any], list[Any]]:
