@@ -7,6 +7,10 @@ NumPy.
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastseq.transducer.estimator import Transducer
 
 try:
     from fastseq._kernels import get_num_threads, set_num_threads
@@ -94,6 +98,14 @@ def show_config() -> None:
     config.show_config()
 
 
+def __getattr__(name: str) -> Any:
+    if name == "Transducer":  # on first use: most programs that import fastseq train something else
+        from fastseq.transducer.estimator import Transducer
+
+        return Transducer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "GRU",
     "LSTM",
@@ -145,6 +157,7 @@ __all__ = [
     "TimeSigmoidWithLoss",
     "TimeSoftmaxWithLoss",
     "Trainer",
+    "Transducer",
     "WeightSum",
     "analogy",
     "clip_grads",

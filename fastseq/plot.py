@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
+from fastseq.glyphs import legible_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ _COLORS = ("#1f6feb", "#d9480f", "#2b8a3e", "#8250df", "#b08800", "#c2255c")
 _HEAT = ("#ffffff", "#d6e6fb", "#8fbdf3", "#3b82dc", "#174ea6", "#0b2550")
 
 _PADDING = "pad"
-_SPACE = "␣"
+_QUIET_LABELS = (_PADDING, "␣", "</s>")
 
 
 def require_matplotlib() -> None:
@@ -136,8 +137,9 @@ def attention_map(
 ) -> Axes:
     """Draw attention weights as a heat map: input from left to right, output from top to bottom.
 
-    Spaces are shown as ␣. The spaces that pad the end of the input share one column, "pad", which
-    holds the sum of their weights, so that every row still sums to 1.
+    Spaces are shown as ␣, symbols that no installed font has as code points. The spaces that pad
+    the end of the input share one column, "pad", which holds the sum of their weights, so that
+    every row still sums to 1.
 
     Parameters
     ----------
@@ -166,20 +168,25 @@ def attention_map(
             f"weights: expected shape {expected}, output by input symbols; got {values.shape}"
         )
     values, columns = _merge_padding(values, input_symbols)
-    rows = [_visible(symbol) for symbol in output_symbols]
+    symbols = [*columns, *output_symbols]
+    labels, families = legible_labels(symbols, _matplotlib("font_manager"))
+    columns, rows = labels[: len(columns)], labels[len(columns) :]
 
     if axes is None:
-        axes = _new_axes(2.4 + 0.31 * len(columns), 1.5 + 0.31 * len(rows))
+        width, height = (0.31 * len(labels) for labels in (columns, rows))
+        axes = _new_axes(2.4 + width + _overhang(rows), 1.5 + height + _overhang(columns))
     colormap = _matplotlib("colors").LinearSegmentedColormap.from_list("attention", _HEAT)
     image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1, aspect="equal")
 
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0, labelsize=11, labelfontfamily="monospace", labelcolor=_INK)
+    axes.tick_params(length=0, labelsize=11, labelcolor=_INK)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set(fontfamily=families, parse_math=False)
     for label in axes.get_xticklabels():
-        if label.get_text() in (_PADDING, _SPACE):
+        if label.get_text() in _QUIET_LABELS:
             label.set_color(_QUIET)
-        if label.get_text() == _PADDING:
+        if len(label.get_text()) > 2:
             label.set(rotation=90, fontsize=9)
     # hairlines between the cells
     axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
@@ -322,19 +329,20 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
+def _overhang(labels: Sequence[str]) -> float:
+    """How many inches the longest label of an axis takes, beyond those of a few characters."""
+    return 0.09 * max(0, max(map(len, labels), default=0) - 3)
+
+
 def _merge_padding(
     weights: npt.NDArray[np.float64], symbols: Sequence[str]
 ) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Sum the columns of the trailing spaces into one, and make other spaces visible."""
+    """Sum the columns of the trailing spaces into one."""
     length = len(symbols)
     while length and symbols[length - 1] == " ":
         length -= 1
-    columns = [_visible(symbol) for symbol in symbols[:length]]
+    columns = list(symbols[:length])
     if length == len(symbols):
         return weights, columns
     padding = weights[:, length:].sum(axis=1, keepdims=True)
     return np.hstack([weights[:, :length], padding]), [*columns, _PADDING]
-
-
-def _visible(symbol: str) -> str:
-    return _SPACE if symbol == " " else symbol

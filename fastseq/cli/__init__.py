@@ -25,6 +25,8 @@ _DESCRIPTION = "Fast sequence-to-sequence models on the CPU: LSTM and attention 
 _EXAMPLES = """\
 examples:
   fastseq demo dates                train the attention model on dates, in a few minutes
+  fastseq train words.tsv -o words.safetensors    a model of your own pairs
+  fastseq predict words.safetensors TEXT          its answer
   fastseq run train.py              a script of the textbook's readers, on fastseq's layers
   fastseq data addition -n 5        print five sums and their results
   fastseq bench --quick             how fast this machine is, in about a minute
@@ -113,7 +115,17 @@ class _WholeNumber:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fastseq.cli import bench, data, demo, info, run
+    from fastseq.cli import (
+        attention,
+        bench,
+        data,
+        demo,
+        evaluate,
+        info,
+        predict,
+        run,
+        train,
+    )
 
     parser = argparse.ArgumentParser(
         prog="fastseq",
@@ -133,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         help="show the traceback of a failure",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, run, bench, info):
+    for command in (demo, data, train, predict, evaluate, attention, run, bench, info):
         command.add_parser(commands, common)
     return parser
 

@@ -1,0 +1,55 @@
+"""``fastseq attention``: where a trained Transducer looks while it answers."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fastseq.cli import EXIT_OK, whole_number
+from fastseq.cli.predict import as_source, load
+
+_DESCRIPTION = """\
+Draw the attention of a model as a heat map: the symbols of the text from left to right, those of
+the answer from top to bottom.
+"""
+_EXAMPLES = """\
+examples:
+  fastseq attention dates.safetensors "september 27, 1994" -o map.png
+  fastseq attention dates.safetensors "september 27, 1994" -o map.svg
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "attention",
+        help="a picture of where a model looks",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("text", metavar="TEXT", help="the source")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="a name in .png, .svg or .pdf"
+    )
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer, draw, and print the answer."""
+    from fastseq import plot
+
+    model = load(arguments)
+    weights, symbols, answer = model.attention(as_source(model, arguments.text))
+    if not answer:
+        raise ValueError("the answer is empty: there is no attention to draw")
+    plot.save(plot.attention_map(weights, symbols, answer), arguments.output)
+    text = model.vocabulary_.target.join(answer)
+    print(text if isinstance(text, str) else " ".join(text))
+    return EXIT_OK

@@ -1,0 +1,64 @@
+"""``fastseq evaluate``: how good a trained Transducer is on a file of pairs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from fastseq.cli import EXIT_OK
+from fastseq.cli.predict import add_search_options, as_source, load
+
+_DESCRIPTION = """\
+Let the model answer every source of a file of pairs, and compare. A word is right if its answer is
+any of the targets that the file has for it. The symbol error rate is the share of symbols that are
+wrong: insertions, deletions and changes for each symbol of the closest target.
+"""
+_EXAMPLES = """\
+examples:
+  fastseq evaluate words.safetensors heldout.tsv
+  fastseq evaluate words.safetensors heldout.tsv --beam 5 --json
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="accuracy and speed of a model on a file of pairs",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("data", metavar="DATA.tsv", help="the pairs: source, tab, target")
+    add_search_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer, compare, print."""
+    from fastseq.transducer.evaluation import evaluate
+    from fastseq.transducer.tsv import read_pairs
+
+    model = load(arguments)
+    sources, targets = read_pairs(arguments.data)
+    split_target = model.vocabulary_.target.form == "list"
+    result = evaluate(
+        model,
+        [as_source(model, source) for source in sources],
+        [target.split() if split_target else target for target in targets],
+        beam_size=arguments.beam,
+        length_penalty=arguments.length_penalty,
+    )
+    if arguments.json:
+        print(json.dumps(result._asdict()))
+        return EXIT_OK
+    print(f"words              {result.words:,}")
+    print(f"accuracy           {100 * result.accuracy:.2f} %")
+    print(f"symbol error rate  {100 * result.symbol_error_rate:.2f} %")
+    print(f"words a second     {result.words_per_second:,.0f}")
+    return EXIT_OK

@@ -1,0 +1,107 @@
+"""The hyperparameters of a Transducer as options of a command, and as TOML."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastseq.transducer.hyperparameters import BY_NAME, HYPERPARAMETERS, Hyperparameter
+
+_NEVER = "none"
+
+
+def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each; one that is not given leaves no trace in the result."""
+    group = parser.add_argument_group("hyperparameters")
+    for each in HYPERPARAMETERS:
+        settings: dict[str, Any] = {
+            "dest": each.name,
+            "default": argparse.SUPPRESS,
+            "help": f"{each.help} (default: {_text(each.default)})",
+        }
+        if isinstance(each.default, bool):
+            settings["action"] = argparse.BooleanOptionalAction
+        elif each.choices:
+            settings["choices"] = each.choices
+        else:
+            settings["type"] = _Number(each)
+            settings["metavar"] = "N" if isinstance(each.default, int) else "X"
+        group.add_argument(f"--{each.name.replace('_', '-')}", **settings)
+
+
+def given_hyperparameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those that were given on the command line."""
+    return {name: getattr(arguments, name) for name in BY_NAME if hasattr(arguments, name)}
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Read hyperparameters from a TOML file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is no TOML, or a name or value is no hyperparameter's; the message names the file.
+    """
+    import tomllib
+
+    from fastseq.transducer.hyperparameters import check_names
+
+    with open(path, "rb") as file:
+        try:
+            values = tomllib.load(file)
+            check_names(values)
+            values = {
+                k: None if v == _NEVER and BY_NAME[k].optional else v for k, v in values.items()
+            }
+            for name, value in values.items():
+                BY_NAME[name].check(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+    return values
+
+
+def config_text(values: Mapping[str, Any]) -> str:
+    """Hyperparameters as TOML, each with what it is for; `read_config` reads it back."""
+    lines = []
+    for each in HYPERPARAMETERS:
+        choices = f": {', '.join(each.choices)}" if each.choices else ""
+        lines.append(f"# {each.help}{choices}\n{each.name} = {_toml(values[each.name])}\n")
+    return "\n".join(lines)
+
+
+class _Number:
+    """An argument type: a number in a hyperparameter's range, or "none" where it is optional."""
+
+    def __init__(self, hyperparameter: Hyperparameter) -> None:
+        self._hyperparameter = hyperparameter
+
+    def __call__(self, text: str) -> float | None:
+        each = self._hyperparameter
+        if each.optional and text == _NEVER:
+            return None
+        kind = type(each.default)
+        try:
+            number: float = kind(text)
+            each.check(number)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            never = f", or {_NEVER}" if each.optional else ""
+            raise argparse.ArgumentTypeError(
+                f"expected {what} of {each.range_text()}{never}; got {text!r}"
+            ) from None
+        return number
+
+
+def _text(value: Any) -> str:
+    return _NEVER if value is None else str(value)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return json.dumps(_NEVER if value is None else value)

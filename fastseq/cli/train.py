@@ -1,0 +1,192 @@
+"""``fastseq train``: train a Transducer on a file of pairs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, whole_number
+from fastseq.cli.options import (
+    add_hyperparameters,
+    config_text,
+    given_hyperparameters,
+    read_config,
+)
+
+if TYPE_CHECKING:
+    from fastseq import Transducer
+
+_DESCRIPTION = """\
+Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
+target, in UTF-8. Prints a line for each epoch, keeps the weights of the best, and stops when
+nothing gets better. Ctrl-C ends the training and saves the best so far.
+"""
+_EXAMPLES = """\
+examples:
+  fastseq train words.tsv -o words.safetensors
+  fastseq train words.tsv -o words.safetensors --valid heldout.tsv --layers 2 --dropout 0.3
+  fastseq train words.tsv -o words.safetensors --checkpoint state --resume    go on after a break
+  fastseq train --print-config > words.toml                      every hyperparameter, explained
+  fastseq train words.tsv -o words.safetensors --config words.toml
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model on a file of pairs",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("data", nargs="?", metavar="DATA.tsv", help="the pairs to train on")
+    parser.add_argument("-o", "--output", metavar="MODEL", help="where to save the model")
+    parser.add_argument(
+        "--valid",
+        type=_validation,
+        default="0.1",
+        metavar="FILE|FRACTION",
+        help="pairs to hold out, to find the best epoch and to stop: a file, a share of DATA.tsv, "
+        "or none (default: 0.1)",
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="DIR", help="keep the state of the training in this folder"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=whole_number(1),
+        metavar="N",
+        help="save it after every N steps too, not only after each epoch",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint, if there is one, to the same bits as without the break",
+    )
+    parser.add_argument("--log", metavar="FILE", help="write a JSON object for each epoch")
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="read hyperparameters; options overrule them"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the hyperparameters as --config reads them, and train nothing",
+    )
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
+    )
+    add_hyperparameters(parser)
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, train, save."""
+    from fastseq import Transducer, set_num_threads
+    from fastseq.transducer import hyperparameters
+    from fastseq.transducer.tsv import read_pairs
+
+    params = {} if arguments.config is None else read_config(arguments.config)
+    params |= given_hyperparameters(arguments)
+    model = Transducer(**params)
+    hyperparameters.check(model.get_params())
+    if arguments.print_config:
+        print(config_text(model.get_params()), end="")
+        return EXIT_OK
+
+    _check_arguments(arguments)
+    sources, targets = read_pairs(arguments.data)
+    validation = arguments.valid
+    if isinstance(validation, str):
+        validation = read_pairs(validation)
+    _check_writable(arguments.output)
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    print(f"{len(sources):,} pairs in {arguments.data}", flush=True)
+    try:
+        model.fit(
+            sources,
+            targets,
+            validation,
+            callbacks=[_EpochLines()],
+            checkpoint=arguments.checkpoint,
+            checkpoint_every=arguments.checkpoint_every,
+            resume=arguments.resume,
+            log=arguments.log,
+        )
+    except FloatingPointError:
+        if _best_epoch(model):
+            model.save(arguments.output)
+            say(f"the best model so far, of {_best_epoch(model)}, is in {arguments.output}")
+        raise
+    model.save(arguments.output)
+    if model.interrupted_:
+        reached = _best_epoch(model) or "epoch 1, which was not over"
+        say(f"interrupted: the model of {reached} is in {arguments.output}")
+        return EXIT_INTERRUPTED
+    print(f"model of {_best_epoch(model)} in {arguments.output}")
+    return EXIT_OK
+
+
+class _EpochLines:
+    """Prints a line after each epoch."""
+
+    def on_epoch_end(self, model: Transducer, logs: dict[str, Any]) -> None:
+        held_out = ""
+        if "validation_accuracy" in logs:
+            held_out = (
+                f"   held out {logs['validation_loss']:7.4f}, "
+                f"{100 * logs['validation_accuracy']:6.2f} % right"
+            )
+        print(
+            f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   "
+            f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}",
+            flush=True,
+        )
+
+
+def _best_epoch(model: Transducer) -> str:
+    """The epoch whose weights the model has, "" before the end of the first."""
+    best = [logs["epoch"] for logs in getattr(model, "history_", ()) if logs["best"]]
+    return f"epoch {best[-1]}" if best else ""
+
+
+def _validation(text: str) -> float | str | None:
+    """Read an argument: a share, "none", or else the name of a file."""
+    if text == "none":
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        return text
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a file, none, or a share between 0 and 1; got {text!r}"
+        )
+    return share
+
+
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """End as wrong usage where something is missing."""
+    for name, value in (("DATA.tsv", arguments.data), ("-o", arguments.output)):
+        if value is None:
+            arguments.usage_error(f"the following arguments are required: {name}")
+    for option in ("resume", "checkpoint_every"):
+        if getattr(arguments, option) and arguments.checkpoint is None:
+            arguments.usage_error(f"--{option.replace('_', '-')} needs --checkpoint DIR")
+
+
+def _check_writable(path: str) -> None:
+    """Fail before the training where the model could not be saved after it."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "ab"):
+            return
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error

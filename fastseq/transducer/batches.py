@@ -1,0 +1,215 @@
+"""Encoded pairs in little memory, and the order in which they are trained on.
+
+A batch holds sequences of similar lengths, so that little of it is padding; which ones, and the
+order of the batches, are drawn from a generator and repeat with its state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.transducer.network import Batch
+from fastseq.transducer.vocabulary import END, START, Text, Vocabulary
+
+IdArray = npt.NDArray[np.int64]
+
+_BATCHES_IN_A_POOL = 100
+
+
+class Sequences:
+    """Sequences of ids, end to end in one array.
+
+    Parameters
+    ----------
+    ids : int32 array (sum of the lengths)
+    offsets : int64 array (N + 1)
+        Sequence k is ``ids[offsets[k] : offsets[k + 1]]``.
+    """
+
+    def __init__(self, ids: npt.NDArray[np.int32], offsets: IdArray) -> None:
+        self.ids = ids
+        self.offsets = offsets
+
+    @classmethod
+    def encode(cls, vocabulary: Vocabulary, texts: Sequence[Text]) -> Sequences:
+        """The ids of some texts, without start or end."""
+        offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+        for row, text in enumerate(texts, start=1):
+            offsets[row] = offsets[row - 1] + len(vocabulary.split(text))
+        ids = np.empty(offsets[-1], dtype=np.int32)
+        for row, text in enumerate(texts):
+            ids[offsets[row] : offsets[row + 1]] = vocabulary.encode(text)
+        return cls(ids, offsets)
+
+    def __len__(self) -> int:
+        """How many sequences there are."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IdArray:
+        """The lengths (N)."""
+        return np.diff(self.offsets)
+
+    def row(self, number: int) -> list[int]:
+        """The ids of one sequence."""
+        ids: list[int] = self.ids[self.offsets[number] : self.offsets[number + 1]].tolist()
+        return ids
+
+    def key(self, number: int) -> bytes:
+        """The ids of one sequence, to look it up by."""
+        return self.ids[self.offsets[number] : self.offsets[number + 1]].tobytes()
+
+    def take(self, rows: IdArray) -> Sequences:
+        """New sequences: these rows, in this order."""
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(self.lengths[rows], out=offsets[1:])
+        ids = np.empty(offsets[-1], dtype=np.int32)
+        for place, row in enumerate(rows):
+            begin, end = self.offsets[row], self.offsets[row + 1]
+            ids[offsets[place] : offsets[place + 1]] = self.ids[begin:end]
+        return Sequences(ids, offsets)
+
+    def ended(self, rows: IdArray) -> tuple[IdArray, IdArray]:
+        """These rows, each with the end symbol, 0 past their lengths.
+
+        Returns
+        -------
+        ids : int64 array (N, T), T the longest row with its end
+        lengths : int64 array (N), at least 1
+        """
+        begins = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - begins
+        ids = np.zeros((len(rows), int(lengths.max(initial=0)) + 1), dtype=np.int64)
+        for row, (begin, length) in enumerate(zip(begins, lengths, strict=True)):
+            ids[row, :length] = self.ids[begin : begin + length]
+        ids[np.arange(len(rows)), lengths] = END
+        return ids, lengths + 1
+
+
+class Pairs:
+    """Sources and the target of each.
+
+    Parameters
+    ----------
+    sources, targets : Sequences of equal number
+    """
+
+    def __init__(self, sources: Sequences, targets: Sequences) -> None:
+        self.sources = sources
+        self.targets = targets
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.sources)
+
+    def take(self, rows: IdArray) -> Pairs:
+        """New pairs: these rows, in this order."""
+        return Pairs(self.sources.take(rows), self.targets.take(rows))
+
+    def batch(self, rows: IdArray) -> Batch:
+        """What a network trains on: sources with their ends, targets from start and to end."""
+        sources, source_lengths = self.sources.ended(rows)
+        targets, target_lengths = self.targets.ended(rows)
+        inputs = np.zeros_like(targets)
+        inputs[:, 0] = START
+        inputs[:, 1:] = np.where(targets[:, :-1] == END, 0, targets[:, :-1])
+        return Batch(sources, source_lengths, inputs, targets, target_lengths)
+
+    def rows_of_sources(self) -> dict[bytes, list[int]]:
+        """The rows of each different source, in the order of their first appearance."""
+        rows: dict[bytes, list[int]] = {}
+        for row in range(len(self)):
+            rows.setdefault(self.sources.key(row), []).append(row)
+        return rows
+
+    def digest(self) -> str:
+        """A checksum of everything in here (SHA-256): other pairs have another one."""
+        checksum = hashlib.sha256()
+        for side in (self.sources, self.targets):
+            checksum.update(side.offsets.astype("<i8").tobytes())
+            checksum.update(side.ids.astype("<i4").tobytes())
+        return checksum.hexdigest()
+
+
+def shuffled_batches(
+    pairs: Pairs, batch_size: int, generator: np.random.Generator
+) -> list[IdArray]:
+    """Draw an epoch: every pair in one batch, pairs of similar lengths together.
+
+    The pairs are shuffled and cut into pools of a hundred batches; each pool is sorted by length
+    and cut into batches; the batches of all pools are shuffled.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    batch_size : int
+        The last batch of the last pool may be smaller.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    list of int64 arrays
+        The rows of each batch.
+    """
+    order = generator.permutation(len(pairs))
+    source_lengths, target_lengths = pairs.sources.lengths, pairs.targets.lengths
+    batches: list[IdArray] = []
+    pool_size = _BATCHES_IN_A_POOL * batch_size
+    for first in range(0, len(order), pool_size):
+        pool = order[first : first + pool_size]
+        pool = pool[np.lexsort((target_lengths[pool], source_lengths[pool]))]
+        batches.extend(
+            pool[start : start + batch_size] for start in range(0, len(pool), batch_size)
+        )
+    return [batches[number] for number in generator.permutation(len(batches))]
+
+
+def batches_by_length(sequences: Sequences, batch_size: int) -> Iterator[IdArray]:
+    """Cut all rows, the shortest first, into batches: for prediction."""
+    order = np.argsort(sequences.lengths, kind="stable")
+    for first in range(0, len(order), batch_size):
+        yield order[first : first + batch_size]
+
+
+def split_by_source(
+    pairs: Pairs, share: float, generator: np.random.Generator
+) -> tuple[Pairs, Pairs]:
+    """Hold a share of the pairs out; the pairs of one source all go to the same side.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    share : float
+        Between 0 and 1, both excluded.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    kept, held_out : Pairs
+        In the order of the input. At least one source is on each side.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two different sources.
+    """
+    groups = pairs.rows_of_sources()
+    if len(groups) < 2:
+        raise ValueError(
+            "validation: a share can be held out of at least 2 different sources; "
+            f"got {len(groups)}"
+        )
+    rows_of = list(groups.values())
+    order = generator.permutation(len(rows_of))
+    is_held_out = np.zeros(len(pairs), dtype=bool)
+    held_out = 0
+    for number in order[:-1]:
+        is_held_out[rows_of[number]] = True
+        held_out += len(rows_of[number])
+        if held_out >= share * len(pairs):
+            break
+    return pairs.take(np.flatnonzero(~is_held_out)), pairs.take(np.flatnonzero(is_held_out))

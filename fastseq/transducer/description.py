@@ -1,0 +1,115 @@
+"""What a model is but for its weights: hyperparameters, vocabularies, and lengths it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastseq.transducer import hyperparameters
+from fastseq.transducer.batches import Pairs, Sequences
+from fastseq.transducer.hyperparameters import HYPERPARAMETERS
+from fastseq.transducer.parameters import NetworkConfig
+from fastseq.transducer.vocabulary import Text, Vocabulary
+
+
+class Vocabularies(NamedTuple):
+    """The symbols of both sides."""
+
+    source: Vocabulary
+    target: Vocabulary
+
+
+class Lengths(NamedTuple):
+    """The most symbols that a source and a target of the training data have."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """Hyperparameters, vocabularies and lengths of a model, together.
+
+    Attributes
+    ----------
+    params : dict
+        Every hyperparameter.
+    vocabulary : Vocabularies
+    lengths : Lengths
+    """
+
+    params: dict[str, Any]
+    vocabulary: Vocabularies
+    lengths: Lengths
+
+    # the entries of `to_json`
+    ENTRIES = ("configuration", "source_vocabulary", "target_vocabulary", "lengths")
+
+    def network_config(self) -> NetworkConfig:
+        """The network that this describes."""
+        names = set(NetworkConfig.__dataclass_fields__) & set(self.params)
+        return NetworkConfig(
+            source_size=len(self.vocabulary.source),
+            target_size=len(self.vocabulary.target),
+            **{name: self.params[name] for name in names},
+        )
+
+    def encode(self, sources: Sequence[Text], targets: Sequence[Text]) -> Pairs:
+        """The ids of some pairs."""
+        return Pairs(
+            Sequences.encode(self.vocabulary.source, sources),
+            Sequences.encode(self.vocabulary.target, targets),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` makes the same description of, in the types that JSON knows."""
+        return {
+            "configuration": {name: _plain(value) for name, value in self.params.items()},
+            "source_vocabulary": self.vocabulary.source.to_json(),
+            "target_vocabulary": self.vocabulary.target.to_json(),
+            "lengths": list(self.lengths),
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Description:
+        """Rebuild a description from the result of `to_json`, which is not trusted.
+
+        A hyperparameter that is missing, because it is newer than the file, has its default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An entry is something else; the message names it.
+        """
+        configuration = document["configuration"]
+        if not isinstance(configuration, dict):
+            raise ValueError("configuration: expected an object")
+        hyperparameters.check_names(configuration)
+        params = {each.name: each.default for each in HYPERPARAMETERS} | configuration
+        hyperparameters.check(params)
+        sides = []
+        for name in ("source_vocabulary", "target_vocabulary"):
+            try:
+                sides.append(Vocabulary.from_json(document[name]))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        lengths = document["lengths"]
+        if not _are_lengths(lengths):
+            raise ValueError(f"lengths: expected two whole numbers, got {str(lengths)[:60]}")
+        return cls(params, Vocabularies(*sides), Lengths(*lengths))
+
+
+def _plain(value: Any) -> Any:
+    """A hyperparameter as JSON knows it: NumPy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _are_lengths(lengths: object) -> bool:
+    return (
+        isinstance(lengths, list)
+        and len(lengths) == 2
+        and all(type(length) is int and 0 <= length < 2**31 for length in lengths)
+    )

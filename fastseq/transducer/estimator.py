@@ -1,0 +1,484 @@
+"""The Transducer: an estimator that turns strings into others, after scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.transducer import checkpoints, files, hyperparameters
+from fastseq.transducer.answers import search
+from fastseq.transducer.batches import Sequences
+from fastseq.transducer.description import Description
+from fastseq.transducer.files import Shapes
+from fastseq.transducer.fitting import Validation, checkpoint_path, prepare
+from fastseq.transducer.hyperparameters import HYPERPARAMETERS
+from fastseq.transducer.interrupt import ends_cleanly
+from fastseq.transducer.network import Network
+from fastseq.transducer.parameters import parameter_shapes
+from fastseq.transducer.reports import JsonLog, Logs, ProgressBar, Reporter
+from fastseq.transducer.texts import accepted_answers, check_equal_length, checked_texts
+from fastseq.transducer.vocabulary import END, SPECIAL_SYMBOLS, Text
+
+KIND = "fastseq.transducer"
+
+# Two trainings that are equal but for their speed leave equal files.
+_NOT_SAVED = ("seconds", "words_per_second")
+
+
+class Transducer:
+    """Learns from pairs of strings to turn the first into the second.
+
+    An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
+    al. 2015), trained by Adam. The defaults suit 5,000 to 100,000 pairs of words or short phrases.
+
+    Parameters
+    ----------
+    source_tokens, target_tokens : {"char", "space"}
+        What the symbols of a string are: its characters (code points), or what white space
+        separates. Where lists of str are given for strings, their items are the symbols.
+    embedding_size, hidden_size : int
+        Widths of a symbol's vector and of the recurrent state.
+    layers : int
+        Recurrent layers in the encoder, and as many in the decoder.
+    cell : {"lstm", "gru"}
+    encoder : {"bidirectional", "unidirectional"}
+        Two directions have half of `hidden_size` each, which then must be even.
+    attention : {"none", "dot", "scaled_dot", "general", "additive"}
+    peeky : bool
+        Show the encoder's final state to every step of the decoder.
+    reverse : bool
+        Read the source from its end.
+    dropout : float
+        The share of the layers' outputs that is dropped in training.
+    label_smoothing : float
+        The share of the target's probability that is given to all symbols alike (Szegedy et al.
+        2016).
+    epochs : int
+        At most.
+    batch_size : int
+    learning_rate : float
+        Adam's, at its highest.
+    schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
+        How the rate changes: see `fastseq.transducer.schedules.Schedule`.
+    plateau_patience, warmup_steps : int
+        Of the schedules of that name.
+    max_grad : float
+        The largest norm of the gradients: where it is larger, they are scaled.
+    monitor : {"accuracy", "loss"}
+        What makes an epoch the best, measured on the pairs held out: exact matches, of equal ones
+        the lower loss; or loss alone. The weights of the best epoch are kept.
+    patience : int or None
+        Stop after so many epochs without a better one; None trains all epochs.
+    seed : int
+        Of the weights, the order of the pairs, dropout and the split. The same seed and data give
+        the same model, whatever the number of threads.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        The logs of each epoch: epoch, loss, validation_loss and validation_accuracy (with pairs
+        held out), learning_rate, best, and, unless the model was loaded, seconds and
+        words_per_second.
+    n_epochs_ : int
+        How many epochs were trained.
+    vocabulary_ : named tuple of source and target, each a Vocabulary
+    lengths_ : named tuple of source and target, each an int
+        The most symbols there are in the training data.
+    network_ : Network
+    interrupted_ : bool
+        Whether Ctrl-C ended the training.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_tokens: str = "char",
+        target_tokens: str = "char",
+        embedding_size: int = 64,
+        hidden_size: int = 256,
+        layers: int = 1,
+        cell: str = "lstm",
+        encoder: str = "bidirectional",
+        attention: str = "dot",
+        peeky: bool = False,
+        reverse: bool = False,
+        dropout: float = 0.2,
+        label_smoothing: float = 0.0,
+        epochs: int = 50,
+        batch_size: int = 64,
+        learning_rate: float = 0.001,
+        schedule: str = "plateau",
+        plateau_patience: int = 2,
+        warmup_steps: int = 1000,
+        max_grad: float = 5.0,
+        monitor: str = "accuracy",
+        patience: int | None = 5,
+        seed: int = 0,
+    ) -> None:
+        self.source_tokens = source_tokens
+        self.target_tokens = target_tokens
+        self.embedding_size = embedding_size
+        self.hidden_size = hidden_size
+        self.layers = layers
+        self.cell = cell
+        self.encoder = encoder
+        self.attention_kind = attention
+        self.peeky = peeky
+        self.reverse = reverse
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.plateau_patience = plateau_patience
+        self.warmup_steps = warmup_steps
+        self.max_grad = max_grad
+        self.monitor = monitor
+        self.patience = patience
+        self.seed = seed
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters, as given to the constructor.
+
+        Parameters
+        ----------
+        deep : bool
+            Without effect; scikit-learn passes it.
+
+        Returns
+        -------
+        dict of str to value
+        """
+        return {each.name: getattr(self, _attribute(each.name)) for each in HYPERPARAMETERS}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyperparameters; what was trained stays until the next `fit`.
+
+        Returns
+        -------
+        Transducer
+            This one.
+
+        Raises
+        ------
+        ValueError
+            There is no hyperparameter of such a name. None is changed then.
+        """
+        hyperparameters.check_names(params)
+        for name, value in params.items():
+            setattr(self, _attribute(name), value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = {each.name: each.default for each in HYPERPARAMETERS}
+        changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
+        return f"Transducer({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def fit(
+        self,
+        sources: Iterable[Text],
+        targets: Iterable[Text],
+        validation: Validation = 0.1,
+        *,
+        callbacks: Iterable[Any] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+        log: str | os.PathLike[str] | None = None,
+        progress: bool | None = None,
+    ) -> Self:
+        """Train on pairs, from new weights.
+
+        Ctrl-C ends the training after the current step; the weights of the best epoch are kept, or
+        the current ones where no epoch is over. A second Ctrl-C raises KeyboardInterrupt at once.
+
+        Parameters
+        ----------
+        sources, targets : as many str, or lists of str
+            A source with several right targets comes several times.
+        validation : float, (sources, targets), or None
+            What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
+            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
+            training loss is the best.
+        callbacks : iterable
+            After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
+            this Transducer at the current weights and the new entry of `history_`. What it raises
+            ends the training.
+        checkpoint : path, optional
+            A folder, made if need be, for the state of the training: one file, replaced after each
+            epoch.
+        checkpoint_every : int, optional
+            Replace it after so many steps of an epoch too.
+        resume : bool
+            Go on from the checkpoint, if there is one, to the same bits as if training had never
+            been interrupted. Pairs and hyperparameters must be the same; only `epochs` and
+            `patience` may be others.
+        log : path, optional
+            A file to write the logs of each epoch to, one JSON object a line.
+        progress : bool, optional
+            Show a bar on standard error; by default only if that is a terminal.
+
+        Returns
+        -------
+        Transducer
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A hyperparameter or argument is wrong, or a checkpoint of other training.
+        FileExistsError
+            There is a checkpoint, which `resume` would go on from and training anew replace.
+        FloatingPointError
+            The loss, or the norm of the gradients, became NaN or infinite. The weights of the best
+            epoch are kept; the message names the epoch, the step and the last checkpoint.
+        """
+        training, description = prepare(self.get_params(), sources, targets, validation)
+        path = None if checkpoint is None else checkpoint_path(checkpoint, resume)
+        if path is not None and os.path.exists(path):
+            checkpoints.restore(path, training, description)
+        json_log = JsonLog(log, training.history)
+
+        self._take_description(description)
+        self.network_, self.history_ = training.network, training.history
+        self.n_epochs_ = len(training.history)
+
+        def save_checkpoint() -> None:
+            if path is not None:
+                checkpoints.save(path, training, description)
+
+        def end_epoch(logs: Logs) -> None:
+            self.n_epochs_ = len(training.history)
+            for callback in tuple(callbacks):
+                callback.on_epoch_end(self, logs)
+
+        bar = ProgressBar(progress, self.epochs)
+        try:
+            with ends_cleanly(training):
+                training.run(Reporter(bar, json_log, save_checkpoint, end_epoch), checkpoint_every)
+        except FloatingPointError as error:
+            last = "there is no checkpoint"
+            if path is not None and os.path.exists(path):
+                last = f"the last good checkpoint is {path}"
+            raise FloatingPointError(f"{error}; {last}") from error
+        finally:
+            bar.end()
+            training.take_best()
+            self.interrupted_ = training.interrupted
+        return self
+
+    def predict(
+        self,
+        words: Iterable[Text],
+        beam_size: int = 1,
+        n_best: int = 1,
+        return_scores: bool = False,
+        *,
+        length_penalty: float = 0.0,
+    ) -> Any:
+        """The answers to some sources.
+
+        The answer to one does not depend on the others. An answer ends of itself, or after a
+        number of symbols that depends on the source's length alone.
+
+        Parameters
+        ----------
+        words : iterable of str, or of lists of str
+            As the sources in `fit`. Symbols that were not there are read as unknown.
+        beam_size : int
+            How many beginnings of an answer are kept at each step; 1 is the greedy answer.
+        n_best : int
+            How many answers to give, at most `beam_size`.
+        return_scores : bool
+            Return the scores too.
+        length_penalty : float
+            The score of an answer is its log probability divided by ``((5 + length) / 6) **
+            length_penalty``, where the end counts as a symbol (Wu et al. 2016, equation 14).
+
+        Returns
+        -------
+        answers : list of str, or of lists of str
+            As the targets in `fit`. With `n_best` above 1 a list of answers, best first, for each
+            source.
+        scores : list of float, or of lists of float
+            Only with `return_scores`: of each answer.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong.
+        """
+        sources = self._encode_sources(words)
+        found = search(self.network_, sources, self.lengths_, beam_size, n_best, length_penalty)
+        decode = self.vocabulary_.target.decode
+        if n_best == 1:
+            answers: list[Any] = [decode(best.ids) for (best,) in found]
+            scores: list[Any] = [best.score for (best,) in found]
+        else:
+            answers = [[decode(each.ids) for each in listed] for listed in found]
+            scores = [[each.score for each in listed] for listed in found]
+        return (answers, scores) if return_scores else answers
+
+    def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
+        """The share of sources whose greedy answer is right.
+
+        Parameters
+        ----------
+        sources : iterable of str, or of lists of str
+        targets : iterable of as many
+            Each one a right answer, or a list of right answers.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong, or there is nothing to score.
+        """
+        self._require_fitted()
+        sources = checked_texts("sources", sources, self.vocabulary_.source)
+        accepted = accepted_answers(targets, self.vocabulary_.target)
+        check_equal_length(sources, accepted)
+        if not sources:
+            raise ValueError("sources: expected at least one, got none")
+        split = self.vocabulary_.target.split
+        answers = self.predict(sources)
+        right = [
+            split(answer) in [split(text) for text in texts]
+            for answer, texts in zip(answers, accepted, strict=True)
+        ]
+        return sum(right) / len(right)
+
+    def attention(self, text: Text) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
+        """Where the network looks while it writes its greedy answer.
+
+        Parameters
+        ----------
+        text : str, or list of str
+            One source.
+
+        Returns
+        -------
+        weights : float32 array (T_out, T_in)
+            Row i holds how much output symbol i looked at each input symbol; its sum is 1.
+        input_symbols : list of T_in str
+            Those of the text, and ``</s>`` for its end, which the network sees too.
+        output_symbols : list of T_out str
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError
+            The text is of another kind than those trained on.
+        ValueError
+            The network has no attention.
+        """
+        sources = self._encode_sources([text])
+        if self.network_.config.attention == "none":
+            raise ValueError("attention: this Transducer was trained without (attention='none')")
+        [[best]] = search(self.network_, sources, self.lengths_, with_weights=True)
+        symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
+        output = [self.vocabulary_.target.symbols[id] for id in best.ids]
+        weights = np.zeros((0, len(symbols)), np.float32)
+        if best.weights is not None and output:
+            weights = np.asarray(best.weights, dtype=np.float32)
+        return weights, symbols, output
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file: weights as they are, hyperparameters and vocabularies.
+
+        Parameters
+        ----------
+        path : path
+            By custom its name ends in ``.safetensors``.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an earlier one of this name is still there.
+        RuntimeError
+            Nothing was trained or loaded yet.
+        """
+        self._require_fitted()
+        history = [
+            {name: value for name, value in logs.items() if name not in _NOT_SAVED}
+            for logs in self.history_
+        ]
+        document = self._description.to_json() | {"history": history}
+        files.write(os.fspath(path), KIND, self.network_.params, document)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` has written.
+
+        The file is not trusted: nothing in it is run, and it takes no more memory than its size
+        and the network that it describes.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Transducer
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is no model, damaged, or not consistent: the message names the file, the entry, what
+            was expected and what came.
+        """
+        descriptions: list[Description] = []
+
+        def shapes(document: dict[str, Any]) -> Shapes:
+            history = document["history"]
+            if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
+                raise ValueError("history: expected a list of objects")
+            descriptions.append(Description.from_json(document))
+            return parameter_shapes(descriptions[0].network_config())
+
+        entries = (*Description.ENTRIES, "history")
+        arrays, document = files.read(os.fspath(path), KIND, entries, shapes)
+        [description] = descriptions
+        model = cls(**description.params)
+        model._take_description(description)
+        model.network_ = Network(description.network_config(), np.random.default_rng(0))
+        for name, param in model.network_.params.items():
+            param[...] = arrays[name]
+        model.history_, model.n_epochs_ = document["history"], len(document["history"])
+        model.interrupted_ = False
+        return model
+
+    def _take_description(self, description: Description) -> None:
+        self._description = description
+        self.vocabulary_ = description.vocabulary
+        self.lengths_ = description.lengths
+
+    def _encode_sources(self, texts: Iterable[Text]) -> Sequences:
+        self._require_fitted()
+        vocabulary = self.vocabulary_.source
+        return Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise RuntimeError("this Transducer is not trained: fit or load it first")
+
+
+def _attribute(name: str) -> str:
+    """Where a hyperparameter is stored: `attention` is the name of a method already."""
+    return "attention_kind" if name == "attention" else name

@@ -1,0 +1,182 @@
+"""Model files: safetensors that hold float32 arrays, and as JSON all that gives them a meaning.
+
+A file that is read is not trusted. Nothing in it is run, and before an array is made, the names,
+shapes and types in its header are compared with what its own configuration asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.files import replace_file
+
+Array = npt.NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
+
+FORMAT_VERSION = 1
+
+_LENGTH_BYTES = 8
+_LARGEST_HEADER = 2**26
+_LARGEST_FILE = 2**31
+_METADATA = "__metadata__"
+_DOCUMENT = "fastseq"
+
+
+def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
+    """Write arrays and a document; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str
+    kind : str
+        What `read` must ask for.
+    arrays : mapping of str to arrays
+        Written as float32.
+    document : mapping of str to what JSON can hold
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an earlier one of this name is still there.
+    """
+    from safetensors.numpy import save
+
+    from fastseq import __version__
+
+    head = {
+        "format": kind,
+        "format_version": FORMAT_VERSION,
+        "package_version": __version__,
+    }
+    content = save(
+        {name: np.asarray(array, dtype="<f4", order="C") for name, array in arrays.items()},
+        # one entry: safetensors writes several in an order that changes from run to run
+        {_DOCUMENT: json.dumps(head | dict(document))},
+    )
+    replace_file(path, content)
+
+
+def read(
+    path: str,
+    kind: str,
+    entries: tuple[str, ...],
+    shapes: Callable[[dict[str, Any]], Shapes],
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read what `write` has written.
+
+    Parameters
+    ----------
+    path : str
+    kind : str
+    entries : tuple of str
+        The names in the document, all of which must be there.
+    shapes : callable
+        Makes of the document, which it does not trust, the name and shape of every array that must
+        be there. It raises ValueError or TypeError where the document is wrong.
+
+    Returns
+    -------
+    arrays : dict of str to float32 arrays
+        In the order of the shapes.
+    document : dict
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is something else, damaged, or an array is not what it should be: the message, one line,
+        names the file, the entry, what was expected and what came.
+    """
+    with open(path, "rb") as file:
+        try:
+            header = _read_header(file)
+            document = _read_document(header, kind, entries)
+            expected = shapes(document)
+            _check_arrays(header, expected)
+            arrays = _read_arrays(file, expected)
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: {reason}") from error
+    return {name: arrays[name] for name in expected}, document
+
+
+def _read_header(file: BinaryIO) -> dict[str, Any]:
+    """The header, once the size of the file allows for what its first bytes promise."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("expected a model file, got something that is no regular file")
+    if status.st_size > _LARGEST_FILE:
+        raise ValueError(f"expected at most {_LARGEST_FILE} bytes, got {status.st_size}")
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if not 2 <= length <= min(status.st_size - _LENGTH_BYTES, _LARGEST_HEADER):
+        raise ValueError("expected a model file, got something else or only its beginning")
+    try:
+        header = json.loads(file.read(length).decode())
+    except (ValueError, RecursionError):
+        raise ValueError("expected a model file, got one whose header is no JSON") from None
+    if not isinstance(header, dict):
+        raise ValueError("expected a model file, got one whose header is no object")
+    return header
+
+
+def _read_document(header: dict[str, Any], kind: str, entries: tuple[str, ...]) -> dict[str, Any]:
+    """Take the document out of the header: of the right kind and version, with all entries."""
+    metadata = header.pop(_METADATA, None)
+    text = metadata.get(_DOCUMENT) if isinstance(metadata, dict) else None
+    try:
+        document = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or document.get("format") != kind:
+        raise ValueError(f"expected a file of the format {kind}, got another safetensors file")
+    if document.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"format_version: expected {FORMAT_VERSION}, got "
+            f"{str(document.get('format_version'))[:20]}, written by fastseq "
+            f"{str(document.get('package_version'))[:20]}"
+        )
+    for name in entries:
+        if name not in document:
+            raise ValueError(f"{name}: expected such an entry in the metadata, got none")
+    return document
+
+
+def _check_arrays(header: dict[str, Any], expected: Shapes) -> None:
+    for name, shape in expected.items():
+        if name not in header:
+            raise ValueError(f"{name}: expected shape {shape}, got no such array")
+        entry = header[name]
+        got = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
+        if got != ("F32", list(shape)):
+            raise ValueError(
+                f"{name}: expected F32 of shape {shape}, got {str(got[0])[:20]} of shape "
+                f"{str(got[1])[:60]}"
+            )
+    for name in header:
+        if name not in expected:
+            raise ValueError(f"{name[:60]}: expected no array of this name")
+
+
+def _read_arrays(file: BinaryIO, expected: Shapes) -> dict[str, Array]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    promised = file.tell() + sum(4 * math.prod(shape) for shape in expected.values())
+    size = os.fstat(file.fileno()).st_size
+    if size != promised:
+        raise ValueError(f"expected {promised} bytes, got {size}: damaged or not complete")
+    file.seek(0)
+    try:
+        arrays: dict[str, Array] = load(file.read())
+    except SafetensorError as error:
+        raise ValueError(f"damaged: {error}") from error
+    return arrays

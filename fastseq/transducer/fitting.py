@@ -1,0 +1,111 @@
+"""From the arguments of `Transducer.fit` to a training that is ready to run."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastseq.transducer import checkpoints, hyperparameters
+from fastseq.transducer.batches import Pairs, split_by_source
+from fastseq.transducer.description import Description, Lengths, Vocabularies
+from fastseq.transducer.network import Network
+from fastseq.transducer.texts import check_equal_length, checked_texts
+from fastseq.transducer.training import Plan, Training
+from fastseq.transducer.vocabulary import Text, Vocabulary
+
+Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
+
+
+def prepare(
+    params: dict[str, Any],
+    sources: Iterable[Text],
+    targets: Iterable[Text],
+    validation: Validation,
+) -> tuple[Training, Description]:
+    """Check everything, number the symbols, encode the pairs, draw the weights.
+
+    Parameters
+    ----------
+    params : dict
+        Every hyperparameter.
+    sources, targets, validation
+        As in `Transducer.fit`.
+
+    Returns
+    -------
+    Training, Description
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong.
+    """
+    hyperparameters.check(params)
+    source_texts = checked_texts("sources", sources, None)
+    target_texts = checked_texts("targets", targets, None)
+    check_equal_length(source_texts, target_texts)
+    if not source_texts:
+        raise ValueError("sources: expected at least one pair to train on, got none")
+    vocabulary = Vocabularies(
+        Vocabulary.build(source_texts, params["source_tokens"]),
+        Vocabulary.build(target_texts, params["target_tokens"]),
+    )
+    lengths = Lengths(
+        max(len(vocabulary.source.split(text)) for text in source_texts),
+        max(len(vocabulary.target.split(text)) for text in target_texts),
+    )
+    description = Description(params, vocabulary, lengths)
+    seeds = np.random.SeedSequence(int(params["seed"])).spawn(4)
+    split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
+    pairs = description.encode(source_texts, target_texts)
+    held_out: Pairs | None = None
+    if isinstance(validation, int | float | np.number):
+        if not 0 < validation < 1:
+            raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
+        pairs, held_out = split_by_source(pairs, float(validation), split)
+    elif validation is not None:
+        held_out = _encode_validation(validation, description)
+    plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
+    network = Network(description.network_config(), weights)
+    return Training(network, plan, pairs, held_out, order, dropout), description
+
+
+def checkpoint_path(folder: str | os.PathLike[str], resume: bool) -> str:
+    """The checkpoint's file, its folder made.
+
+    Raises
+    ------
+    FileExistsError
+        It is there already, and not to be resumed.
+    OSError
+        The folder cannot be made.
+    """
+    os.makedirs(folder, exist_ok=True)
+    path = checkpoints.file_name(folder)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError(
+            errno.EEXIST, "there is a checkpoint already: resume it, or remove it", path
+        )
+    return path
+
+
+def _encode_validation(validation: Any, description: Description) -> Pairs:
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError(
+            "validation: expected a share, (sources, targets) or None; "
+            f"got {type(validation).__name__}"
+        )
+    sources, targets = (
+        checked_texts(f"validation {side}", texts, vocabulary)
+        for side, texts, vocabulary in zip(
+            ("sources", "targets"), validation, description.vocabulary, strict=True
+        )
+    )
+    check_equal_length(sources, targets)
+    if not sources:
+        raise ValueError("validation: expected at least one pair, got none")
+    return description.encode(sources, targets)

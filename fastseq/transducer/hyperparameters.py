@@ -1,0 +1,187 @@
+"""The hyperparameters of a Transducer: what each may be, said once for Python and command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Hyperparameter(NamedTuple):
+    """One of them: its default and kind, the values it takes, and what it is for.
+
+    Numbers lie from `least` to `most`, where `below` leaves `most` itself out. `optional` lets None
+    stand for "never".
+    """
+
+    name: str
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    least: float = 0
+    most: float = math.inf
+    below: bool = False
+    optional: bool = False
+
+    def check(self, value: Any) -> None:
+        """TypeError or ValueError, naming the hyperparameter, unless the value is allowed."""
+        if value is None and self.optional:
+            return
+        kind = type(self.default)
+        if kind is bool or kind is str:
+            fits = isinstance(value, np.bool_ | bool if kind is bool else str)
+        else:
+            whole = int | np.integer
+            fits = isinstance(value, whole if kind is int else whole | float | np.floating)
+            fits = fits and not isinstance(value, bool)
+        if not fits:
+            raise TypeError(
+                f"{self.name}: expected {_KINDS[kind]}{' or None' * self.optional}, "
+                f"got {type(value).__name__}"
+            )
+        if kind is str and value not in self.choices:
+            raise ValueError(
+                f"{self.name}: expected one of {', '.join(self.choices)}; got {value!r}"
+            )
+        if kind in (int, float) and not self._in_range(value):
+            raise ValueError(f"{self.name}: expected {self.range_text()}, got {value}")
+
+    def range_text(self) -> str:
+        """The range of a number, in words."""
+        if math.isinf(self.most):
+            return f"at least {self.least}"
+        return f"{self.least} to {'below ' * self.below}{self.most}"
+
+    def _in_range(self, value: float) -> bool:
+        # false for NaN
+        return self.least <= value < math.inf and (
+            value < self.most if self.below else value <= self.most
+        )
+
+
+_KINDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string"}
+
+# The limits above are far beyond what a CPU trains; they keep a hostile file from asking for more.
+_LARGEST_SIZE = 2**15
+_LARGEST_COUNT = 2**40
+_SMALLEST_NUMBER = 1e-12
+
+HYPERPARAMETERS = (
+    Hyperparameter(
+        "source_tokens",
+        "char",
+        "symbols of a source: its characters, or what white space separates",
+        choices=("char", "space"),
+    ),
+    Hyperparameter(
+        "target_tokens", "char", "symbols of a target, in the same way", choices=("char", "space")
+    ),
+    Hyperparameter("embedding_size", 64, "width of a symbol's vector", least=1, most=_LARGEST_SIZE),
+    Hyperparameter("hidden_size", 256, "width of the recurrent state", least=1, most=_LARGEST_SIZE),
+    Hyperparameter("layers", 1, "recurrent layers in encoder and decoder", least=1, most=64),
+    Hyperparameter("cell", "lstm", "kind of the recurrent layers", choices=("lstm", "gru")),
+    Hyperparameter(
+        "encoder",
+        "bidirectional",
+        "read the source in both directions, each with half the state, or in one",
+        choices=("bidirectional", "unidirectional"),
+    ),
+    Hyperparameter(
+        "attention",
+        "dot",
+        "how the decoder scores the parts of the source",
+        choices=("none", "dot", "scaled_dot", "general", "additive"),
+    ),
+    Hyperparameter("peeky", False, "show the encoder's final state to every step of the decoder"),
+    Hyperparameter("reverse", False, "read the source from its end"),
+    Hyperparameter(
+        "dropout", 0.2, "share of the layers' outputs dropped in training", most=1.0, below=True
+    ),
+    Hyperparameter(
+        "label_smoothing",
+        0.0,
+        "share of the target's probability given to all symbols alike",
+        most=1.0,
+        below=True,
+    ),
+    Hyperparameter("epochs", 50, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
+    Hyperparameter("batch_size", 64, "pairs in a training step", least=1, most=_LARGEST_COUNT),
+    Hyperparameter("learning_rate", 0.001, "Adam's, at its highest", least=_SMALLEST_NUMBER),
+    Hyperparameter(
+        "schedule",
+        "plateau",
+        "how the learning rate changes: not; halved when epochs bring nothing better; up, then "
+        "down with the root of the steps",
+        choices=("constant", "plateau", "warmup_inverse_sqrt"),
+    ),
+    Hyperparameter(
+        "plateau_patience",
+        2,
+        "epochs without a better one before the rate is halved (plateau)",
+        least=1,
+        most=_LARGEST_COUNT,
+    ),
+    Hyperparameter(
+        "warmup_steps",
+        1000,
+        "steps up to the highest rate (warmup_inverse_sqrt)",
+        least=1,
+        most=_LARGEST_COUNT,
+    ),
+    Hyperparameter(
+        "max_grad", 5.0, "largest norm of the gradients; above it they are scaled", least=1e-6
+    ),
+    Hyperparameter(
+        "monitor",
+        "accuracy",
+        "what makes an epoch the best: exact matches or loss on the pairs held out",
+        choices=("accuracy", "loss"),
+    ),
+    Hyperparameter(
+        "patience",
+        5,
+        "stop after so many epochs without a better one",
+        least=1,
+        most=_LARGEST_COUNT,
+        optional=True,
+    ),
+    Hyperparameter("seed", 0, "of the weights, the order, dropout and the split", most=2**63 - 1),
+)
+BY_NAME = {each.name: each for each in HYPERPARAMETERS}
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Require values that a Transducer can be trained with.
+
+    Parameters
+    ----------
+    values : mapping
+        Of every hyperparameter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is of the wrong kind or out of its range; the message names it.
+    """
+    for each in HYPERPARAMETERS:
+        each.check(values[each.name])
+    if values["encoder"] == "bidirectional" and values["hidden_size"] % 2:
+        raise ValueError(
+            "hidden_size: expected an even number, half for each direction of the bidirectional "
+            f"encoder; got {values['hidden_size']}"
+        )
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Require names of hyperparameters.
+
+    Raises
+    ------
+    ValueError
+        One is none; the message lists those that there are.
+    """
+    for name in names:
+        if name not in BY_NAME:
+            raise ValueError(f"{name}: no such hyperparameter; there are {', '.join(BY_NAME)}")

@@ -1,0 +1,66 @@
+"""What of a batch is not done: the network's state of the hypotheses that still grow."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+START_ID = 1
+END_ID = 2
+
+
+class Decodable(Protocol):
+    """What decoding asks of a network.
+
+    `encode` gives what it knows of the sources, `first_state` the decoder's state before the first
+    symbol. Both have a method ``take(rows)`` that gives a new object with these rows, repeats
+    allowed. `step` reads one id a row, and returns log probabilities (N, V), the next state, and
+    attention weights (N, Te) or None.
+    """
+
+    def encode(self, sources: Array, source_lengths: Array) -> Any:
+        """Read the sources (N, Te)."""
+
+    def first_state(self, encoded: Any) -> Any:
+        """The decoder's state before the first symbol."""
+
+    def step(self, encoded: Any, state: Any, ids: Array) -> tuple[Array, Any, Array | None]:
+        """Log probabilities of the symbol after ``ids`` (N,), the state, attention weights."""
+
+
+class Live:
+    """The part of a batch that is not done, with one row of network state for each hypothesis.
+
+    Attributes
+    ----------
+    rows : ndarray of int, ascending
+        The row of the batch that each hypothesis belongs to.
+    """
+
+    def __init__(self, network: Decodable, sources: Array, source_lengths: Array) -> None:
+        self._network = network
+        self._encoded = network.encode(sources, source_lengths)
+        self._state = network.first_state(self._encoded)
+        self.rows: Array = np.arange(len(sources))
+
+    def step(self, ids: Array) -> tuple[Array, Array | None]:
+        """Read one id a hypothesis: log probabilities (float64, to be changed), weights."""
+        log_probabilities, self._state, weights = self._network.step(
+            self._encoded, self._state, ids
+        )
+        return log_probabilities.astype(np.float64), weights
+
+    def take(self, chosen: Array) -> None:
+        """Go on with these hypotheses; one may be chosen several times."""
+        if np.array_equal(chosen, np.arange(len(self.rows))):
+            return
+        rows = self.rows[chosen]
+        self._state = self._state.take(chosen)
+        # The encoder's result is large, and the same for all hypotheses of a row.
+        if not np.array_equal(rows, self.rows):
+            self._encoded = self._encoded.take(chosen)
+        self.rows = rows

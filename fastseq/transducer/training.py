@@ -1,0 +1,281 @@
+"""Training: epochs of steps, the best weights kept, and a state that can be left and resumed.
+
+All that decides the next step is in `Training`: its `state` and `arrays` are what a checkpoint
+holds, and training that goes on from them ends with the same bits as training never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq import _kernels
+from fastseq.optim import Adam
+from fastseq.transducer.batches import Pairs, shuffled_batches
+from fastseq.transducer.measures import exact_match, mean_loss
+from fastseq.transducer.network import Network
+from fastseq.transducer.schedules import Schedule
+from fastseq.util import clip_grads
+
+Array = npt.NDArray[Any]
+Logs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: the hyperparameters of that name, see `fastseq.Transducer`."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    plateau_patience: int
+    warmup_steps: int
+    max_grad: float
+    label_smoothing: float
+    monitor: str
+    patience: int | None
+
+
+class Observer(Protocol):
+    """What is told of training as it goes on."""
+
+    def on_epoch_begin(self, epoch: int, steps_done: int, steps: int) -> None:
+        """An epoch begins, or goes on after `steps_done` of its steps."""
+
+    def on_step(self, loss: float, pairs: int) -> None:
+        """A step was taken, over so many pairs."""
+
+    def on_checkpoint(self) -> None:
+        """Now is a good moment to save the state."""
+
+    def on_epoch_end(self, logs: Logs) -> None:
+        """An epoch is over; the state is saved already."""
+
+
+class Training:
+    """Trains one network on pairs.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are changed in place.
+    plan : Plan
+    pairs : Pairs
+    validation : Pairs or None
+        Held out; without them the epoch of the lowest training loss is the best.
+    order, dropout : numpy.random.Generator
+        Of the order of the pairs, and of what is dropped.
+
+    Attributes
+    ----------
+    history : list of dict
+        The logs of each epoch that is over: epoch, loss, validation_loss and validation_accuracy
+        (with `validation`), learning_rate, best, seconds, words_per_second.
+    interrupted : bool
+        Set from outside, a signal handler for instance, it ends `run` after the current step.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        plan: Plan,
+        pairs: Pairs,
+        validation: Pairs | None,
+        order: np.random.Generator,
+        dropout: np.random.Generator,
+    ) -> None:
+        self.network = network
+        self.plan = plan
+        self.history: list[Logs] = []
+        self.interrupted = False
+        self._pairs = pairs
+        self._validation = validation
+        self._order, self._dropout = order, dropout
+        self._adam = Adam()
+        # Adam makes its moments on the first update; a checkpoint may come before it.
+        self._adam.m = [np.zeros_like(param) for param in network.params.values()]
+        self._adam.v = [np.zeros_like(param) for param in network.params.values()]
+        self._schedule = Schedule(
+            plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
+        )
+        self._best = {name: param.copy() for name, param in network.params.items()}
+        self._best_epoch = 0
+        self._epoch = _Epoch(dict(order.bit_generator.state))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are over, or the last ones brought nothing better."""
+        waited = len(self.history) - self._best_epoch
+        patience = math.inf if self.plan.patience is None else self.plan.patience
+        return len(self.history) >= self.plan.epochs or waited >= patience
+
+    def run(self, observer: Observer, checkpoint_every: int | None = None) -> None:
+        """Train until `finished` or `interrupted`, from where the state is.
+
+        Parameters
+        ----------
+        observer : Observer
+        checkpoint_every : int, optional
+            Ask for a checkpoint after so many steps too, not only after each epoch.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss or the norm of the gradients is NaN or infinite; the parameters are those
+            before the step. The message names the epoch and the step.
+        """
+        while not self.finished and not self.interrupted:
+            self._run_epoch(observer, checkpoint_every)
+
+    def _run_epoch(self, observer: Observer, checkpoint_every: int | None) -> None:
+        epoch = self._epoch
+        self._order.bit_generator.state = epoch.order_state
+        batches = shuffled_batches(self._pairs, self.plan.batch_size, self._order)
+        observer.on_epoch_begin(len(self.history) + 1, epoch.steps, len(batches))
+        start = time.perf_counter() - epoch.seconds
+        for rows in batches[epoch.steps :]:
+            place = f"epoch {len(self.history) + 1}, step {epoch.steps + 1} of {len(batches)}"
+            loss, symbols = self._step(rows, place)
+            epoch.steps += 1
+            epoch.loss_sum += loss * symbols
+            epoch.symbols += symbols
+            epoch.seconds = time.perf_counter() - start
+            observer.on_step(loss, len(rows))
+            if self.interrupted or (checkpoint_every and epoch.steps % checkpoint_every == 0):
+                observer.on_checkpoint()
+            if self.interrupted:
+                return
+        self._end_epoch()
+        observer.on_checkpoint()
+        observer.on_epoch_end(self.history[-1])
+
+    def _step(self, rows: npt.NDArray[np.int64], place: str) -> tuple[float, int]:
+        """One update; the loss before it, and over how many symbols."""
+        network, plan = self.network, self.plan
+        batch = self._pairs.batch(rows)
+        loss = network.loss(
+            batch, label_smoothing=plan.label_smoothing, training=True, generator=self._dropout
+        )
+        _require_finite("loss", loss, place)
+        network.backward()
+        grads = list(network.grads.values())
+        _require_finite("norm of the gradients", _kernels.global_norm(grads), place)
+        clip_grads(grads, plan.max_grad)
+        self._adam.lr = self._schedule.rate(self._adam.iter + 1)
+        self._adam.update(list(network.params.values()), grads)
+        return loss, int(batch.target_lengths.sum())
+
+    def _end_epoch(self) -> None:
+        epoch = self._epoch
+        logs: Logs = {"epoch": len(self.history) + 1, "loss": epoch.loss_sum / epoch.symbols}
+        if self._validation is not None:
+            logs["validation_loss"] = mean_loss(self.network, self._validation)
+            logs["validation_accuracy"] = exact_match(self.network, self._validation)
+        logs["learning_rate"] = self._adam.lr
+        logs["best"] = not self._best_epoch or self._is_better(
+            logs, self.history[self._best_epoch - 1]
+        )
+        logs["seconds"] = round(epoch.seconds, 3)
+        logs["words_per_second"] = round(len(self._pairs) / epoch.seconds, 1)
+        self.history.append(logs)
+        if logs["best"]:
+            self._best_epoch = len(self.history)
+            for name, param in self.network.params.items():
+                self._best[name][...] = param
+        self._schedule.end_epoch(logs["best"])
+        self._epoch = _Epoch(dict(self._order.bit_generator.state))
+
+    def _is_better(self, logs: Logs, best: Logs) -> bool:
+        """Whether an epoch is better than the best before.
+
+        Of equal accuracies the lower loss is better: at first all are 0, while the network learns.
+        Where everything is right already, nothing is better.
+        """
+        if self._validation is None:
+            return bool(logs["loss"] < best["loss"])
+        lower_loss = bool(logs["validation_loss"] < best["validation_loss"])
+        if self.plan.monitor == "loss":
+            return lower_loss
+        accuracy, highest = logs["validation_accuracy"], best["validation_accuracy"]
+        return bool(accuracy > highest or (accuracy == highest < 1 and lower_loss))
+
+    def take_best(self) -> None:
+        """Give the network the weights of the best epoch, if one is over."""
+        if self._best_epoch:
+            for name, param in self.network.params.items():
+                param[...] = self._best[name]
+
+    def state(self) -> dict[str, Any]:
+        """All but the arrays that decides how training goes on, in the types that JSON knows."""
+        return {
+            "updates": self._adam.iter,
+            "schedule": self._schedule.state(),
+            "history": self.history,
+            "best_epoch": self._best_epoch,
+            "epoch": vars(self._epoch),
+            "dropout_state": self._dropout.bit_generator.state,
+            "pairs": self._pairs.digest(),
+            "validation": None if self._validation is None else self._validation.digest(),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of the state: parameters, Adam's moments, the best parameters so far."""
+        names = list(self.network.params)
+        assert self._adam.m is not None
+        assert self._adam.v is not None
+        groups = {
+            "current": list(self.network.params.values()),
+            "adam.m": self._adam.m,
+            "adam.v": self._adam.v,
+            "best": list(self._best.values()),
+        }
+        return {
+            f"{group}.{name}": array
+            for group, arrays in groups.items()
+            for name, array in zip(names, arrays, strict=True)
+        }
+
+    def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
+        """Go on from what `state` and `arrays` have given.
+
+        Raises
+        ------
+        ValueError
+            They are of training on other pairs.
+        """
+        ours = self.state()
+        for name in ("pairs", "validation"):
+            if state[name] != ours[name]:
+                raise ValueError(f"{name}: expected those of the checkpoint, got others")
+        self._dropout.bit_generator.state = state["dropout_state"]
+        self._order.bit_generator.state = state["epoch"]["order_state"]
+        self._epoch = _Epoch(**state["epoch"])
+        self._schedule.restore(state["schedule"])
+        self._adam.iter = int(state["updates"])
+        self._adam.lr = self._schedule.rate(max(1, self._adam.iter))
+        self.history[:] = state["history"]
+        self._best_epoch = int(state["best_epoch"])
+        for name, array in self.arrays().items():
+            array[...] = arrays[name]
+
+
+@dataclass
+class _Epoch:
+    """An epoch in its course: the generator's state that its order is drawn from, and its sums."""
+
+    order_state: dict[str, Any]
+    steps: int = 0
+    loss_sum: float = 0.0
+    symbols: int = 0
+    seconds: float = 0.0
+
+
+def _require_finite(name: str, value: float, place: str) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the {name} became {value} in {place}: training stopped")

@@ -1,0 +1,124 @@
+"""Encoded pairs: what a batch holds, how it is drawn, and how little memory it takes."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from fastseq.transducer.batches import (
+    Pairs,
+    Sequences,
+    batches_by_length,
+    shuffled_batches,
+    split_by_source,
+)
+from fastseq.transducer.vocabulary import Vocabulary
+
+
+def encoded(sources: list[str], targets: list[str]) -> Pairs:
+    return Pairs(
+        Sequences.encode(Vocabulary.build(sources), sources),
+        Sequences.encode(Vocabulary.build(targets), targets),
+    )
+
+
+def random_pairs(count: int, longest: int = 20) -> Pairs:
+    generator = np.random.default_rng(0)
+    texts = ["abcdefghijklmnopqrst"[:length] for length in generator.integers(1, longest, count)]
+    return encoded(texts, texts[::-1])
+
+
+def test_a_batch_has_start_and_end_and_zeros_past_the_lengths() -> None:
+    batch = encoded(["aab", "", "c"], ["x", "yxx", ""]).batch(np.array([0, 1, 2]))
+    assert batch.sources.tolist() == [[3, 3, 4, 2], [2, 0, 0, 0], [5, 2, 0, 0]]
+    assert batch.source_lengths.tolist() == [4, 1, 2]
+    assert batch.inputs.tolist() == [[1, 3, 0, 0], [1, 4, 3, 3], [1, 0, 0, 0]]
+    assert batch.targets.tolist() == [[3, 2, 0, 0], [4, 3, 3, 2], [2, 0, 0, 0]]
+    assert batch.target_lengths.tolist() == [2, 4, 1]
+    for array in vars(batch).values():
+        assert array.dtype == np.int64
+
+
+def test_rows_are_taken_in_the_order_asked_for() -> None:
+    pairs = encoded(["ab", "", "b"], ["1", "2", "3"])
+    taken = pairs.take(np.array([2, 0]))
+    assert len(taken) == 2
+    assert taken.sources.row(0) == pairs.sources.row(2)
+    assert taken.targets.row(1) == pairs.targets.row(0)
+
+
+def test_every_pair_is_in_one_batch() -> None:
+    pairs = random_pairs(1003)
+    batches = shuffled_batches(pairs, 8, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1003))
+    assert sorted(len(batch) for batch in batches) == [3] + 125 * [8]
+
+
+def test_a_batch_holds_similar_lengths() -> None:
+    pairs = random_pairs(5000)
+    batches = shuffled_batches(pairs, 10, np.random.default_rng(1))
+    lengths = pairs.sources.lengths
+    padding = sum(np.sum(lengths[batch].max() - lengths[batch]) for batch in batches)
+    assert padding < 0.02 * lengths.sum()
+
+
+def test_the_order_repeats_with_the_generator_and_differs_otherwise() -> None:
+    pairs = random_pairs(500)
+
+    def draw(seed: int) -> list[list[int]]:
+        batches = shuffled_batches(pairs, 8, np.random.default_rng(seed))
+        return [batch.tolist() for batch in batches]
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+    lengths = [pairs.sources.lengths[batch[0]] for batch in draw(1)]
+    assert lengths != sorted(lengths)
+
+
+def test_prediction_goes_from_short_to_long() -> None:
+    sequences = random_pairs(50).sources
+    rows = np.concatenate(list(batches_by_length(sequences, 8)))
+    assert sorted(rows.tolist()) == list(range(50))
+    assert (np.diff(sequences.lengths[rows]) >= 0).all()
+
+
+def test_the_pairs_of_a_source_stay_together() -> None:
+    sources = [str(number % 40) for number in range(400)]
+    pairs = encoded(sources, sources)
+    kept, held_out = split_by_source(pairs, 0.1, np.random.default_rng(0))
+    assert (len(kept), len(held_out)) == (360, 40)
+    assert not set(kept.rows_of_sources()) & set(held_out.rows_of_sources())
+
+
+@pytest.mark.parametrize("share", [0.001, 0.999])
+def test_each_side_gets_a_source(share: float) -> None:
+    pairs = encoded(["a", "b", "c"], ["1", "2", "3"])
+    kept, held_out = split_by_source(pairs, share, np.random.default_rng(0))
+    assert len(kept) >= 1 and len(held_out) >= 1 and len(kept) + len(held_out) == 3
+
+
+def test_one_source_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="at least 2 different sources; got 1"):
+        split_by_source(encoded(["a", "a"], ["1", "2"]), 0.5, np.random.default_rng(0))
+
+
+def test_the_digest_tells_pairs_apart() -> None:
+    pairs = encoded(["ab", "c"], ["1", "2"])
+    assert pairs.digest() == encoded(["ab", "c"], ["1", "2"]).digest()
+    assert pairs.digest() != pairs.take(np.array([1, 0])).digest()
+    shifted = Pairs(Sequences(pairs.sources.ids, np.array([0, 1, 3])), pairs.targets)
+    assert pairs.digest() != shifted.digest()
+
+
+def test_a_hundred_thousand_pairs_are_small() -> None:
+    texts = [f"{number:020}" for number in range(100_000)]
+    vocabulary = Vocabulary.build(texts)
+    tracemalloc.start()
+    try:
+        pairs = Pairs(Sequences.encode(vocabulary, texts), Sequences.encode(vocabulary, texts))
+        shuffled_batches(pairs, 64, np.random.default_rng(0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # 2 x 20 ids of 4 bytes a pair are 16 MB; offsets, lengths and the order are a few more
+    assert peak < 30e6

@@ -1,0 +1,45 @@
+"""What the tests of the Transducer share: a few pairs, and a model that trains in no time."""
+
+from typing import Any
+
+import numpy as np
+
+from fastseq import Transducer
+
+# one layer of everything, and dropout, so that both generators are in use
+SMALL: dict[str, Any] = {
+    "embedding_size": 8,
+    "hidden_size": 12,
+    "epochs": 3,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "dropout": 0.1,
+}
+
+
+def tiny_pairs(count: int = 60, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Words over six letters, and the same in capitals."""
+    generator = np.random.default_rng(seed)
+    words = [
+        "".join(generator.choice(list("abcdef"), size=length))
+        for length in generator.integers(1, 7, count)
+    ]
+    return words, [word.upper() for word in words]
+
+
+def tiny_transducer(**changes: Any) -> Transducer:
+    """A Transducer that is not trained."""
+    return Transducer(**(SMALL | changes))
+
+
+def weights(model: Transducer) -> bytes:
+    """All bits of the weights, to compare."""
+    return b"".join(param.tobytes() for param in model.network_.params.values())
+
+
+def timeless(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A history without what depends on the machine's speed."""
+    return [
+        {k: v for k, v in logs.items() if k not in ("seconds", "words_per_second")}
+        for logs in history
+    ]
