@@ -2,7 +2,10 @@
  *
  *     scores_de = sum_h v_h tanh(enc_eh + dec_dh);   weights = softmax(scores)
  *
- * The (Td,Te,H) values of tanh exist a vector at a time. */
+ * The values of tanh, (N,Td,Te,H), exist a vector at a time: backward computes them again. Storing
+ * them pays only while they stay in cache. With AVX-512, N 128, Td 10 and H 256, forward and
+ * backward together take 1.3 ms instead of 1.0 for Te 10, whose 13 MB were still there, and 3.7
+ * instead of 4.0 for Te 29; and what a training step needs next would have been driven out. */
 #ifndef FS_ADDITIVE_ATTENTION_H
 #define FS_ADDITIVE_ATTENTION_H
 
@@ -71,7 +74,7 @@ static void additive_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end,
     }
 }
 
-// forward was: scores_e = sum_h v_h y_eh with y = tanh(enc + dec), and y is computed again: ...
+// forward was: scores_e = sum_h v_h y_eh, y_eh = tanh(enc_eh + dec_h)
 static inline __attribute__((always_inline)) void
 additive_block_backward(float *denc, float *ddec, float *dv, const float *dscores, const float *enc,
                         const float *dec, const float *v, ptrdiff_t H, const int steps) {
