@@ -118,6 +118,33 @@ typedef struct {
     const ptrdiff_t *encoder_lengths, *decoder_lengths; /* (N), or NULL: all steps */
 } fs_attention_size;
 
+/* Greedy decoding by an LSTM: each step reads the id that the step before found best.
+ *     x_t    = embedding[ids_{t-1}], or with peek [peek, embedding[ids_{t-1}]]
+ *     h_t, c_t = lstm(x_t, h_{t-1}, c_{t-1}), where c starts from 0
+ *     scores = h_t W + b, or [peek, h_t] W + b, or [context, h_t] W + b with attention over enc
+ *     ids_t  = the first of the largest scores, or the first that is NaN
+ * K is H, or 2 H with peek or enc, of which at most one is given.
+ *
+ * ids       (N,steps) out
+ * h, c      (N,H)     out, the state after the last step
+ * weights   (N,Te)    out with enc, else NULL: attention weights of the last step
+ * scratch   greedy_decode_floats(call), which reads sizes, peek and enc only
+ * h0        (N,H), the state before the first step
+ * peek      (N,H) or NULL; may be h0
+ * enc       (N,Te,H) or NULL
+ * lstm      Wx (D,4H), or (H + D,4H) with peek
+ * embedding (V,D);  W (K,V);  b (V);  0 <= start_id < V */
+typedef struct {
+    int64_t *ids;
+    float *h, *c, *weights, *scratch;
+    const float *h0, *peek, *enc;
+    fs_recurrent_weights lstm;
+    fs_matrix embedding, W;
+    const float *b;
+    int64_t start_id;
+    ptrdiff_t N, steps, Te, V, D, H;
+} fs_greedy_decode;
+
 typedef struct fs_kernels {
     const char *name; /* baseline, avx2, avx512 or neon */
     int lanes;        /* floats in a vector register */
@@ -161,6 +188,9 @@ typedef struct fs_kernels {
     void (*recurrent_forward)(const fs_recurrent_forward *call, int threads);
     ptrdiff_t (*recurrent_backward_floats)(const fs_recurrent_size *size);
     void (*recurrent_backward)(const fs_recurrent_backward *call, int threads);
+
+    ptrdiff_t (*greedy_decode_floats)(const fs_greedy_decode *call);
+    void (*greedy_decode)(const fs_greedy_decode *call, int threads);
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.

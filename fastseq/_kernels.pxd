@@ -72,6 +72,21 @@ cdef extern from "fastseq.h" nogil:
         const ptrdiff_t *encoder_lengths
         const ptrdiff_t *decoder_lengths
 
+    ctypedef struct fs_greedy_decode:
+        int64_t *ids
+        float *h
+        float *c
+        float *weights
+        float *scratch
+        const float *h0
+        const float *peek
+        const float *enc
+        fs_recurrent_weights lstm
+        fs_matrix embedding, W
+        const float *b
+        int64_t start_id
+        ptrdiff_t N, steps, Te, V, D, H
+
     ctypedef struct fs_kernels:
         const char *name
         int lanes
@@ -106,6 +121,9 @@ cdef extern from "fastseq.h" nogil:
         void (*recurrent_forward)(const fs_recurrent_forward *, int) noexcept nogil
         ptrdiff_t (*recurrent_backward_floats)(const fs_recurrent_size *) noexcept nogil
         void (*recurrent_backward)(const fs_recurrent_backward *, int) noexcept nogil
+
+        ptrdiff_t (*greedy_decode_floats)(const fs_greedy_decode *) noexcept nogil
+        void (*greedy_decode)(const fs_greedy_decode *, int) noexcept nogil
 
         void (*attention_forward)(
             float *, float *, const float *, const float *, float, fs_attention_size,

@@ -194,6 +194,27 @@ def additive_weight_backward(
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and hs_dec from that of the weights; dv (H) is overwritten."""
 
+# ---- decoding ----
+
+def greedy_decode(
+    workspace: Workspace,
+    start_id: int,
+    steps: int,
+    h0: Array,
+    embedding: Array,
+    lstm: list[Array],
+    affine: list[Array],
+    hs_enc: Array | None = None,
+    peeky: bool = False,
+) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray, FloatArray | None]:
+    """The ids (N,steps) of the best scores, last h and c (N,H), last attention weights (N,Te).
+
+    Each step reads the id of the one before, the first start_id. h0 (N,H) is the first state;
+    embedding (V,D); lstm Wx (D,4H), Wh (H,4H), b (4H); affine W (H,V), b (V). With hs_enc
+    (N,Te,H) there is attention, and W (2H,V) takes [context, h]. If peeky Wx (H+D,4H) takes
+    [h0, embedded id], and W (2H,V) takes [h0, h]. The workspace has no forward pass afterwards.
+    """
+
 # ---- updates in place, over lists of arrays of pairwise equal shapes; grads are only read ----
 
 def sgd_step(params: list[Array], grads: list[Array], learning_rate: float) -> None:

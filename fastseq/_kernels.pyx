@@ -7,6 +7,7 @@ Signatures, shapes and types are in ``_kernels.pyi``; the operations themselves 
 """
 
 import os
+from operator import index
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from fastseq._kernels cimport (
     FS_SUM_RUN,
     fs_attention_size,
     fs_cell,
+    fs_greedy_decode,
     fs_kernels,
     fs_lengths,
     fs_matrix,
@@ -961,6 +963,80 @@ def additive_weight_backward(dweights, hs_enc, hs_dec, v, weights, dv, encoder_l
             _data(dec), _data(vs), _data(w), size, threads)
     _finish(dv, direct)
     return denc, ddec
+
+
+# ---- decoding ----
+
+
+def greedy_decode(Workspace workspace not None, start_id, steps, h0, embedding, lstm, affine,
+                  hs_enc=None, bint peeky=False):
+    cdef fs_greedy_decode call
+    cdef np.ndarray first_h = _floats(h0, "h0", 2)
+    cdef np.ndarray rows = _weights(embedding, "embedding", 2)
+    cdef np.ndarray W, b
+    cdef np.ndarray enc = None
+    W, b = affine
+    W = _weights(W, "W", 2)
+    b = _floats(b, "b", 1)
+    call.N = first_h.shape[0]
+    call.H = first_h.shape[1]
+    call.V = rows.shape[0]
+    call.D = rows.shape[1]
+    call.Te = 0
+    if hs_enc is not None:
+        if peeky:
+            raise ValueError("hs_enc, peeky: expected at most one of them")
+        enc = _floats(hs_enc, "hs_enc", 3)
+        call.Te = enc.shape[1]
+        if _shape(enc) != (call.N, call.Te, call.H) or call.Te == 0:
+            raise _wrong_shape("hs_enc", f"({call.N}, Te, {call.H}), Te at least 1,", enc)
+    if index(steps) < 0:
+        raise ValueError(f"steps: expected at least 0, got {steps}")
+    if not 0 <= index(start_id) < call.V:
+        raise IndexError(f"start_id: expected an id from 0 to {call.V - 1} "
+                         f"(vocabulary size {call.V}), got {start_id}")
+    call.steps = steps
+    call.start_id = start_id
+    cdef ptrdiff_t K = call.H if enc is None and not peeky else 2 * call.H
+    if _shape(W) != (K, call.V):
+        raise _wrong_shape("W", f"({K}, {call.V}), as many columns as embedding has rows,", W)
+    if b.shape[0] != call.V:
+        raise _wrong_shape("b", f"({call.V},), as many as W has columns,", b)
+    cdef fs_recurrent_size size
+    size.N = call.N
+    size.T = max(call.steps, 1)
+    size.C = size.V = 0
+    size.D = call.H + call.D if peeky else call.D
+    size.H = call.H
+    _check_size(size)
+    Wx, Wh, b_lstm = lstm
+    cdef _Weights weights = _Weights([Wx, Wh, b_lstm], size.D, size.H, 4)
+    cdef np.ndarray ids = np.empty((call.N, call.steps), np.int64)
+    cdef np.ndarray h = _new((call.N, call.H))
+    cdef np.ndarray c = _new((call.N, call.H))
+    # stays 0 where there is no step
+    cdef np.ndarray attention = None if enc is None else np.zeros((call.N, call.Te), np.float32)
+    cdef const fs_kernels *kernels = table
+
+    workspace._check_idle()
+    workspace.kernels = NULL  # from here on there is no earlier pass
+    call.ids = <int64_t *> np.PyArray_DATA(ids)
+    call.h = _data(h)
+    call.c = _data(c)
+    call.weights = _data_or_null(attention)
+    call.h0 = _data(first_h)
+    call.peek = _data(first_h) if peeky else NULL
+    call.enc = _data_or_null(enc)
+    call.lstm = weights.directions[0]
+    call.embedding = _matrix(rows)
+    call.W = _matrix(W)
+    call.b = _data(b)
+    call.scratch = workspace.scratch.reserve(kernels.greedy_decode_floats(&call))
+    workspace.busy = True
+    with nogil:
+        kernels.greedy_decode(&call, threads)
+    workspace.busy = False
+    return ids, h, c, attention
 
 
 # ---- optimisation ----

@@ -32,6 +32,9 @@
 #include "../kernels/lstm.h"
 #include "../kernels/rnn.h"
 
+/* uses affine, attention, embedding and lstm */
+#include "../kernels/decoding.h"
+
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
     .lanes = FS_LANES,
@@ -50,6 +53,8 @@ const fs_kernels FS_TABLE = {
     .recurrent_forward = recurrent_forward,
     .recurrent_backward_floats = recurrent_backward_floats,
     .recurrent_backward = recurrent_backward,
+    .greedy_decode_floats = greedy_decode_floats,
+    .greedy_decode = greedy_decode,
     .attention_forward = attention_forward,
     .attention_weights_forward = attention_weights_forward,
     .weighted_sum_forward = weighted_sum_forward,

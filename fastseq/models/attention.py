@@ -112,6 +112,15 @@ class AttentionDecoder(GreedyDecoder):
         self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
         return affine_forward(self.affine, *self._affine_inputs)
 
+    def _own_layers(self) -> bool:
+        return super()._own_layers() and type(self.attention) is TimeAttention
+
+    def _best_ids(self, start_id: int, steps: int) -> Array:
+        ids, weights = self._decode(start_id, steps, self._enc_hs)
+        assert weights is not None
+        self.attention.attention_weights = [weights]
+        return ids
+
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
 

@@ -81,6 +81,10 @@ class PeekyDecoder(GreedyDecoder):
         self._hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
         return affine_forward(self.affine, self._h, self._hs)
 
+    def _best_ids(self, start_id: int, steps: int) -> Array:
+        ids, _ = self._decode(start_id, steps, peeky=True)
+        return ids
+
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
 from fastseq.layers.fused import embedded_backward, embedded_forward
 from fastseq.models.base import BaseModel, check_sizes
@@ -125,14 +126,50 @@ class GreedyDecoder:
     """What the decoders share: they start from the encoder's result, then score ids step by step.
 
     A subclass writes `_start`, which takes the encoder's result, and `_scores`, which runs any
-    number of further time steps; its ``forward`` is the one, then the other.
+    number of further time steps; its ``forward`` is the one, then the other. Where all layers are
+    the package's own, one kernel call takes all steps of greedy decoding, to the same bits.
     """
+
+    embed: TimeEmbedding
+    lstm: TimeLSTM
+    affine: TimeAffine
 
     def _start(self, encoded: Array) -> None:
         raise NotImplementedError
 
     def _scores(self, xs: Array) -> Array:
         raise NotImplementedError
+
+    def _own_layers(self) -> bool:
+        return (
+            type(self.embed) is TimeEmbedding
+            and type(self.lstm) is TimeLSTM
+            and type(self.affine) is TimeAffine
+        )
+
+    def _best_ids(self, start_id: int, steps: int) -> Array:
+        """The ids (N, steps) that one kernel call finds."""
+        ids, _ = self._decode(start_id, steps)
+        return ids
+
+    def _decode(
+        self, start_id: int, steps: int, hs_enc: Array | None = None, peeky: bool = False
+    ) -> tuple[Array, Array | None]:
+        """Ids and last attention weights of so many steps; the LSTM moves on."""
+        assert self.lstm.h is not None
+        ids, h, c, weights = _kernels.greedy_decode(
+            self.lstm._workspace,
+            start_id,
+            steps,
+            self.lstm.h,
+            self.embed.W,
+            self.lstm.params,
+            self.affine.params,
+            hs_enc,
+            peeky,
+        )
+        self.lstm.set_state(h, c)
+        return ids, weights
 
     def _forward(self, xs: Array, encoded: Array) -> Array:
         xs = np.asarray(xs)
@@ -148,6 +185,8 @@ class GreedyDecoder:
         if sample_size < 0:
             raise ValueError(f"sample_size: expected at least 0, got {sample_size}")
         self._start(encoded)
+        if self._own_layers():
+            return self._best_ids(start_id, sample_size)
         ids = np.full((len(encoded), 1), start_id)
         samples = np.empty((len(encoded), sample_size), dtype=np.int64)
         for step in range(sample_size):

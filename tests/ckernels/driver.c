@@ -8,6 +8,7 @@
  * stays NaN. Exit status: 0 if every check passed, 1 if not, 2 if a table is not there. */
 #include "affine.h"
 #include "attention.h"
+#include "decoding.h"
 #include "embedding.h"
 #include "gru.h"
 #include "lstm.h"
@@ -18,7 +19,7 @@
 
 #define MAX_TABLES 8
 #define MAX_DIMENSIONS 4
-#define SIZE_FUNCTIONS 3    /* slots that only tell the size of a cache or scratch */
+#define SIZE_FUNCTIONS 4    /* slots that only tell the size of a cache or scratch */
 #define RECURRENT_TALLIES 6 /* of the two slots that three layers share */
 #define RECURRENT_SLOTS 2
 
@@ -55,6 +56,7 @@ static void check_table(const fs_kernels *k) {
         check_shapes(k, check_lstm, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 41});
         check_shapes(k, check_rnn, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 105});
         check_shapes(k, check_gru, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 57});
+        check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
     }
     weights_layout = CONTIGUOUS;
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});

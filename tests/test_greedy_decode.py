@@ -1,0 +1,229 @@
+"""Greedy decoding in one call of a kernel: what the decoder's layers give, one id after another."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import fastseq
+from fastseq import _kernels
+from fastseq.layers import TimeAffine
+
+Array = npt.NDArray[Any]
+
+MODELS = ("Seq2seq", "PeekySeq2seq", "AttentionSeq2seq", "AttentionBiSeq2seq")
+V, START = 19, 3
+
+
+@pytest.fixture(params=MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Run the test once for each model."""
+    return request.param
+
+
+def build(name: str, H: int = 24) -> Any:
+    """A model whose weights are large enough that its answers vary."""
+    np.random.seed(H)
+    model = getattr(fastseq, name)(V, 7, H)
+    for param in model.params:
+        param *= 4
+    return model
+
+
+def questions(N: int) -> Array:
+    return np.random.default_rng(N).integers(0, V, size=(N, 6))
+
+
+def by_layers(model: Any, xs: Array, steps: int) -> list[Any]:
+    """Ids, state and weights when each id is read by a call of the layers."""
+    decoder = model.decoder
+    decoder._start(model.encoder.forward(xs))
+    ids = np.full((len(xs), 1), START)
+    samples = np.empty((len(xs), steps), dtype=np.int64)
+    for step in range(steps):
+        ids = decoder._scores(ids).argmax(axis=2)
+        samples[:, step] = ids[:, 0]
+    return [samples, *left_behind(decoder)]
+
+
+def at_once(model: Any, xs: Array, steps: int) -> list[Any]:
+    return [model.generate_batch(xs, START, steps), *left_behind(model.decoder)]
+
+
+def left_behind(decoder: Any) -> list[Array]:
+    weights = decoder.attention.attention_weights if hasattr(decoder, "attention") else []
+    return [decoder.lstm.h, decoder.lstm.c, *weights]
+
+
+def equal(one: list[Any], other: list[Any]) -> bool:
+    assert len(one) == len(other)
+    return all(map(np.array_equal, one, other))
+
+
+# one row to more than weights are packed for, widths around those of the vector registers
+@pytest.mark.parametrize(
+    ("N", "steps", "H"),
+    [*[(N, 5, 24) for N in (1, 2, 4, 5, 33)], *[(1, steps, 24) for steps in (1, 2, 4, 9)]]
+    + [(3, 5, H) for H in (1, 8, 15, 16, 17, 33)],
+)
+def test_has_the_bits_of_the_layers(isa: str, name: str, N: int, steps: int, H: int) -> None:
+    model = build(name, H)
+    xs = questions(N)
+    expected = by_layers(model, xs, steps)
+    assert equal(at_once(model, xs, steps), expected)
+    assert model.generate(xs[:1], START, steps) == expected[0][0].tolist()
+
+
+def test_answers_vary_and_a_difference_is_noticed(isa: str, name: str) -> None:
+    model = build(name)
+    xs = questions(33)
+    expected = by_layers(model, xs, 5)
+    assert len(np.unique(expected[0])) > 5
+    for param in model.decoder.params:
+        param[-1] += 0.5
+        assert not equal(at_once(model, xs, 5), expected)
+        param[-1] -= 0.5
+
+
+@pytest.mark.parametrize("N", [1, 5])
+def test_weights_of_any_layout(
+    isa: str, name: str, N: int, awkward: Callable[[Array], Array]
+) -> None:
+    model = build(name)
+    xs = questions(N)
+    expected = at_once(model, xs, 5)
+    decoder = model.decoder
+    for layer in (decoder.embed, decoder.lstm, decoder.affine):
+        layer.params[:] = [awkward(param) for param in layer.params]
+    assert equal(at_once(model, xs, 5), expected)
+
+
+def test_threads_do_not_change_a_bit(
+    isa: str, name: str, set_threads: Callable[[int], None]
+) -> None:
+    model = build(name, 64)
+    xs = questions(100)
+    set_threads(1)
+    expected = at_once(model, xs, 8)
+    for count in (2, 3):
+        set_threads(count)
+        assert equal(at_once(model, xs, 8), expected)
+
+
+def test_scores_that_are_nan_give_the_first_of_them(isa: str, name: str) -> None:
+    model = build(name)
+    xs = questions(3)
+    b = model.decoder.affine.params[1]
+    b[[5, 11]] = np.nan
+    assert equal(at_once(model, xs, 4), by_layers(model, xs, 4))
+    assert (model.generate_batch(xs, START, 4) == 5).all()
+
+
+def test_the_first_of_equal_scores_is_taken(isa: str, name: str) -> None:
+    model = build(name)
+    W, b = model.decoder.affine.params
+    W[...] = 0
+    b[...] = 0
+    b[[4, 9]] = 1
+    assert (model.generate_batch(questions(3), START, 4) == 4).all()
+
+
+def test_backward_needs_a_forward_after_generate(name: str) -> None:
+    # or the decoder's gradients would be of one batch, and the encoder's of another
+    model = build(name)
+    xs = questions(1)
+    model.forward(xs, xs)
+    model.generate(xs, START, 3)
+    with pytest.raises(RuntimeError, match="forward"):
+        model.backward()
+
+
+# ---- wrong arguments ----
+
+
+def arguments(**changed: Any) -> dict[str, Any]:
+    N, D, H = 2, 5, 8
+    rng = np.random.default_rng(0)
+
+    def weights(*shape: int) -> Array:
+        return rng.normal(size=shape).astype(np.float32)
+
+    return {
+        "workspace": _kernels.Workspace(),
+        "start_id": 1,
+        "steps": 3,
+        "h0": weights(N, H),
+        "embedding": weights(V, D),
+        "lstm": [weights(D, 4 * H), weights(H, 4 * H), weights(4 * H)],
+        "affine": [weights(2 * H, V), weights(V)],
+        "hs_enc": weights(N, 6, H),
+    } | changed
+
+
+def zeros(*shape: int) -> Array:
+    return np.zeros(shape, dtype=np.float32)
+
+
+def test_arguments_that_fit() -> None:
+    ids, h, c, weights = _kernels.greedy_decode(**arguments())
+    assert (ids.shape, ids.dtype) == ((2, 3), np.int64)
+    assert h.shape == c.shape == (2, 8)
+    assert weights is not None
+    assert weights.shape == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"h0": zeros(2)}, "h0: expected 2 dimensions"),
+        ({"h0": zeros(2, 7)}, "hs_enc: expected shape"),
+        ({"hs_enc": zeros(3, 6, 8)}, "hs_enc: expected shape .*got \\(3, 6, 8\\)"),
+        ({"hs_enc": zeros(2, 0, 8)}, "hs_enc: expected shape .*Te at least 1"),
+        ({"hs_enc": None}, r"W: expected shape \(8, 19\).*got \(16, 19\)"),
+        ({"peeky": True}, "hs_enc, peeky: expected at most one"),
+        ({"hs_enc": None, "peeky": True}, r"Wx: expected shape \(13, 32\)"),
+        ({"embedding": zeros(18, 5)}, r"W: expected shape \(16, 18\).*got \(16, 19\)"),
+        ({"embedding": zeros(19, 4)}, r"Wx: expected shape \(4, 32\)"),
+        ({"affine": [zeros(16, 19), zeros(18)]}, r"b: expected shape \(19,\)"),
+        ({"lstm": [zeros(5, 24), zeros(8, 24), zeros(24)]}, r"Wh: expected shape .*4 H"),
+        ({"lstm": [zeros(5, 32)]}, "unpack"),
+        ({"steps": -1}, "steps: expected at least 0, got -1"),
+    ],
+)
+def test_wrong_shapes(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _kernels.greedy_decode(**arguments(**changed))
+
+
+@pytest.mark.parametrize("start_id", [-1, V, 2**70])
+def test_wrong_start(start_id: int) -> None:
+    with pytest.raises(IndexError, match=rf"start_id: .* 0 to 18 .*19\), got {start_id}"):
+        _kernels.greedy_decode(**arguments(start_id=start_id))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"start_id": 1.5}, {"steps": 2.0}, {"h0": "h"}, {"embedding": "W"}, {"hs_enc": "h"}],
+)
+def test_wrong_kinds(changed: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        _kernels.greedy_decode(**arguments(**changed))
+
+
+def test_layers_of_the_users_own_are_called() -> None:
+    calls = []
+
+    class Mine(TimeAffine):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            calls.append(x.shape)
+            return super().forward(x)
+
+    np.random.seed(0)
+    model = fastseq.Seq2seq(7, 3, 4)
+    xs = np.random.randint(0, 7, (1, 5))
+    expected = model.generate(xs, 1, 3)
+    model.decoder.affine = Mine(*model.decoder.affine.params)
+    assert model.generate(xs, 1, 3) == expected
+    assert calls == [(1, 1, 4)] * 3
