@@ -127,6 +127,27 @@ def loss_curve(
     return axes
 
 
+def learning_curve(history: Sequence[Mapping[str, Any]], *, axes: Axes | None = None) -> Axes:
+    """Draw the history of a `Transducer`: its accuracy on what was held out, else its loss.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        ``Transducer.history_``, or the lines of its training log: one for each epoch.
+    axes : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    if all("validation_accuracy" in logs for logs in history):
+        return accuracy_curve([logs["validation_accuracy"] for logs in history], axes=axes)
+    axes = loss_curve([logs["loss"] for logs in history], title="Training loss", axes=axes)
+    axes.set_xlabel("epochs done before")
+    return axes
+
+
 def attention_map(
     weights: npt.ArrayLike,
     input_symbols: Sequence[str],

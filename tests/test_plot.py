@@ -175,3 +175,14 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_error_names_the_extra(name: str) -> None:
     with pytest.raises(ImportError, match=r'^[^\n]*pip install "fastseq-kernels\[plot\]"$'):
         DRAWINGS[name]()
+
+
+def test_the_learning_curve_is_of_what_was_held_out_else_of_the_loss() -> None:
+    history = [
+        {"loss": 0.9, "validation_accuracy": 0.25},
+        {"loss": 0.5, "validation_accuracy": 0.5},
+    ]
+    (line,) = plot.learning_curve(history).get_lines()
+    assert line.get_ydata().tolist() == [25, 50]
+    (line,) = plot.learning_curve([{"loss": 0.9}, {"loss": 0.5}]).get_lines()
+    assert line.get_ydata().tolist() == [0.9, 0.5]

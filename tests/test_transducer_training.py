@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import threading
 from pathlib import Path
 from typing import Any
@@ -523,6 +524,7 @@ def test_other_validation_pairs_are_not_resumed(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
+import time
 from pathlib import Path
 
 sys.path[:0] = [{tests!r}, {package!r}]
@@ -540,7 +542,9 @@ model.save(folder + "/model.safetensors")
 def test_kill_at_any_moment_then_resume_ends_with_the_same_bits(tmp_path: Path) -> None:
     package = str(Path(fastseq.__file__).parents[1])
     program = KILLED.format(tests=str(Path(__file__).parent), package=package)
+    began = time.perf_counter()
     whole = tiny_transducer(epochs=12, patience=None).fit(*tiny_pairs())
+    duration = time.perf_counter() - began
     whole.save(tmp_path / "whole.safetensors")
 
     moments = random.Random(0)
@@ -552,7 +556,7 @@ def test_kill_at_any_moment_then_resume_ends_with_the_same_bits(tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:
-            process.wait(moments.uniform(0.01, 0.25))
+            process.wait(moments.uniform(0.05, 0.5) * duration)
         except subprocess.TimeoutExpired:
             process.kill()
             kills += 1

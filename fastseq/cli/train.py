@@ -70,6 +70,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", metavar="FILE", help="write a JSON object for each epoch")
     parser.add_argument(
+        "--curve", metavar="FILE", help="draw the accuracy after each epoch: .png, .svg or .pdf"
+    )
+    parser.add_argument(
         "--config", metavar="FILE.toml", help="read hyperparameters; options overrule them"
     )
     parser.add_argument(
@@ -86,7 +89,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, train, save."""
-    from fastseq import Transducer, set_num_threads
+    from fastseq import Transducer, plot, set_num_threads
     from fastseq.transducer import hyperparameters
     from fastseq.transducer.tsv import read_pairs
 
@@ -104,6 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     if isinstance(validation, str):
         validation = read_pairs(validation)
     _check_writable(arguments.output)
+    if arguments.curve is not None:
+        plot.require_matplotlib()
+        _check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
     print(f"{len(sources):,} pairs in {arguments.data}", flush=True)
@@ -124,6 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"the best model so far, of {_best_epoch(model)}, is in {arguments.output}")
         raise
     model.save(arguments.output)
+    if arguments.curve is not None and model.history_:
+        plot.save(plot.learning_curve(model.history_), arguments.curve)
     if model.interrupted_:
         reached = _best_epoch(model) or "epoch 1, which was not over"
         say(f"interrupted: the model of {reached} is in {arguments.output}")
