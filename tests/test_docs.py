@@ -1,7 +1,9 @@
 """The documentation holds what it says: its examples run, its commands are valid."""
 
+import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +78,10 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_is_valid(line: str) -> None:
     # a comment is set off by several spaces
-    program, *arguments = re.split("  +", line)[0].split()
-    if program == "python":
+    program, *arguments = shlex.split(re.split("  +", line)[0])
+    if program == "python" and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1]) is not None
+    elif program == "python":
         assert (ROOT / arguments[0]).is_file()
     else:
         _parser().parse_args(arguments)

@@ -41,7 +41,7 @@ def search(
     """
     limits = _step_limits(sources.lengths, seen)
     is_greedy = beam_size == n_best == 1 and not (length_penalty or with_weights)
-    rows_at_once = max(1, _HYPOTHESES_AT_ONCE // max(1, beam_size))
+    rows_at_once = max(1, int(_HYPOTHESES_AT_ONCE / max(1, beam_size)))
     found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
     for rows in batches_by_length(sources, rows_at_once):
         batch = sources.ended(rows)

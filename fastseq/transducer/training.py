@@ -259,8 +259,8 @@ class Training:
         self._schedule.restore(state["schedule"])
         self._adam.iter = int(state["updates"])
         self._adam.lr = self._schedule.rate(max(1, self._adam.iter))
-        self.history[:] = state["history"]
         self._best_epoch = int(state["best_epoch"])
+        self.history[:] = _checked_history(state["history"], self._best_epoch)
         for name, array in self.arrays().items():
             array[...] = arrays[name]
 
@@ -274,6 +274,15 @@ class _Epoch:
     loss_sum: float = 0.0
     symbols: int = 0
     seconds: float = 0.0
+
+
+def _checked_history(history: Any, best_epoch: int) -> list[Logs]:
+    """The history of a checkpoint, which is not trusted; ValueError where it is none."""
+    if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
+        raise ValueError("history: expected a list of objects")
+    if not 0 <= best_epoch <= len(history):
+        raise ValueError(f"best_epoch: expected 0 to {len(history)}, got {best_epoch}")
+    return history
 
 
 def _require_finite(name: str, value: float, place: str) -> None:

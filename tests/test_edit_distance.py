@@ -1,0 +1,44 @@
+"""The edit distance: known values, and what makes it a metric."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastseq.transducer.edit_distance import edit_distance
+
+WORDS = st.text(alphabet="abc", max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [
+        ("", "", 0),
+        ("abc", "", 3),
+        ("kitten", "sitting", 3),
+        ("saturday", "sunday", 3),
+        ("abc", "cab", 2),
+        ("ab", "ba", 2),
+        (["long", "words"], ["words"], 1),
+    ],
+)
+def test_known_distances(one: str, other: str, distance: int) -> None:
+    assert edit_distance(one, other) == edit_distance(other, one) == distance
+
+
+@given(WORDS, WORDS)
+def test_it_is_what_the_definition_says(one: str, other: str) -> None:
+    def distance(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        changed = int(one[i - 1] != other[j - 1])
+        return min(distance(i - 1, j) + 1, distance(i, j - 1) + 1, distance(i - 1, j - 1) + changed)
+
+    one, other = one[:5], other[:5]
+    assert edit_distance(one, other) == distance(len(one), len(other))
+
+
+@given(WORDS, WORDS, WORDS)
+def test_it_is_a_metric(one: str, other: str, third: str) -> None:
+    assert (edit_distance(one, other) == 0) == (one == other)
+    assert edit_distance(one, other) == edit_distance(other, one)
+    assert edit_distance(one, third) <= edit_distance(one, other) + edit_distance(other, third)
