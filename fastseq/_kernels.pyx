@@ -711,7 +711,7 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
     cdef ptrdiff_t H = call.size.H
     cdef ptrdiff_t V = call.size.V
     cdef int directions = call.size.directions
-    cdef int gates = {FS_RNN: 1, FS_GRU: 3, FS_LSTM: 4}[call.size.cell]
+    cdef int gates = dict(CELLS.values())[call.size.cell]
     if not len(arrays) == len(results) == 3 * directions:
         raise ValueError(f"params, grads: expected {3 * directions} arrays each, as in the last "
                          f"forward; got {len(arrays)} and {len(results)}")

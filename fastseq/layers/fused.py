@@ -163,3 +163,40 @@ def affine_backward(affine: TimeAffine, dout: Array, *parts: Array) -> list[Arra
         last_db = db if part is parts[-1] else None
         gradients.append(_kernels.affine_backward(dy, part, W[which], dW[which], last_db))
     return gradients
+
+
+def greedy_decode(
+    embed: TimeEmbedding,
+    lstm: TimeLSTM,
+    affine: TimeAffine,
+    start_id: int,
+    steps: int,
+    hs_enc: Array | None = None,
+    peeky: bool = False,
+) -> tuple[Array, Array | None]:
+    """The best id of each step, which the next step reads, from the state of the LSTM on.
+
+    Parameters
+    ----------
+    embed : TimeEmbedding
+    lstm : TimeLSTM
+        Its state moves on; a `backward` needs a new `forward`.
+    affine : TimeAffine
+    start_id, steps : int
+    hs_enc : ndarray of float, shape (N, Te, H), optional
+        Attention over these, before the affine map: ``[context, h]``.
+    peeky : bool
+        Whether the first state stands beside what the LSTM and the affine map take.
+
+    Returns
+    -------
+    ids : ndarray of int64, shape (N, steps)
+    weights : ndarray of float32, shape (N, Te), or None
+        The attention weights of the last step.
+    """
+    assert lstm.h is not None
+    ids, h, c, weights = _kernels.greedy_decode(
+        lstm._workspace, start_id, steps, lstm.h, embed.W, lstm.params, affine.params, hs_enc, peeky
+    )
+    lstm.set_state(h, c)
+    return ids, weights

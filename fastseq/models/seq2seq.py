@@ -11,9 +11,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastseq import _kernels
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
-from fastseq.layers.fused import embedded_backward, embedded_forward
+from fastseq.layers.fused import embedded_backward, embedded_forward, greedy_decode
 from fastseq.models.base import BaseModel, check_sizes
 
 Array = npt.NDArray[Any]
@@ -156,20 +155,7 @@ class GreedyDecoder:
         self, start_id: int, steps: int, hs_enc: Array | None = None, peeky: bool = False
     ) -> tuple[Array, Array | None]:
         """Ids and last attention weights of so many steps; the LSTM moves on."""
-        assert self.lstm.h is not None
-        ids, h, c, weights = _kernels.greedy_decode(
-            self.lstm._workspace,
-            start_id,
-            steps,
-            self.lstm.h,
-            self.embed.W,
-            self.lstm.params,
-            self.affine.params,
-            hs_enc,
-            peeky,
-        )
-        self.lstm.set_state(h, c)
-        return ids, weights
+        return greedy_decode(self.embed, self.lstm, self.affine, start_id, steps, hs_enc, peeky)
 
     def _forward(self, xs: Array, encoded: Array) -> Array:
         xs = np.asarray(xs)
