@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastseq.bench.machine import format_machine
-
-Entry = Mapping[str, Any]
+from fastseq.report.run import LIMIT, OURS, Entry, Figure, Group, Run
 
 _ORDER = ("reference", "numpy", "fastseq", "torch", "jax")
-
-
-class Figure(NamedTuple):
-    """The median over the rounds, and the smallest and largest."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Figure:
-        """The figure of one number a round."""
-        values = list(values)
-        return cls(statistics.median(values), min(values), max(values))
-
-
-def milliseconds(entry: Entry) -> Figure:
-    """How long a step takes."""
-    return Figure.of(1e3 * seconds for seconds in entry["stats"]["data"])
-
-
-def ratio(theirs: Entry, ours: Entry) -> Figure:
-    """How many times as long another library takes, round by round."""
-    rounds = zip(theirs["stats"]["data"], ours["stats"]["data"], strict=True)
-    return Figure.of(their / our for their, our in rounds)
-
-
-def fraction_of_limit(entry: Entry, limit: Entry) -> Figure:
-    """The time that the operations take at the speed of the limit, over the time they took."""
-    parts = entry["extra_info"]["operations"] / limit["extra_info"]["operations"]
-    rounds = zip(limit["stats"]["data"], entry["stats"]["data"], strict=True)
-    return Figure.of(parts * limit_seconds / seconds for limit_seconds, seconds in rounds)
 
 
 def format_run(run: Mapping[str, Any]) -> str:
@@ -53,59 +19,53 @@ def format_run(run: Mapping[str, Any]) -> str:
     run : mapping
         As `record.as_run` or pytest-benchmark writes it.
     """
-    groups: dict[str, dict[str, Entry]] = {}
-    for entry in run["benchmarks"]:
-        about = entry["extra_info"]
-        label = f"{about['library']} {about['isa']}" if about["isa"] else about["library"]
-        groups.setdefault(entry["group"], {})[label] = entry
-    found = dict.fromkeys(label for group in groups.values() for label in group)
-    labels = sorted((label for label in found if label != "limit"), key=_place)
-    ours = [label for label in labels if label.startswith("fastseq")][:1]
-    others = [label for label in labels if not label.startswith("fastseq")] if ours else []
+    groups = Run.of(run).groups
+    found = {_label(entry) for group in groups for entry in group.entries}
+    labels = sorted((label for label in found if label != LIMIT), key=_place)
+    others = [label for label in labels if not label.startswith(OURS)]
 
     head = ["work", "threads", *labels, *(f"{other} ÷ fastseq" for other in others), "of limit"]
     rows = [head]
-    for group in groups.values():
-        about = next(iter(group.values()))["extra_info"]
-        fastseq = group.get(ours[0]) if ours else None
+    for group in groups:
+        entries = {_label(entry): entry for entry in group.entries}
+        fraction = group.fraction_of_limit(group.ours)
         rows.append(
             [
-                about["work"],
-                str(about["threads"]),
-                *(_spread(milliseconds(group[name])) if name in group else "" for name in labels),
-                *(_ratio(group.get(other), fastseq) for other in others),
-                _fraction(fastseq, group.get("limit")),
+                group.ours.work,
+                str(group.ours.threads),
+                *(
+                    _spread(entries[name].milliseconds) if name in entries else ""
+                    for name in labels
+                ),
+                *(_median(group.speedup(other), ".2f") for other in others),
+                _median(fraction, ".0%"),
             ]
         )
     lines = ["ms: median (lowest–highest) of the rounds", "", *_aligned(rows), ""]
     return "\n".join([format_machine(run["machine_info"]["fastseq"]), *lines, *_legend(groups)])
 
 
+def _label(entry: Entry) -> str:
+    return f"{entry.library} {entry.isa}" if entry.isa else entry.library
+
+
 def _place(label: str) -> int:
     return _ORDER.index(label.partition(" ")[0])
 
 
-def _ratio(theirs: Entry | None, ours: Entry | None) -> str:
-    return "" if theirs is None or ours is None else f"{ratio(theirs, ours).median:.2f}"
+def _median(figure: Figure | None, form: str) -> str:
+    return "" if figure is None else format(figure.median, form)
 
 
-def _fraction(entry: Entry | None, limit: Entry | None) -> str:
-    if entry is None or limit is None:
-        return ""
-    return f"{fraction_of_limit(entry, limit).median:.0%}"
-
-
-def _legend(groups: Mapping[str, Mapping[str, Entry]]) -> list[str]:
+def _legend(groups: Sequence[Group]) -> list[str]:
     """What each work is, and how far the results were apart."""
     titles: dict[str, str] = {}
     parities: dict[str, list[float]] = {}
-    for group in groups.values():
-        for entry in group.values():
-            about = entry["extra_info"]
-            name = about["work"]
-            titles[name] = about["title"]
-            if about["parity"] is not None:
-                parities.setdefault(name, []).append(about["parity"])
+    for group in groups:
+        for entry in group.entries:
+            titles[entry.work] = entry.title
+            if entry.parity is not None:
+                parities.setdefault(entry.work, []).append(entry.parity)
     width = max(map(len, titles), default=0)
     return [
         f"{name:{width}}  {title}{_agreement(parities.get(name))}" for name, title in titles.items()
