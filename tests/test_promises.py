@@ -52,15 +52,16 @@ def test_fifty_steps_have_the_same_bits_on_any_number_of_threads(
             np.testing.assert_array_equal(one, same)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_few_rows_have_the_same_bits_on_any_number_of_threads(
     isa: str, cell: str, rows: int, set_threads: Callable[[int], None]
 ) -> None:
     random = np.random.RandomState(3)
     gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
-    shapes = (16, gates * 160), (160, gates * 160), (gates * 160,)
-    params = [(0.1 * random.randn(*shape)).astype("f") for shape in shapes]
+    hidden = 512  # so that even the plain layer's steps are worth sharing among four threads
+    shapes = (16, gates * hidden), (hidden, gates * hidden), (gates * hidden,)
+    params = [(0.05 * random.randn(*shape)).astype("f") for shape in shapes]
     xs = random.randn(rows, 40, 16).astype("f")
     results = []
     for threads in (1, 2, 4):
