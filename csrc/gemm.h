@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "parallel.h"
 
@@ -30,6 +31,8 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
 #define DEPTH_BLOCK 256
 /* So few rows of B lie in cache whether packed or not. */
 #define SHALLOW_DEPTH 64
+/* Rows of B that a product of few rows takes at once. */
+#define STREAM_DEPTH 4
 
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) {
     return a < b ? a : b;
@@ -269,12 +272,21 @@ static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t
                        ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
                        ptrdiff_t lane_step) {
     const ptrdiff_t width = vectors * FS_LANES;
-    if (b_column == 1) { /* a row's vectors lie in one page, another row's elsewhere */
+    const int whole = lanes - (vectors - 1) * lane_step >= FS_LANES;
+    if (b_column == 1 && whole && vectors == PANEL_VECTORS) {
+        for (ptrdiff_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 4
+            for (int v = 0; v < PANEL_VECTORS; ++v) {
+                vf_store(packed + k * width + v * FS_LANES, vf_load(b + k * b_row + v * b_vector));
+            }
+        }
+        return;
+    }
+    if (b_column == 1) {
         for (ptrdiff_t k = 0; k < depth; ++k) {
             for (int v = 0; v < vectors; ++v) {
-                const float *from = b + k * b_row + v * b_vector;
                 vf_store(packed + k * width + v * FS_LANES,
-                         load_lanes(from, lanes - v * lane_step));
+                         load_lanes(b + k * b_row + v * b_vector, lanes - v * lane_step));
             }
         }
         return;
@@ -310,18 +322,95 @@ typedef struct {
     int split_columns; /* threads take panels of columns, else runs of rows */
 } matrix_product;
 
+/* c (columns) += sum over k < depth of a_k b_k;  element a_k at a + k a_depth, row b_k at b + k
+ * b_row. */
+static inline __attribute__((always_inline)) void add_rows(float *c, const float *a,
+                                                           ptrdiff_t a_depth, const float *b,
+                                                           ptrdiff_t b_row, ptrdiff_t columns,
+                                                           const int depth) {
+    vf a_k[STREAM_DEPTH];
+#pragma GCC unroll 4
+    for (int k = 0; k < depth; ++k) {
+        a_k[k] = vf_set(a[k * a_depth]);
+    }
+    ptrdiff_t j = 0;
+    for (; j + FS_LANES <= columns; j += FS_LANES) {
+        vf sum = vf_load(c + j);
+#pragma GCC unroll 4
+        for (int k = 0; k < depth; ++k) {
+            sum = vf_fma(a_k[k], vf_load(b + k * b_row + j), sum);
+        }
+        vf_store(c + j, sum);
+    }
+    if (j < columns) {
+        vf sum = vf_load_first(c + j, columns - j);
+#pragma GCC unroll 4
+        for (int k = 0; k < depth; ++k) {
+            sum = vf_fma(a_k[k], vf_load_first(b + k * b_row + j, columns - j), sum);
+        }
+        vf_store_first(c + j, sum, columns - j);
+    }
+}
+
+/* Columns [begin, end) of a product of few rows: each needs all of B, which is read where it lies
+ * and as it lies, a few whole rows at a time, so that it comes as fast as the memory gives it. The
+ * sums wait in C. Columns of B must be contiguous. */
+static __attribute__((noinline)) void stream_product(const matrix_product *m, ptrdiff_t begin,
+                                                     ptrdiff_t end) {
+    assert(m->b_column == 1);
+    const size_t row_size = (size_t)(end - begin) * sizeof(float);
+    for (ptrdiff_t r = 0; r < m->rows; ++r) {
+        float *c = m->c + r * m->c_row + begin;
+        if (m->start == NULL) {
+            memset(c, 0, row_size);
+        } else if (m->start != m->c) {
+            memcpy(c, m->start + r * m->start_row + begin, row_size);
+        }
+    }
+    const ptrdiff_t in_blocks = m->depth - m->depth % STREAM_DEPTH;
+    for (ptrdiff_t k = 0; k < m->depth; k += k < in_blocks ? STREAM_DEPTH : 1) {
+        const float *b = m->b + k * m->b_row + begin;
+        for (ptrdiff_t r = 0; r < m->rows; ++r) {
+            float *c = m->c + r * m->c_row + begin;
+            const float *a = m->a + r * m->a_row + k * m->a_depth;
+            if (k < in_blocks) {
+                add_rows(c, a, m->a_depth, b, m->b_row, end - begin, STREAM_DEPTH);
+            } else {
+                add_rows(c, a, m->a_depth, b, m->b_row, end - begin, 1);
+            }
+        }
+    }
+}
+
+/* The first column of a panel; of the one past the last, where the columns end. */
+static inline ptrdiff_t column_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
+    return panel < count_panels(columns) ? span_of_panel(panel, columns).first_vector * FS_LANES
+                                         : columns;
+}
+
 /* Rows [row_begin, row_end) of panels [panel_begin, panel_end). */
 static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
                           ptrdiff_t panel_begin, ptrdiff_t panel_end) {
     _Alignas(64) float packed[DEPTH_BLOCK * PANEL_COLUMNS];
+    if (row_end - row_begin <= FS_TILE_ROWS && m->b_column == 1) {
+        matrix_product few = *m;
+        few.rows = row_end - row_begin;
+        few.c += row_begin * m->c_row;
+        few.a += row_begin * m->a_row;
+        if (m->start) {
+            few.start += row_begin * m->start_row;
+        }
+        stream_product(&few, column_of_panel(panel_begin, m->columns),
+                       column_of_panel(panel_end, m->columns));
+        return;
+    }
     for (ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
         const panel_span span = span_of_panel(panel, m->columns);
         const ptrdiff_t column = span.first_vector * FS_LANES;
         const ptrdiff_t lanes = m->columns - column;
         const int whole = lanes >= span.vectors * FS_LANES;
-        /* too few rows to earn the packing back, or too shallow to miss it: read B where it lies */
-        const int in_place = whole && m->b_column == 1 &&
-                             (row_end - row_begin <= FS_TILE_ROWS || m->depth <= SHALLOW_DEPTH);
+        /* too shallow to miss the packing: read B where it lies */
+        const int in_place = whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
         ptrdiff_t k = 0;
         do { /* once even for depth 0: C = start */
             const ptrdiff_t depth = smaller(DEPTH_BLOCK, m->depth - k);

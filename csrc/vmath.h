@@ -12,19 +12,23 @@
  * against float64 by tests/test_vmath.py, on every single float by the slow test of
  * tests/test_ckernels.py. exp(-inf) = 0, exp(inf) = inf, tanh(+-inf) = +-1, sigmoid(-inf) = 0,
  * sigmoid(inf) = 1, tanh(-0) = -0; NaN gives NaN; results below 2^-126 are rounded to denormals,
- * not to 0. */
+ * not to 0, but by vf_sigmoid. */
 #ifndef FS_VMATH_H
 #define FS_VMATH_H
 
 #define LOG2_E 1.44269504088896341f
 #define LN2_HIGH 0.693145751953125f
 #define LN2_LOW 1.42860682030941723e-6f
+/* Added to a small number it leaves the nearest integer n, ties to even, in the last bits, as n +
+ * 127: 1.5 2^23, whose last place is worth 1, and the bias of an exponent. */
+#define EXPONENT_SHIFT 12583039.0f
 
-/* n <- round(z / ln 2), returns expm1(t) of the rest t. */
-static inline vf vf_expm1_reduced(vf z, vf *n) {
-    *n = vf_round(vf_mul(z, vf_set(LOG2_E)));
-    vf t = vf_fnma(*n, vf_set(LN2_HIGH), z);
-    t = vf_fnma(*n, vf_set(LN2_LOW), t);
+/* shifted <- round(z / ln 2) + EXPONENT_SHIFT, returns expm1(t) of the rest t. */
+static inline vf vf_expm1_reduced(vf z, vf *shifted) {
+    *shifted = vf_fma(z, vf_set(LOG2_E), vf_set(EXPONENT_SHIFT));
+    const vf n = vf_sub(*shifted, vf_set(EXPONENT_SHIFT));
+    vf t = vf_fnma(n, vf_set(LN2_HIGH), z);
+    t = vf_fnma(n, vf_set(LN2_LOW), t);
     vf q = vf_set(0.00138825073f);
     q = vf_fma(q, t, vf_set(0.00836659595f));
     q = vf_fma(q, t, vf_set(0.0416672006f));
@@ -33,23 +37,36 @@ static inline vf vf_expm1_reduced(vf z, vf *n) {
     return vf_fma(vf_mul(t, t), q, t);
 }
 
-/* exp(x). The clamp keeps 2^n in range: exp(-104) rounds to 0, exp(89) overflows to inf. */
+/* exp(x). The clamp keeps 2^n in range: exp(-104) rounds to 0, exp(89) overflows to inf. 2^n is
+ * multiplied in two parts, the first of which leaves a normal number: the only rounding is the last
+ * one. */
 static inline vf vf_exp(vf x) {
     const vf z = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x));
-    vf n;
-    const vf expm1_t = vf_expm1_reduced(z, &n);
-    return vf_scale2(vf_add(expm1_t, vf_set(1.0f)), n);
+    vf shifted;
+    const vf expm1_t = vf_expm1_reduced(z, &shifted);
+    const vf n = vf_sub(shifted, vf_set(EXPONENT_SHIFT));
+    const vf part = vf_max(vf_set(-100.0f), vf_min(vf_set(100.0f), n));
+    const vf scaled =
+        vf_mul(vf_add(expm1_t, vf_set(1.0f)), vf_power2(vf_add(part, vf_set(EXPONENT_SHIFT))));
+    return vf_mul(scaled, vf_power2(vf_add(vf_sub(n, part), vf_set(EXPONENT_SHIFT))));
 }
 
-/* sigmoid(x) = 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-|x|) <= 1:
- * no overflow, and full relative accuracy in the left tail. */
+/* sigmoid(x) = 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-|x|) <= 1: no
+ * overflow, and full relative accuracy in the left tail down to 2^-126; below it 0, as 2^-127 is
+ * here: a gate has no use for denormals. */
 static inline vf vf_sigmoid(vf x) {
     const vf one = vf_set(1.0f);
-    const vf z = vf_max(vf_set(-104.0f), vf_sub(vf_set(0.0f), vf_abs(x)));
-    vf n;
-    const vf expm1_t = vf_expm1_reduced(z, &n);
-    const vf e = vf_scale2(vf_add(expm1_t, one), n);
+    const vf z = vf_max(vf_set(-88.0f), vf_sub(vf_set(0.0f), vf_abs(x)));
+    vf shifted;
+    const vf expm1_t = vf_expm1_reduced(z, &shifted);
+    const vf power = vf_power2(shifted);
+    const vf e = vf_fma(power, expm1_t, power);
     return vf_div(vf_select(vf_less(x, vf_set(0.0f)), e, one), vf_add(one, e));
+}
+
+/* The same with denormals: there it is exp(x). */
+static inline vf vf_sigmoid_to_denormals(vf x) {
+    return vf_select(vf_less(x, vf_set(-87.0f)), vf_exp(x), vf_sigmoid(x));
 }
 
 /* tanh(x) = -m / (m + 2) with m = expm1(-2|x|) = 2^n expm1(t) + (2^n - 1), and the sign of x.
@@ -58,9 +75,9 @@ static inline vf vf_sigmoid(vf x) {
 static inline vf vf_tanh(vf x) {
     const vf one = vf_set(1.0f);
     const vf z = vf_max(vf_set(-40.0f), vf_mul(vf_set(-2.0f), vf_abs(x)));
-    vf n;
-    const vf expm1_t = vf_expm1_reduced(z, &n);
-    const vf power = vf_scale2(one, n);
+    vf shifted;
+    const vf expm1_t = vf_expm1_reduced(z, &shifted);
+    const vf power = vf_power2(shifted);
     const vf m = vf_fma(power, expm1_t, vf_sub(power, one));
     return vf_copysign(vf_div(m, vf_add(m, vf_set(2.0f))), x);
 }

@@ -36,7 +36,7 @@ static greedy_pass plan_greedy(const fs_greedy_decode *call) {
                                                .T = 1,
                                                .D = pass.X,
                                                .H = H});
-    run->Wx = call->lstm.Wx;
+    run->Wc = run->Wx = call->lstm.Wx;
     run->Wh = call->lstm.Wh;
     run->b = call->lstm.b;
     run->columns = pass.K;

@@ -51,16 +51,18 @@ static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
+        stream_gates(run, gates, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
-            recur(run, gates, gate_panel_at(run, gates, p), t, part.begin, end);
+            recur(run, gates, gate_panel_at(run, gates, p), part, t);
             gru_reset(run, p, t, part.begin, end);
         }
         wait_for_others(part.shares);
+        stream_gates(run, candidate, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel =
                 gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
-            recur(run, candidate, panel, t, part.begin, end);
+            recur(run, candidate, panel, part, t);
             for (int v = 0; v < panel.vectors; ++v) {
                 gru_update(run, panel.p + v, t, part.begin, end);
             }

@@ -23,13 +23,18 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
         const vf o = vf_sigmoid(vf_load(gates + 3 * FS_LANES));
         const vf c_prev = vf_load(run->c + row * Hp + column);
         const vf c = vf_fma(f, c_prev, vf_mul(g, i));
-        const vf h = vf_mul(o, vf_tanh(c));
         vf_store(gates, f);
         vf_store(gates + FS_LANES, g);
         vf_store(gates + 2 * FS_LANES, i);
         vf_store(gates + 3 * FS_LANES, o);
         vf_store(run->c + next * Hp + column, c);
-        vf_store(run->h + next * Hp + column, h);
+    }
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t next = row_after(step, n);
+        const vf o =
+            vf_load(gate_vector(group->values, group, run, p, step.first + n) + 3 * FS_LANES);
+        const vf c = vf_load(run->c + next * Hp + column);
+        vf_store(run->h + next * Hp + column, vf_mul(o, vf_tanh(c)));
     }
 }
 
@@ -37,9 +42,10 @@ static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
+        stream_gates(run, run->group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
-            recur(run, run->group, gate_panel_at(run, run->group, p), t, part.begin, end);
+            recur(run, run->group, gate_panel_at(run, run->group, p), part, t);
             lstm_gates(run, p, t, part.begin, end);
         }
         store_outputs(run, part, t);

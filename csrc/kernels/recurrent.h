@@ -24,10 +24,11 @@ static void items_of_direction(int k, ptrdiff_t each, ptrdiff_t *begin, ptrdiff_
 
 static void pack_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
     const recurrent_pass *pass = context;
-    const ptrdiff_t panels = count_all_panels(pass->runs);
     (void)thread;
-    for (ptrdiff_t item = begin; item < end; ++item) {
-        pack_forward(&pass->runs[item / panels], item % panels);
+    for (int k = 0; k < pass->directions; ++k) {
+        ptrdiff_t first = begin, last = end;
+        items_of_direction(k, count_all_panels(&pass->runs[k]), &first, &last);
+        pack_forward(&pass->runs[k], first, last);
     }
 }
 

@@ -8,28 +8,52 @@
  * the batch is small) that the weights, read once for all, do not dominate. */
 #define ROWS_AT_ONCE 64
 
-/* With so few rows in all, a weight is read about as often as packing would read it. */
-#define FEW_ROWS 4
+/* Rows of weights that all panels take before the next are read: they stay in the cache. */
+#define PACKED_AT_ONCE 4
 
-static float *packed_panel(float *packed, const gate_group *group, gate_panel panel,
-                           ptrdiff_t depth) {
-    return packed + panel.p * group->gates * FS_LANES * depth;
+/* Rows of a packed panel: b, and the first of Wc, Wx and Wh. */
+static float *packed_row(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                         ptrdiff_t row) {
+    return group->packed +
+           (panel.p * group->gates * packed_rows(run) + row * panel.vectors) * FS_LANES;
 }
 
-/* Whether a panel of W is read where it lies: a last vector that is not full would be read past
- * the end. */
-static int reads_in_place(const recurrent_run *run, fs_matrix W, gate_panel panel) {
-    const int whole = panel.lanes - (panel.vectors - 1) * panel.lane_step >= FS_LANES;
-    return run->rows <= FEW_ROWS && W.column == 1 && whole;
+static float *packed_b(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return packed_row(run, group, panel, 0);
 }
 
-static void pack_weights(float *packed, fs_matrix W, const recurrent_run *run,
-                         const gate_group *group, gate_panel panel, ptrdiff_t depth) {
-    if (!reads_in_place(run, W, panel)) {
-        pack_panel(packed_panel(packed, group, panel, depth),
-                   W.data + panel_column(run, group, panel) * W.column, W.row,
-                   panel.W_vector * W.column, W.column, depth, panel.vectors, panel.lanes,
-                   panel.lane_step);
+static float *packed_Wc(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return packed_row(run, group, panel, 1);
+}
+
+static float *packed_Wx(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return packed_row(run, group, panel, 1 + run->size.C);
+}
+
+static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return packed_row(run, group, panel, 1 + run->size.C + run->size.D);
+}
+
+/* Whether weights are read where they lie, all columns of A at once. */
+static int streams_weights(const recurrent_run *run) {
+    return run->rows <= FEW_ROWS && run->size.V == 0 && run->size.C == 0 && run->Wx.column == 1 &&
+           run->Wh.column == 1;
+}
+
+/* W (depth, gates H) into row `first` of panels [begin, end) and those below. */
+static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
+                         fs_matrix W, ptrdiff_t depth) {
+    const ptrdiff_t step = W.column == 1 ? PACKED_AT_ONCE : larger(depth, 1);
+    for (ptrdiff_t k = 0; k < depth; k += step) {
+        for (ptrdiff_t item = begin; item < end; ++item) {
+            ptrdiff_t index = item;
+            const gate_group *group = group_of_panel(run, &index);
+            const gate_panel panel = gate_panel_at(run, group, index);
+            pack_panel(packed_row(run, group, panel, first + k),
+                       W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
+                       panel.W_vector * W.column, W.column, smaller(step, depth - k), panel.vectors,
+                       panel.lanes, panel.lane_step);
+        }
     }
 }
 
@@ -101,8 +125,8 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
     }
 }
 
-/* One panel of values (rows, ...) <- start + a W;  a (rows, depth) with contiguous rows. Vectors of
- * a row of values lie value_vector apart, those of a row of start start_vector. */
+/* One panel of values (rows, ...) <- start + a W;  a (rows, depth) with contiguous rows, W packed.
+ * Vectors of a row of values lie value_vector apart, those of a row of start start_vector. */
 typedef struct {
     float *values;
     ptrdiff_t value_vector;
@@ -110,14 +134,11 @@ typedef struct {
     ptrdiff_t start_row, start_vector;
     const float *a;
     ptrdiff_t a_row;
-    fs_matrix W;
-    float *packed;
+    const float *packed;
     ptrdiff_t depth, rows;
 } gate_product;
 
-static void compute_gates(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                          gate_product product) {
-    const int in_place = reads_in_place(run, product.W, panel);
+static void compute_gates(const gate_group *group, gate_panel panel, gate_product product) {
     compute_panel(
         (panel_product){
             .c = product.values,
@@ -131,97 +152,170 @@ static void compute_gates(const recurrent_run *run, const gate_group *group, gat
             .a_depth = 1,
             .depth = product.depth,
             .blocks = 1,
-            .b = in_place ? product.W.data + panel_column(run, group, panel)
-                          : packed_panel(product.packed, group, panel, product.depth),
-            .b_row = in_place ? product.W.row : panel.vectors * FS_LANES,
-            .b_vector = in_place ? panel.W_vector : FS_LANES,
+            .b = product.packed,
+            .b_row = panel.vectors * FS_LANES,
+            .b_vector = FS_LANES,
             .vectors = panel.vectors,
             .lanes = FS_LANES,
         },
         product.rows);
 }
 
-/* The index-th panel of Wx, Wh and b, and of what all steps share: context Wc + b, and E Wx, which
- * takes b if there is no context. */
-static void pack_forward(const recurrent_run *run, ptrdiff_t index) {
+/* What all steps share of one panel: context Wc + b; and E Wx, with b if there is no context. */
+static void share_products(const recurrent_run *run, const gate_group *group, gate_panel panel) {
     const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D, V = run->size.V;
-    const gate_group *group = group_of_panel(run, &index);
-    const gate_panel panel = gate_panel_at(run, group, index);
-    float *b = packed_panel(group->packed_b, group, panel, 1);
-    pack_panel(b, run->b + panel_column(run, group, panel), 0, panel.W_vector, 1, 1, panel.vectors,
-               panel.lanes, panel.lane_step);
-    pack_weights(group->packed_Wc, run->Wc, run, group, panel, C);
-    pack_weights(group->packed_Wx, run->Wx, run, group, panel, D);
-    pack_weights(group->packed_Wh, run->Wh, run, group, panel, run->size.H);
+    const float *b = packed_b(run, group, panel);
     if (C > 0) {
         compute_gates(
-            run, group, panel,
+            group, panel,
             (gate_product){.values = row_vector(group->from_context, N, group, panel.p, 0),
                            .value_vector = next_vector(group, N),
                            .start = b,
                            .start_vector = FS_LANES,
                            .a = run->context,
                            .a_row = C,
-                           .W = run->Wc,
-                           .packed = group->packed_Wc,
+                           .packed = packed_Wc(run, group, panel),
                            .depth = C,
                            .rows = N});
     }
     if (V > 0) {
-        compute_gates(run, group, panel,
+        compute_gates(group, panel,
                       (gate_product){.values = row_vector(group->table, V, group, panel.p, 0),
                                      .value_vector = next_vector(group, V),
                                      .start = C > 0 ? NULL : b,
                                      .start_vector = FS_LANES,
                                      .a = run->x,
                                      .a_row = D,
-                                     .W = run->Wx,
-                                     .packed = group->packed_Wx,
+                                     .packed = packed_Wx(run, group, panel),
                                      .depth = D,
                                      .rows = V});
     }
 }
 
-/* A = x Wx + b, or x Wx + (context Wc + b), for the rows of the steps that are taken
- * together with step t, if t is the first of them. */
-static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
-    const ptrdiff_t N = run->size.N, D = run->size.D;
-    const ptrdiff_t begin = part.begin, end = part.end;
-    const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
-    if (run->size.V > 0 || t % steps != 0) {
+/* Panels [begin, end) of b, Wc, Wx and Wh, and what comes of them for all steps. */
+static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+    if (streams_weights(run)) {
         return;
     }
+    const ptrdiff_t inputs = run->size.C + run->size.D;
+    pack_weights(run, begin, end, 0, (fs_matrix){run->b, 0, 1}, 1);
+    pack_weights(run, begin, end, 1, run->Wc, inputs); /* Wx lies below it */
+    pack_weights(run, begin, end, 1 + inputs, run->Wh, run->size.H);
+    for (ptrdiff_t item = begin; item < end; ++item) {
+        ptrdiff_t index = item;
+        const gate_group *group = group_of_panel(run, &index);
+        share_products(run, group, gate_panel_at(run, group, index));
+    }
+}
+
+/* How many steps of some batch rows take their inputs together. */
+static ptrdiff_t steps_at_once(recurrent_part part) {
+    return 1 + ROWS_AT_ONCE / (part.end - part.begin);
+}
+
+/* A = x Wx + b, or x Wx + (context Wc + b), for one panel of the rows of steps [first, last). */
+static void project_panel(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                          recurrent_part part, ptrdiff_t first, ptrdiff_t last) {
+    const ptrdiff_t N = run->size.N, D = run->size.D;
+    const int has_context = run->size.C > 0;
+    /* rows of all steps lie behind each other */
+    const int whole = part.begin == 0 && part.end == N && !has_context;
+    for (ptrdiff_t step = first; step < last; step = whole ? last : step + 1) {
+        const ptrdiff_t row = first_row(run, step) + part.begin;
+        const ptrdiff_t end = whole
+                                  ? first_row(run, last)
+                                  : first_row(run, step) + smaller(part.end, count_rows(run, step));
+        const float *start = packed_b(run, group, panel);
+        if (has_context) {
+            start = row_vector(group->from_context, N, group, panel.p, part.begin);
+        }
+        compute_gates(group, panel,
+                      (gate_product){
+                          .values = gate_vector(group->values, group, run, panel.p, row),
+                          .value_vector = next_vector(group, run->rows),
+                          .start = start,
+                          .start_row = has_context ? group->gates * FS_LANES : 0,
+                          .start_vector = has_context ? next_vector(group, N) : FS_LANES,
+                          .a = run->x + row * D,
+                          .a_row = D,
+                          .packed = packed_Wx(run, group, panel),
+                          .depth = D,
+                          .rows = end - row,
+                      });
+    }
+}
+
+/* The same for all panels of a part, where several steps are taken at once and t is the first. */
+static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t steps = steps_at_once(part);
+    if (run->size.V > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
+        return;
+    }
+    const ptrdiff_t last = smaller(t + steps, run->size.T);
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
         const ptrdiff_t panels = count_gate_panels(run, group);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, 0));
-            gate_product product = {
-                .value_vector = next_vector(group, run->rows),
-                .start = packed_panel(group->packed_b, group, panel, 1),
-                .start_vector = FS_LANES,
-                .a_row = D,
-                .W = run->Wx,
-                .packed = group->packed_Wx,
-                .depth = D,
-            };
-            if (run->size.C > 0) {
-                product.start = row_vector(group->from_context, N, group, panel.p, begin);
-                product.start_row = group->gates * FS_LANES;
-                product.start_vector = next_vector(group, N);
-            }
-            for (ptrdiff_t step = t; step < smaller(t + steps, run->size.T); ++step) {
-                const ptrdiff_t row = first_row(run, step) + begin;
-                product.values = gate_vector(group->values, group, run, panel.p, row);
-                product.a = run->x + row * D;
-                product.rows = smaller(end, count_rows(run, step)) - begin;
-                compute_gates(run, group, panel, product);
-            }
+            project_panel(run, group, panel, part, t, last);
         }
     }
 }
 
-/* The same from the table, for rows [begin, end) of one panel at step t. */
+/* A = x Wx + s_{t-1} Wh + b of few rows, for all columns of a group, of which threads take runs. */
+static void stream_gates(const recurrent_run *run, const gate_group *group, recurrent_part part,
+                         ptrdiff_t t) {
+    if (!streams_weights(run)) {
+        return;
+    }
+    const ptrdiff_t H = run->size.H, columns = group->gates * H, column = group->first * H;
+    const ptrdiff_t vectors = count_vectors(columns);
+    const ptrdiff_t begin = vectors * part.share / part.shares * FS_LANES;
+    const ptrdiff_t end = smaller(columns, vectors * (part.share + 1) / part.shares * FS_LANES);
+    const ptrdiff_t row = first_row(run, t) + part.begin;
+    matrix_product product = {
+        .c = group->streamed + part.begin * streamed_row(run, group),
+        .c_row = streamed_row(run, group),
+        .start = run->b + column,
+        .a = run->x + row * run->size.D,
+        .a_row = run->size.D,
+        .a_depth = 1,
+        .b = run->Wx.data + column,
+        .b_row = run->Wx.row,
+        .b_column = 1,
+        .rows = smaller(part.end, count_rows(run, t)) - part.begin,
+        .depth = run->size.D,
+        .columns = columns,
+    };
+    stream_product(&product, begin, end);
+    if (t > 0 || !run->size.from_zeros) {
+        product.start = product.c;
+        product.a = group->state + row * run->Hp;
+        product.a_row = run->Hp;
+        product.b = run->Wh.data + column;
+        product.b_row = run->Wh.row;
+        product.depth = H;
+        stream_product(&product, begin, end);
+    }
+    wait_for_others(part.shares);
+}
+
+/* values <- A, for rows [begin, end) of one panel at step t. */
+static void take_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                          ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+    for (int v = 0; v < panel.vectors; ++v) {
+        float *values = gate_vector(group->values, group, run, panel.p, first_row(run, t)) +
+                        v * next_vector(group, run->rows);
+        const float *A = group->streamed + panel.p * FS_LANES + v * panel.W_vector;
+        const ptrdiff_t lanes = panel.lanes - v * panel.lane_step;
+        for (ptrdiff_t n = begin; n < end; ++n) {
+            vf_store(values + n * group->gates * FS_LANES,
+                     load_lanes(A + n * streamed_row(run, group), lanes));
+        }
+    }
+}
+
+/* A from the table of the embedding, for rows [begin, end) of one panel at step t. */
 static void look_up_inputs(const recurrent_run *run, const gate_group *group, gate_panel panel,
                            ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t N = run->size.N, V = run->size.V;
@@ -246,19 +340,26 @@ static void look_up_inputs(const recurrent_run *run, const gate_group *group, ga
     }
 }
 
-/* A += s_{t-1} Wh for rows [begin, end) of one panel; before the first step s may be known as 0. */
-static void recur(const recurrent_run *run, const gate_group *group, gate_panel panel, ptrdiff_t t,
-                  ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t row = first_row(run, t) + begin;
+/* A of one panel at step t; before the first step s may be known as 0. */
+static void recur(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                  recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t begin = part.begin, end = smaller(part.end, count_rows(run, t));
+    if (streams_weights(run)) {
+        take_streamed(run, group, panel, t, begin, end);
+        return;
+    }
     if (run->size.V > 0) {
         look_up_inputs(run, group, panel, t, begin, end);
+    } else if (steps_at_once(part) == 1) {
+        project_panel(run, group, panel, part, t, t + 1);
     }
     if (t == 0 && run->size.from_zeros) {
         return;
     }
+    const ptrdiff_t row = first_row(run, t) + begin;
     float *values = gate_vector(group->values, group, run, panel.p, row);
     const ptrdiff_t value_vector = next_vector(group, run->rows);
-    compute_gates(run, group, panel,
+    compute_gates(group, panel,
                   (gate_product){.values = values,
                                  .value_vector = value_vector,
                                  .start = values,
@@ -266,8 +367,7 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
                                  .start_vector = value_vector,
                                  .a = group->state + row * run->Hp,
                                  .a_row = run->Hp,
-                                 .W = run->Wh,
-                                 .packed = group->packed_Wh,
+                                 .packed = packed_Wh(run, group, panel),
                                  .depth = run->size.H,
                                  .rows = end - begin});
 }

@@ -30,8 +30,9 @@ typedef struct {
     const float *state; /* s, laid out as h without the last N rows */
     float *values;      /* in the cache */
     /* in the forward scratch */
-    float *packed_Wc, *packed_Wx, *packed_Wh, *packed_b;
+    float *packed; /* (1 + C + D + H, gates Hp) in panels: b, Wc, Wx, Wh below each other */
     float *from_context, *table;
+    float *streamed; /* (N, streamed_row): A of a step, where few rows take no packed weights */
     /* in the backward scratch */
     float *packed_WcT, *packed_WxT, *packed_WhT;
     float *gradients, *context_gradients, *table_gradients;
@@ -97,6 +98,9 @@ static float *take(arena *from, ptrdiff_t floats) {
     return taken;
 }
 
+/* With so few rows in all, packing weights takes longer than it saves. */
+#define FEW_ROWS 16
+
 /* by fs_cell; each in its own file */
 static const recurrent_layer rnn_layer, gru_layer, lstm_layer;
 static const recurrent_layer *const recurrent_layers[] = {&rnn_layer, &gru_layer, &lstm_layer};
@@ -123,6 +127,16 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     return run;
 }
 
+/* How high a packed panel is. */
+static ptrdiff_t packed_rows(const recurrent_run *run) {
+    return 1 + run->size.C + run->size.D + run->size.H;
+}
+
+/* From one row of streamed A to the next. */
+static ptrdiff_t streamed_row(const recurrent_run *run, const gate_group *group) {
+    return round_up(group->gates * run->size.H, FS_LANES);
+}
+
 /* Each returns how many floats it used of `memory`, which may be NULL. */
 static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     arena cache = {.memory = memory};
@@ -145,12 +159,11 @@ static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed_Wc = take(&scratch, run->size.C * width);
-        group->packed_Wx = take(&scratch, run->size.D * width);
-        group->packed_Wh = take(&scratch, run->size.H * width);
-        group->packed_b = take(&scratch, width);
+        group->packed = take(&scratch, packed_rows(run) * width);
         group->from_context = take(&scratch, run->size.C ? run->size.N * width : 0);
         group->table = take(&scratch, run->size.V * width);
+        group->streamed =
+            take(&scratch, run->rows <= FEW_ROWS ? run->size.N * streamed_row(run, group) : 0);
     }
     return scratch.used;
 }

@@ -25,9 +25,10 @@ static void rnn_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
+        stream_gates(run, group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
-            recur(run, group, panel, t, part.begin, end);
+            recur(run, group, panel, part, t);
             for (int v = 0; v < panel.vectors; ++v) {
                 rnn_gates(run, panel.p + v, t, part.begin, end);
             }

@@ -16,7 +16,7 @@ static void tanh_array(float *y, const float *x, ptrdiff_t n) {
 
 static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        store_lanes(y + i, vf_sigmoid(load_lanes(x + i, n - i)), n - i);
+        store_lanes(y + i, vf_sigmoid_to_denormals(load_lanes(x + i, n - i)), n - i);
     }
 }
 

@@ -73,18 +73,8 @@ static inline vmask vf_less(vf a, vf b) {
 static inline vf vf_select(vmask mask, vf yes, vf no) {
     return _mm256_blendv_ps(no, yes, mask);
 }
-static inline vf vf_round(vf x) {
-    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-static inline vf vf_scale2(vf x, vf n) {
-    /* two factors 2^(n/2), each a normal number, so that the only rounding is the last one */
-    const __m256i exponent = _mm256_cvtps_epi32(n);
-    const __m256i bias = _mm256_set1_epi32(127);
-    const __m256i half = _mm256_srai_epi32(exponent, 1);
-    const __m256i rest = _mm256_sub_epi32(exponent, half);
-    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
-    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
-    return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
+static inline vf vf_power2(vf shifted) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
 }
 static inline float vf_sum(vf x) {
     __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

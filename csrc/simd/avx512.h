@@ -74,11 +74,8 @@ static inline vmask vf_less(vf a, vf b) {
 static inline vf vf_select(vmask mask, vf yes, vf no) {
     return _mm512_mask_blend_ps(mask, no, yes);
 }
-static inline vf vf_round(vf x) {
-    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-static inline vf vf_scale2(vf x, vf n) {
-    return _mm512_scalef_ps(x, n);
+static inline vf vf_power2(vf shifted) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
 }
 static inline float vf_sum(vf x) {
     return _mm512_reduce_add_ps(x);

@@ -91,18 +91,10 @@ static inline vf vf_abs(vf x) {
 static inline vf vf_copysign(vf magnitude, vf sign) {
     return (vf)(((vmask)magnitude & 0x7FFFFFFF) | ((vmask)sign & ~0x7FFFFFFF));
 }
-/* The nearest integer, ties to even, for |x| < 2^22. */
-static inline vf vf_round(vf x) {
-    const vf shift = vf_set(12582912.0f); /* 1.5 * 2^23: its last place is worth 1 */
-    return (x + shift) - shift;
-}
-/* x 2^n for an integral n in [-252, 254], correctly rounded into the denormals and to inf. */
-static inline vf vf_scale2(vf x, vf n) {
-    /* two factors 2^(n/2), each a normal number, so that the only rounding is the last one */
-    const vmask exponent = __builtin_convertvector(n, vmask);
-    const vmask half = exponent >> 1;
-    const vmask rest = exponent - half;
-    return x * (vf)((half + 127) << 23) * (vf)((rest + 127) << 23);
+/* 2^n from n + 12583039, the float whose last bits are n + 127, for integral n from -126 to 127;
+ * 0 for -127. */
+static inline vf vf_power2(vf shifted) {
+    return (vf)((vmask)shifted << 23);
 }
 /* The sum and the maximum of all lanes, in an order fixed for the instruction set. The only two
  * operations that mix lanes. */

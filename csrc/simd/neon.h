@@ -75,18 +75,8 @@ static inline vmask vf_less(vf a, vf b) {
 static inline vf vf_select(vmask mask, vf yes, vf no) {
     return vbslq_f32(mask, yes, no);
 }
-static inline vf vf_round(vf x) {
-    return vrndnq_f32(x);
-}
-static inline vf vf_scale2(vf x, vf n) {
-    /* two factors 2^(n/2), each a normal number, so that the only rounding is the last one */
-    const int32x4_t exponent = vcvtnq_s32_f32(n);
-    const int32x4_t bias = vdupq_n_s32(127);
-    const int32x4_t half = vshrq_n_s32(exponent, 1);
-    const int32x4_t rest = vsubq_s32(exponent, half);
-    const int32x4_t first = vshlq_n_s32(vaddq_s32(half, bias), 23);
-    const int32x4_t second = vshlq_n_s32(vaddq_s32(rest, bias), 23);
-    return vmulq_f32(vmulq_f32(x, vreinterpretq_f32_s32(first)), vreinterpretq_f32_s32(second));
+static inline vf vf_power2(vf shifted) {
+    return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23));
 }
 static inline float vf_sum(vf x) {
     return vaddvq_f32(x);
