@@ -92,14 +92,26 @@ typedef struct {
 static inline __attribute__((always_inline)) void tile_body(const panel_product *product,
                                                             const int rows, const int vectors) {
     vf sum[MAX_TILE_ROWS][PANEL_VECTORS];
+    const float *start = product->start;
+    const ptrdiff_t start_row = product->start_row, start_vector = product->start_vector;
+    float *c = product->c;
+    const ptrdiff_t c_row = product->c_row, c_vector = product->c_vector;
 #pragma GCC unroll 6
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            const ptrdiff_t offset = r * product->start_row + v * product->start_vector;
-            sum[r][v] = product->start ? vf_load(product->start + offset) : vf_set(0.0f);
             /* results often lie in memory not touched lately: fetch it while the tile computes */
-            __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
+            __builtin_prefetch(c + r * c_row + v * c_vector, 1);
+            sum[r][v] = vf_set(0.0f);
+        }
+    }
+    if (start) {
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                sum[r][v] = vf_load(start + r * start_row + v * start_vector);
+            }
         }
     }
     const float *b = product->b;
@@ -131,7 +143,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            vf_store(product->c + r * product->c_row + v * product->c_vector, sum[r][v]);
+            vf_store(c + r * c_row + v * c_vector, sum[r][v]);
         }
     }
 }
@@ -216,22 +228,28 @@ static void edge_tile(const panel_product *product, ptrdiff_t rows) {
     }
 }
 
+/* How many of `left` items the next tile takes, `most` at the most. The last two share what is
+ * left: a tile of few has too few sums to keep the machine busy. */
+static inline ptrdiff_t next_tile(ptrdiff_t left, ptrdiff_t most) {
+    return left >= 2 * most ? most : left > most ? (left + 1) / 2 : left;
+}
+
 /* Computes all rows of a panel, a tile at a time. */
 static void compute_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
     const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;
-    const ptrdiff_t step = tile_rows(vectors);
-    for (ptrdiff_t r = 0; r < rows; r += step) {
-        const ptrdiff_t tile = smaller(step, rows - r);
+    const ptrdiff_t most = tile_rows(vectors);
+    for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
+        tile = next_tile(rows - r, most);
         if (whole) {
             tile_for(tile, vectors)(&product);
         } else {
             edge_tile(&product, tile);
         }
-        product.a += step * product.a_row;
-        product.c += step * product.c_row;
+        product.a += tile * product.a_row;
+        product.c += tile * product.c_row;
         if (product.start) {
-            product.start += step * product.start_row;
+            product.start += tile * product.start_row;
         }
     }
 }

@@ -8,13 +8,13 @@
 #define FS_ATTENTION_H
 
 /* out[i out_row + j] = a_i . b_j for i < I, j < J; rows of a and b are H long and contiguous.
- * Blocks of DOT_ROWS x DOT_COLUMNS accumulators share their loads. Every element is summed lane by
- * lane in ascending k, then across lanes, whatever block it falls in. */
+ * Blocks of up to DOT_ROWS x DOT_COLUMNS accumulators share their loads. Every element is summed
+ * lane by lane in ascending k, then across lanes, whatever block it falls in. */
 #define DOT_COLUMNS 4
 #if FS_TILE_ROWS >= 6
 #define DOT_ROWS 4
 #else
-#define DOT_ROWS 2
+#define DOT_ROWS 3
 #endif
 
 static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_t out_row,
@@ -29,18 +29,29 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
             sum[i][j] = vf_set(0.0f);
         }
     }
-    for (ptrdiff_t k = 0; k < H; k += FS_LANES) {
-        vf column[DOT_COLUMNS];
-#pragma GCC unroll 4
-        for (int j = 0; j < columns; ++j) {
-            column[j] = load_lanes(b + j * H + k, H - k);
-        }
+    ptrdiff_t k = 0;
+    for (; k + FS_LANES <= H; k += FS_LANES) {
+        vf row[DOT_ROWS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; ++i) {
-            const vf row = load_lanes(a + i * H + k, H - k);
+            row[i] = vf_load(a + i * H + k);
+        }
 #pragma GCC unroll 4
-            for (int j = 0; j < columns; ++j) {
-                sum[i][j] = vf_fma(row, column[j], sum[i][j]);
+        for (int j = 0; j < columns; ++j) {
+            const vf column = vf_load(b + j * H + k);
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; ++i) {
+                sum[i][j] = vf_fma(row[i], column, sum[i][j]);
+            }
+        }
+    }
+    if (k < H) {
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; ++j) {
+            const vf column = vf_load_first(b + j * H + k, H - k);
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; ++i) {
+                sum[i][j] = vf_fma(vf_load_first(a + i * H + k, H - k), column, sum[i][j]);
             }
         }
     }
@@ -53,27 +64,39 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
     }
 }
 
-static __attribute__((noinline)) void dot_products(float *out, ptrdiff_t out_row, const float *a,
-                                                   ptrdiff_t I, const float *b, ptrdiff_t J,
-                                                   ptrdiff_t H) {
-    ptrdiff_t i = 0;
-    for (; i + DOT_ROWS <= I; i += DOT_ROWS) {
-        ptrdiff_t j = 0;
-        for (; j + DOT_COLUMNS <= J; j += DOT_COLUMNS) {
-            dot_block(out + i * out_row + j, out_row, a + i * H, b + j * H, H, DOT_ROWS,
-                      DOT_COLUMNS);
-        }
-        for (; j < J; ++j) {
-            dot_block(out + i * out_row + j, out_row, a + i * H, b + j * H, H, DOT_ROWS, 1);
-        }
+typedef void (*dot_function)(float *out, ptrdiff_t out_row, const float *a, const float *b,
+                             ptrdiff_t H);
+#define DEFINE_DOTS(ROWS, COLUMNS)                                                                 \
+    static void dots_##ROWS##x##COLUMNS(float *out, ptrdiff_t out_row, const float *a,             \
+                                        const float *b, ptrdiff_t H) {                             \
+        dot_block(out, out_row, a, b, H, ROWS, COLUMNS);                                           \
     }
-    for (; i < I; ++i) {
-        ptrdiff_t j = 0;
-        for (; j + DOT_COLUMNS <= J; j += DOT_COLUMNS) {
-            dot_block(out + i * out_row + j, out_row, a + i * H, b + j * H, H, 1, DOT_COLUMNS);
-        }
-        for (; j < J; ++j) {
-            dot_block(out + i * out_row + j, out_row, a + i * H, b + j * H, H, 1, 1);
+#define DEFINE_ROW_OF_DOTS(ROWS)                                                                   \
+    DEFINE_DOTS(ROWS, 1) DEFINE_DOTS(ROWS, 2) DEFINE_DOTS(ROWS, 3) DEFINE_DOTS(ROWS, 4)
+DEFINE_ROW_OF_DOTS(1)
+DEFINE_ROW_OF_DOTS(2)
+DEFINE_ROW_OF_DOTS(3)
+#if DOT_ROWS > 3
+DEFINE_ROW_OF_DOTS(4)
+#endif
+
+static const dot_function dot_blocks[DOT_ROWS][DOT_COLUMNS] = {
+    {dots_1x1, dots_1x2, dots_1x3, dots_1x4},
+    {dots_2x1, dots_2x2, dots_2x3, dots_2x4},
+    {dots_3x1, dots_3x2, dots_3x3, dots_3x4},
+#if DOT_ROWS > 3
+    {dots_4x1, dots_4x2, dots_4x3, dots_4x4},
+#endif
+};
+
+static void dot_products(float *out, ptrdiff_t out_row, const float *a, ptrdiff_t I, const float *b,
+                         ptrdiff_t J, ptrdiff_t H) {
+    for (ptrdiff_t j = 0, columns; j < J; j += columns) {
+        columns = next_tile(J - j, DOT_COLUMNS);
+        for (ptrdiff_t i = 0, rows; i < I; i += rows) {
+            rows = next_tile(I - i, DOT_ROWS);
+            dot_blocks[rows - 1][columns - 1](out + i * out_row + j, out_row, a + i * H, b + j * H,
+                                              H);
         }
     }
 }
