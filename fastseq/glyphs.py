@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 _SPACE = "␣"
-_DOTTED_CIRCLE = "◌"
 _FIRST_CHOICE = ("monospace", "sans-serif")
 # It has a box for every code point, and so would always be found.
 _NO_REAL_FONT = "Last Resort"
@@ -16,8 +16,8 @@ _NO_REAL_FONT = "Last Resort"
 def legible_labels(symbols: Sequence[str], font_manager: Any) -> tuple[list[str], list[str]]:
     """What to write for some symbols, and in which font families, the first to be tried first.
 
-    A space is shown as ␣, a combining mark on a dotted circle. A character that is invisible, or
-    that no installed font has, becomes its code point: U+6F22.
+    A space is shown as ␣. A character that is invisible, a combining mark by itself, or what no
+    installed font has, becomes its code point: U+6F22.
 
     Parameters
     ----------
@@ -36,16 +36,21 @@ def legible_labels(symbols: Sequence[str], font_manager: Any) -> tuple[list[str]
     return [_without(label, missing) for label in labels], families
 
 
+def width(label: str) -> int:
+    """How many characters stand side by side: combining marks do not."""
+    return sum(unicodedata.category(char)[0] != "M" for char in label)
+
+
 def _visible(symbol: str) -> str:
     parts = []
     for char in symbol:
         category = unicodedata.category(char)
         if char == " ":
             parts.append(_SPACE)
-        elif category[0] in "CZ":  # control, format, unassigned, separators
+        # control, format, unassigned, separators; a mark with nothing to stand on, because few
+        # fonts set it on a dotted circle
+        elif category[0] in "CZ" or (category[0] == "M" and not parts):
             parts.append(_code_point(char))
-        elif category[0] == "M" and not parts:
-            parts.append(_DOTTED_CIRCLE + char)
         else:
             parts.append(char)
     return "".join(parts)
@@ -70,6 +75,14 @@ def _choose_families(needed: set[int], manager: Any) -> tuple[list[str], set[int
         missing -= _covered(manager, path, missing)
     if not missing:
         return families, missing
+    missing = _add_families(families, missing, manager)
+    if missing and _add_new_fonts(manager):
+        missing = _add_families(families, missing, manager)
+    return families, missing
+
+
+def _add_families(families: list[str], missing: set[int], manager: Any) -> set[int]:
+    """Append those that have missing characters, the most first; the characters none has."""
     paths = {
         entry.name: entry.fname
         for entry in manager.fontManager.ttflist
@@ -81,8 +94,19 @@ def _choose_families(needed: set[int], manager: Any) -> tuple[list[str], set[int
         if not covered[name] & missing:
             break
         families.append(name)
-        missing -= covered.pop(name)
-    return families, missing
+        missing = missing - covered.pop(name)
+    return missing
+
+
+def _add_new_fonts(manager: Any) -> bool:
+    """Tell matplotlib, which keeps a list, of the fonts installed since; whether there are any."""
+    known = {entry.fname for entry in manager.fontManager.ttflist}
+    new = set(manager.findSystemFonts()) - known
+    for path in sorted(new):
+        # matplotlib cannot read some kinds, as bitmaps
+        with contextlib.suppress(Exception):
+            manager.fontManager.addfont(path)
+    return bool(new)
 
 
 def _covered(manager: Any, path: str, characters: Iterable[int]) -> set[int]:

@@ -8,6 +8,7 @@ function draws on new axes unless it is given some, and returns them.
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
-from fastseq.glyphs import legible_labels
+from fastseq.glyphs import legible_labels, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,11 @@ _COLORS = ("#1f6feb", "#d9480f", "#2b8a3e", "#8250df", "#b08800", "#c2255c")
 _HEAT = ("#ffffff", "#d6e6fb", "#8fbdf3", "#3b82dc", "#174ea6", "#0b2550")
 
 _PADDING = "pad"
+# Inches: of a cell, of the longest side of a heat map, and of what a label needs.
+_CELL = 0.31
+_LONGEST_SIDE = 24
+_LABEL_HEIGHT = 0.18
+_LONGEST_LABEL = 30  # characters
 _QUIET_LABELS = (_PADDING, "␣", "</s>")
 
 
@@ -160,7 +166,9 @@ def attention_map(
 
     Spaces are shown as ␣, symbols that no installed font has as code points. The spaces that pad
     the end of the input share one column, "pad", which holds the sum of their weights, so that
-    every row still sums to 1.
+    every row still sums to 1. A map of more than about a hundred symbols grows no further: its
+    cells get smaller, and where they are too small for the labels, only every second has one, or
+    third.
 
     Parameters
     ----------
@@ -191,27 +199,29 @@ def attention_map(
     values, columns = _merge_padding(values, input_symbols)
     symbols = [*columns, *output_symbols]
     labels, families = legible_labels(symbols, _matplotlib("font_manager"))
+    labels = [_shortened(label) for label in labels]
     columns, rows = labels[: len(columns)], labels[len(columns) :]
 
+    size = [min(_CELL * len(labels), _LONGEST_SIDE) for labels in (columns, rows)]
     if axes is None:
-        width, height = (0.31 * len(labels) for labels in (columns, rows))
-        axes = _new_axes(2.4 + width + _overhang(rows), 1.5 + height + _overhang(columns))
+        axes = _new_axes(2.4 + size[0] + _overhang(rows), 1.5 + size[1] + _overhang(columns))
     colormap = _matplotlib("colors").LinearSegmentedColormap.from_list("attention", _HEAT)
-    image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1, aspect="equal")
+    image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1)
+    axes.set_aspect("equal" if max(size) < _LONGEST_SIDE else "auto")
 
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    for axis, labels, length in zip((axes.xaxis, axes.yaxis), (columns, rows), size, strict=True):
+        every = math.ceil(_LABEL_HEIGHT * len(labels) / length) if labels else 1
+        axis.set_ticks(range(0, len(labels), every), labels[::every])
+        if every == 1:  # hairlines between the cells
+            axis.set_ticks(np.arange(0.5, len(labels) - 1), minor=True)
     axes.tick_params(length=0, labelsize=11, labelcolor=_INK)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set(fontfamily=families, parse_math=False)
     for label in axes.get_xticklabels():
         if label.get_text() in _QUIET_LABELS:
             label.set_color(_QUIET)
-        if len(label.get_text()) > 2:
+        if width(label.get_text()) > 2:
             label.set(rotation=90, fontsize=9)
-    # hairlines between the cells
-    axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
-    axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
     axes.grid(which="minor", color=_GRID, linewidth=0.8)
     axes.tick_params(which="minor", length=0)
     for spine in axes.spines.values():
@@ -352,7 +362,11 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
 
 def _overhang(labels: Sequence[str]) -> float:
     """How many inches the longest label of an axis takes, beyond those of a few characters."""
-    return 0.09 * max(0, max(map(len, labels), default=0) - 3)
+    return 0.09 * max(0, max(map(width, labels), default=0) - 3)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
 
 
 def _merge_padding(

@@ -1,17 +1,19 @@
 """Labels in any script: a font that has the glyph, or the code point."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastseq import plot
-from fastseq.glyphs import legible_labels
+from fastseq.glyphs import legible_labels, width
 
 font_manager = pytest.importorskip("matplotlib.font_manager")
 
 
 def only_default_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
 
 
 def test_latin_letters_need_no_other_font() -> None:
@@ -21,8 +23,14 @@ def test_latin_letters_need_no_other_font() -> None:
 
 
 def test_what_cannot_be_seen_is_made_visible() -> None:
-    labels, _ = legible_labels([" ", "a b", "\u0301", "e\u0301", "\u200d", "\u3000"], font_manager)
-    assert labels == ["␣", "a␣b", "◌\u0301", "e\u0301", "U+200D", "U+3000"]
+    labels, _ = legible_labels([" ", "a b", "e\u0301", "\u200d", "\u3000"], font_manager)
+    assert labels == ["␣", "a␣b", "e\u0301", "U+200D", "U+3000"]
+
+
+def test_a_mark_by_itself_is_its_code_point() -> None:
+    labels, _ = legible_labels(["\u0301", "\ufe0f", "\u0323\u0302"], font_manager)
+    assert labels == ["U+0301", "U+FE0F", "U+0323\u0302"]
+    assert [width(label) for label in ("q\u0323\u0302", "</s>", "")] == [1, 4, 0]
 
 
 def test_a_character_without_a_glyph_is_its_code_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +65,21 @@ def test_a_font_that_has_the_glyph_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert labels == ["漢", "é"]
     assert families == ["monospace", "sans-serif", "Han"]
     assert "broken.ttf" in asked
+
+
+def test_a_font_installed_since_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is a copy of one that comes with matplotlib, for a phonetic letter."""
+    known = Path(font_manager.findfont("STIXGeneral"))
+    new = tmp_path / "new.ttf"
+    new.write_bytes(known.read_bytes())
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    only_default_fonts(monkeypatch)
+    paths = [str(new), str(tmp_path / "broken.ttf")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: paths)
+    assert font_manager.get_font(new).get_char_index(ord("\u1d81"))
+    labels, families = legible_labels(["\u1d81", "漢"], font_manager)
+    assert labels == ["\u1d81", "U+6F22"]
+    assert families == ["monospace", "sans-serif", "STIXGeneral"]
 
 
 @pytest.mark.filterwarnings("error")

@@ -120,6 +120,33 @@ def test_an_input_without_padding_has_no_column_for_it() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "␣", "b"]
 
 
+def test_marks_do_not_turn_a_label() -> None:
+    axes = plot.attention_map([[0.5, 0.5]], ["q\u0323\u0302", "</s>"], "a")
+    assert [label.get_rotation() for label in axes.get_xticklabels()] == [0, 90]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "inches"),
+    [(3, 20, (9, 3)), (10, 120, (27, 5)), (3, 600, (27, 3)), (5000, 3, (5, 27)), (2000, 600, None)],
+)
+def test_a_map_of_many_symbols_is_no_larger(outputs: int, inputs: int, inches: Any) -> None:
+    symbols = [chr(ord("a") + k % 26) for k in range(max(outputs, inputs))]
+    axes = plot.attention_map(np.eye(outputs, inputs), symbols[:inputs], symbols[:outputs])
+    size = axes.figure.get_size_inches()
+    assert (size <= (inches or (28, 28))).all()
+    columns, rows = axes.get_xticklabels(), axes.get_yticklabels()
+    assert len(columns) == inputs if inputs <= 120 else 100 <= len(columns) <= 140
+    assert len(rows) == outputs if outputs <= 120 else 100 <= len(rows) <= 140
+    for label in columns:
+        assert label.get_text() == symbols[round(label.get_position()[0])]
+
+
+def test_a_long_symbol_is_shortened() -> None:
+    axes = plot.attention_map([[1.0]], ["x" * 1000], ["y" * 30])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x" * 29 + "…"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["y" * 30]
+
+
 def test_the_weights_must_fit_the_symbols() -> None:
     with pytest.raises(ValueError, match=r"expected shape \(3, 2\).*got \(2, 3\)"):
         plot.attention_map(np.zeros((2, 3)), "ab", "cde")
