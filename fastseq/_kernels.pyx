@@ -200,6 +200,10 @@ cdef fs_matrix _matrix(np.ndarray w):
 cdef np.ndarray _ids(object x, str name):
     """As a C-contiguous int64 array."""
     cdef np.ndarray array = _array(x, name, "iu", "an array of integers")
+    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:  # int64 would wrap it
+        place = np.unravel_index(array.argmax(), _shape(array))
+        position = ", ".join(str(int(i)) for i in place)
+        raise IndexError(f"{name}[{position}]: expected an id below 2**63, got {array.max()}")
     return np.require(array, np.int64, ("C", "A"))
 
 
