@@ -33,9 +33,10 @@ _HEAT = ("#ffffff", "#d6e6fb", "#8fbdf3", "#3b82dc", "#174ea6", "#0b2550")
 _PADDING = "pad"
 # Inches: of a cell, of the longest side of a heat map, and of what a label needs.
 _CELL = 0.31
-_LONGEST_SIDE = 24
-_LABEL_HEIGHT = 0.18
+_LONGEST_SIDE = 18
+_LABEL_HEIGHT = 0.16
 _LONGEST_LABEL = 30  # characters
+_MOST_CELLS = 3000  # along a side: as many as there are pixels
 _QUIET_LABELS = (_PADDING, "␣", "</s>")
 
 
@@ -206,7 +207,9 @@ def attention_map(
     if axes is None:
         axes = _new_axes(2.4 + size[0] + _overhang(rows), 1.5 + size[1] + _overhang(columns))
     colormap = _matplotlib("colors").LinearSegmentedColormap.from_list("attention", _HEAT)
-    image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1)
+    values, extent = _coarse(values)
+    image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1, extent=extent)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_aspect("equal" if max(size) < _LONGEST_SIDE else "auto")
 
     for axis, labels, length in zip((axes.xaxis, axes.yaxis), (columns, rows), size, strict=True):
@@ -363,6 +366,19 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
 def _overhang(labels: Sequence[str]) -> float:
     """How many inches the longest label of an axis takes, beyond those of a few characters."""
     return 0.09 * max(0, max(map(width, labels), default=0) - 3)
+
+
+def _coarse(
+    weights: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], tuple[float, float, float, float]]:
+    """At most so many cells as can be seen, the largest of their neighbours; left to top edge."""
+    edges = []
+    for axis, length in enumerate(weights.shape):
+        block = max(1, math.ceil(length / _MOST_CELLS))
+        if block > 1:
+            weights = np.maximum.reduceat(weights, range(0, length, block), axis=axis)
+        edges.append(block * weights.shape[axis] - 0.5)
+    return weights, (-0.5, edges[1], edges[0], -0.5)
 
 
 def _shortened(label: str) -> str:

@@ -127,18 +127,30 @@ def test_marks_do_not_turn_a_label() -> None:
 
 @pytest.mark.parametrize(
     ("outputs", "inputs", "inches"),
-    [(3, 20, (9, 3)), (10, 120, (27, 5)), (3, 600, (27, 3)), (5000, 3, (5, 27)), (2000, 600, None)],
+    [(3, 20, (9, 3)), (10, 110, (21, 5)), (3, 600, (21, 3)), (5000, 3, (4, 20)), (2000, 600, None)],
 )
 def test_a_map_of_many_symbols_is_no_larger(outputs: int, inputs: int, inches: Any) -> None:
     symbols = [chr(ord("a") + k % 26) for k in range(max(outputs, inputs))]
     axes = plot.attention_map(np.eye(outputs, inputs), symbols[:inputs], symbols[:outputs])
     size = axes.figure.get_size_inches()
-    assert (size <= (inches or (28, 28))).all()
+    assert (size <= (inches or (21, 20))).all()
     columns, rows = axes.get_xticklabels(), axes.get_yticklabels()
-    assert len(columns) == inputs if inputs <= 120 else 100 <= len(columns) <= 140
-    assert len(rows) == outputs if outputs <= 120 else 100 <= len(rows) <= 140
+    assert len(columns) == inputs if inputs <= 110 else 80 <= len(columns) <= 112
+    assert len(rows) == outputs if outputs <= 110 else 80 <= len(rows) <= 112
     for label in columns:
         assert label.get_text() == symbols[round(label.get_position()[0])]
+
+
+def test_cells_that_nobody_could_see_are_drawn_together() -> None:
+    values = np.zeros((1, 8999))
+    values[0, [0, 4000, 8998]] = 0.2, 0.9, 0.5
+    axes = plot.attention_map(values, "a" * 8999, "b")
+    [image] = axes.images
+    shown = np.asarray(image.get_array())
+    assert shown.shape == (1, 3000)
+    assert [shown[0, 0], shown[0, 1333], shown[0, 2999]] == [0.2, 0.9, 0.5]
+    assert image.get_extent() == [-0.5, 8999.5, 0.5, -0.5]
+    assert axes.get_xlim() == (-0.5, 8998.5)
 
 
 def test_a_long_symbol_is_shortened() -> None:
