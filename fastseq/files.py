@@ -1,12 +1,18 @@
 """Writing files so that a killed process leaves the old one or the new one, never half of one."""
 
+import contextlib
 import os
+import re
+import time
+
+_AN_HOUR = 3600
 
 
 def replace_file(path: str, content: bytes) -> None:
     """Write beside the target, flush to the disk, then put the new file in the target's place.
 
-    A target that is no regular file (a pipe, ``/dev/null``) is written to as it is.
+    A target that is no regular file (a pipe, ``/dev/null``) is written to as it is. What killed
+    processes have left beside the target is removed.
 
     Parameters
     ----------
@@ -31,9 +37,20 @@ def replace_file(path: str, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+            _remove_abandoned(target)
         except BaseException:
             if os.path.exists(temporary):
                 os.remove(temporary)
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
+
+
+def _remove_abandoned(target: str) -> None:
+    """Remove temporary files for this target, but those of a process that may be writing still."""
+    folder, name = os.path.split(target)
+    temporary = re.compile(re.escape(name) + r"\.[0-9a-f]{16}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if temporary.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _AN_HOUR:
+                os.remove(entry)
