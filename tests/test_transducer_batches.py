@@ -77,9 +77,17 @@ def test_the_order_repeats_with_the_generator_and_differs_otherwise() -> None:
 
 def test_prediction_goes_from_short_to_long() -> None:
     sequences = random_pairs(50).sources
-    rows = np.concatenate(list(batches_by_length(sequences, 8)))
+    rows = np.concatenate(list(batches_by_length(sequences.lengths, 8)))
     assert sorted(rows.tolist()) == list(range(50))
     assert (np.diff(sequences.lengths[rows]) >= 0).all()
+
+
+def test_a_batch_of_long_rows_has_fewer() -> None:
+    lengths = np.array([0, 300, 30_000, 5, 5, 5, 5, 5, 300, 30_000])
+    batches = [batch.tolist() for batch in batches_by_length(lengths, 4)]
+    assert batches == [[0, 3, 4, 5], [6, 7, 1], [8], [2], [9]]
+    assert [len(batch) for batch in batches_by_length(np.full(600, 256), 256)] == [256, 256, 88]
+    assert list(batches_by_length(np.zeros(0, np.int64), 4)) == []
 
 
 def test_the_pairs_of_a_source_stay_together() -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer.batches import Sequences, batches_by_length
-from fastseq.transducer.decoding import Hypothesis, beam_search, greedy
+from fastseq.transducer.decoding import Hypothesis, beam_search, check_search, greedy
 from fastseq.transducer.description import Lengths
 from fastseq.transducer.network import Network
 
 _HYPOTHESES_AT_ONCE = 256
 _MORE_STEPS = 10
+# However long the sources are, and whatever a model file says of the lengths it has seen.
+_MOST_STEPS = 2**16
 
 
 def search(
@@ -38,12 +40,18 @@ def search(
     Returns
     -------
     list of lists of Hypothesis
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is of the wrong kind, or out of its range.
     """
+    check_search(beam_size, n_best, length_penalty)
     limits = _step_limits(sources.lengths, seen)
     is_greedy = beam_size == n_best == 1 and not (length_penalty or with_weights)
-    rows_at_once = max(1, int(_HYPOTHESES_AT_ONCE / max(1, beam_size)))
+    rows_at_once = max(1, _HYPOTHESES_AT_ONCE // int(beam_size))
     found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
-    for rows in batches_by_length(sources, rows_at_once):
+    for rows in batches_by_length(sources.lengths, rows_at_once):
         batch = sources.ended(rows)
         if is_greedy:
             answers = [
@@ -70,8 +78,8 @@ def search(
 def _step_limits(lengths: npt.NDArray[np.int64], seen: Lengths) -> npt.NDArray[np.int64]:
     """After how many symbols an answer is cut: more than any target of the training data has.
 
-    Where the source is longer than any there, as many times more.
+    Where the source is longer than any there, as many times more; but `_MOST_STEPS` at most.
     """
     factor = np.maximum(1.0, lengths / max(1, seen.source))
-    limits: npt.NDArray[np.int64] = np.ceil(seen.target * factor).astype(np.int64) + _MORE_STEPS
-    return limits
+    limits: npt.NDArray[np.float64] = np.ceil(seen.target * factor) + _MORE_STEPS
+    return np.minimum(limits, _MOST_STEPS).astype(np.int64)

@@ -18,6 +18,7 @@ from fastseq.transducer.vocabulary import END, START, Text, Vocabulary
 IdArray = npt.NDArray[np.int64]
 
 _BATCHES_IN_A_POOL = 100
+_USUAL_LENGTH = 256
 
 
 class Sequences:
@@ -168,11 +169,20 @@ def shuffled_batches(
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
-def batches_by_length(sequences: Sequences, batch_size: int) -> Iterator[IdArray]:
-    """Cut all rows, the shortest first, into batches: for prediction."""
-    order = np.argsort(sequences.lengths, kind="stable")
-    for first in range(0, len(order), batch_size):
-        yield order[first : first + batch_size]
+def batches_by_length(lengths: IdArray, batch_size: int) -> Iterator[IdArray]:
+    """Cut all rows, the shortest first, into batches: for prediction.
+
+    A batch has fewer rows where they are long, because all are padded to the longest: its rows
+    times its longest length are at most those of a full batch of rows of 256 symbols.
+    """
+    order = np.argsort(lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        rows = order[first : first + batch_size]
+        padded = np.arange(1, len(rows) + 1) * lengths[rows]
+        count = np.searchsorted(padded, batch_size * _USUAL_LENGTH, side="right")
+        yield rows[: max(1, int(count))]
+        first += max(1, int(count))
 
 
 def split_by_source(

@@ -25,6 +25,9 @@ from fastseq.transducer.live import END_ID, START_ID, Decodable, Live
 
 Array = npt.NDArray[Any]
 
+# Far above any use; its power of the longest answer's length is a float64 still.
+_LARGEST_PENALTY = 64
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -185,7 +188,7 @@ def beam_search(
         1 gives the answers of `greedy`.
     n_best : int
         How many answers to give, at most `beam_size`.
-    length_penalty : float, at least 0
+    length_penalty : float, 0 to 64
         Alpha of Wu et al., "Google's Neural Machine Translation System", 2016, equation 14:
         ``score = log_probability / ((5 + length) / 6) ** alpha``, where the length counts every
         symbol, ``</s>`` too. 0 ranks by probability; the larger, the better for long answers.
@@ -207,7 +210,7 @@ def beam_search(
         The network's log probabilities are NaN, or all are minus infinity.
     """
     limits = _limits(max_steps, len(sources))
-    _check_search(beam_size, n_best, length_penalty)
+    check_search(beam_size, n_best, length_penalty)
     live = Live(network, sources, source_lengths)
     ended = _no_ended(len(limits), n_best)
     history: list[_Step] = []
@@ -389,12 +392,18 @@ def _limits(max_steps: int | Array, rows: int) -> Array:
     return np.broadcast_to(limits.astype(np.int64), (rows,))
 
 
-def _check_search(beam_size: int, n_best: int, length_penalty: float) -> None:
+def check_search(beam_size: int, n_best: int, length_penalty: float) -> None:
+    """TypeError or ValueError, naming the argument, unless `beam_search` takes these."""
     check_sizes(beam_size=beam_size, n_best=n_best)
     if n_best > beam_size:
         raise ValueError(f"n_best: expected at most beam_size = {beam_size}, got {n_best}")
-    if not 0 <= length_penalty < np.inf:
-        raise ValueError(f"length_penalty: expected a number of at least 0, got {length_penalty}")
+    number = int | float | np.integer | np.floating
+    if isinstance(length_penalty, bool) or not isinstance(length_penalty, number):
+        kind = type(length_penalty).__name__
+        raise TypeError(f"length_penalty: expected a number, got {kind}")
+    # False for NaN too.
+    if not 0 <= length_penalty <= _LARGEST_PENALTY:
+        raise ValueError(f"length_penalty: expected 0 to {_LARGEST_PENALTY}, got {length_penalty}")
 
 
 def _check_ids(rows: Array, step: int, ids: Array, vocabulary_size: int) -> None:

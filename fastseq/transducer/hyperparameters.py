@@ -174,6 +174,14 @@ def check(values: Mapping[str, Any]) -> None:
         )
 
 
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, NumPy's numbers as Python's: what JSON knows."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+    }
+
+
 def check_names(names: Iterable[str]) -> None:
     """Require names of hyperparameters.
 

@@ -24,7 +24,8 @@ def mean_loss(network: Network, pairs: Pairs) -> float:
     float
     """
     total, symbols = 0.0, 0
-    for rows in batches_by_length(pairs.sources, _BATCH_SIZE):
+    lengths = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
+    for rows in batches_by_length(lengths, _BATCH_SIZE):
         batch = pairs.batch(rows)
         count = int(batch.target_lengths.sum())
         total += network.loss(batch) * count
@@ -52,7 +53,7 @@ def exact_match(network: Network, pairs: Pairs) -> float:
     longest = np.array([lengths[rows].max() for rows in accepted], dtype=np.int64)
     sources = pairs.sources.take(np.array([rows[0] for rows in accepted], dtype=np.int64))
     right = 0
-    for batch in batches_by_length(sources, _BATCH_SIZE):
+    for batch in batches_by_length(sources.lengths, _BATCH_SIZE):
         answers = greedy(network, *sources.ended(batch), longest[batch] + 1)
         for number, (ids, _) in zip(batch, answers, strict=True):
             right += any(ids == pairs.targets.row(row) for row in accepted[number])
