@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable
+from types import UnionType
 from typing import Any
 
 from fastseq.transducer import files
@@ -16,6 +19,8 @@ KIND = "fastseq.checkpoint"
 _GROUPS = ("current", "adam.m", "adam.v", "best")
 # What may be another when training is resumed: it decides only when training ends.
 _FREE = ("epochs", "patience")
+# No step takes less; speeds are divided by it.
+_LEAST_SECONDS = 1e-9
 
 
 def file_name(folder: str | os.PathLike[str]) -> str:
@@ -68,8 +73,9 @@ def restore(path: str, training: Training, description: Description) -> None:
 
     arrays, saved = files.read(path, KIND, (*Description.ENTRIES, "training"), shapes)
     try:
+        _check_state(saved["training"], training)
         training.restore(saved["training"], arrays)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:  # from the generators
         raise ValueError(f"{path}: training: damaged ({error!r})") from error
     except ValueError as error:
         raise ValueError(f"{path}: training: {error}") from error
@@ -93,3 +99,60 @@ def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
     for name in document:
         if name != "configuration" and saved[name] != document[name]:
             raise ValueError(f"{name}: expected that of the checkpoint; got other pairs")
+
+
+def _check_state(state: Any, training: Training) -> None:
+    """ValueError, naming the entry, where a state is none that this training can come to.
+
+    The states of the generators are left to NumPy, which checks them when it takes them.
+    """
+    ours = training.state()
+    _check_object("state", state, ours)
+    for name in ("pairs", "validation"):
+        if state[name] != ours[name]:
+            raise ValueError(f"{name}: expected those of the checkpoint, got others")
+    history, epoch, schedule = state["history"], state["epoch"], state["schedule"]
+    if not isinstance(history, list):
+        raise ValueError(f"history: expected a list, got {type(history).__name__}")
+    numbers = ["epoch", "loss", "learning_rate"]
+    if ours["validation"] is not None:
+        numbers += ["validation_loss", "validation_accuracy"]
+    for place, logs in enumerate(history):
+        _check_object(f"history[{place}]", logs, [*numbers, "best"])
+        for name in numbers:
+            _check_number(f"history[{place}].{name}", logs[name])
+    _check_number("best_epoch", state["best_epoch"], 0, len(history), int)
+
+    _check_object("epoch", epoch, ours["epoch"])
+    steps = epoch["steps"]
+    _check_number("epoch.steps", steps, 0, training.steps_per_epoch, int)
+    _check_number("epoch.symbols", epoch["symbols"], steps, kind=int)
+    _check_number("epoch.loss_sum", epoch["loss_sum"], 0)
+    _check_number("epoch.seconds", epoch["seconds"], _LEAST_SECONDS if steps else 0)
+    updates = len(history) * training.steps_per_epoch + steps
+    _check_number("updates", state["updates"], updates, updates, int)
+    _check_object("schedule", schedule, ours["schedule"])
+    _check_number("schedule.factor", schedule["factor"], 0, 1)
+    waited = training.plan.plateau_patience
+    _check_number("schedule.epochs_waited", schedule["epochs_waited"], 0, waited, int)
+
+
+def _check_object(name: str, value: Any, entries: Iterable[str]) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: expected an object, got {type(value).__name__}")
+    for entry in entries:
+        if entry not in value:
+            raise ValueError(f"{name}: expected an entry {entry}, got none")
+
+
+def _check_number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    kind: type[int] | UnionType = int | float,
+) -> None:
+    # not of a range for NaN
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        number = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name}: expected {number} from {least} to {most}, got {str(value)[:60]}")
