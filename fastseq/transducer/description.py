@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastseq.transducer import hyperparameters
 from fastseq.transducer.batches import Pairs, Sequences
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from fastseq.transducer.parameters import NetworkConfig
+from fastseq.transducer.parameters import NetworkConfig, parameter_shapes
 from fastseq.transducer.vocabulary import Text, Vocabulary
+
+_LARGEST_NETWORK = 2**31
 
 
 class Vocabularies(NamedTuple):
@@ -36,7 +37,7 @@ class Description:
     Attributes
     ----------
     params : dict
-        Every hyperparameter.
+        Every hyperparameter, in the types that JSON knows.
     vocabulary : Vocabularies
     lengths : Lengths
     """
@@ -49,13 +50,27 @@ class Description:
     ENTRIES = ("configuration", "source_vocabulary", "target_vocabulary", "lengths")
 
     def network_config(self) -> NetworkConfig:
-        """The network that this describes."""
+        """The network that this describes.
+
+        Raises
+        ------
+        ValueError
+            It is too large: nothing of that size is trained, nor is a file believed that promises
+            it.
+        """
         names = set(NetworkConfig.__dataclass_fields__) & set(self.params)
-        return NetworkConfig(
+        config = NetworkConfig(
             source_size=len(self.vocabulary.source),
             target_size=len(self.vocabulary.target),
             **{name: self.params[name] for name in names},
         )
+        size = 4 * sum(math.prod(shape) for shape in parameter_shapes(config).values())
+        if size > _LARGEST_NETWORK:
+            raise ValueError(
+                f"hidden_size, embedding_size, layers: expected a network of at most "
+                f"{_LARGEST_NETWORK:,} bytes, got one of {size:,}"
+            )
+        return config
 
     def encode(self, sources: Sequence[Text], targets: Sequence[Text]) -> Pairs:
         """The ids of some pairs."""
@@ -67,7 +82,7 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same description of, in the types that JSON knows."""
         return {
-            "configuration": {name: _plain(value) for name, value in self.params.items()},
+            "configuration": self.params,
             "source_vocabulary": self.vocabulary.source.to_json(),
             "target_vocabulary": self.vocabulary.target.to_json(),
             "lengths": list(self.lengths),
@@ -100,11 +115,6 @@ class Description:
         if not _are_lengths(lengths):
             raise ValueError(f"lengths: expected two whole numbers, got {str(lengths)[:60]}")
         return cls(params, Vocabularies(*sides), Lengths(*lengths))
-
-
-def _plain(value: Any) -> Any:
-    """A hyperparameter as JSON knows it: NumPy's numbers as Python's."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _are_lengths(lengths: object) -> bool:

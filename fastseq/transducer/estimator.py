@@ -14,7 +14,7 @@ from fastseq.transducer.answers import search
 from fastseq.transducer.batches import Sequences
 from fastseq.transducer.description import Description
 from fastseq.transducer.files import Shapes
-from fastseq.transducer.fitting import Validation, checkpoint_path, prepare
+from fastseq.transducer.fitting import Validation, checked_callbacks, checkpoint_path, prepare
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.interrupt import ends_cleanly
 from fastseq.transducer.network import Network
@@ -174,6 +174,16 @@ class Transducer:
             setattr(self, _attribute(name), value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator before it works with it; it is there then."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=True),
+            input_tags=InputTags(two_d_array=False, string=True),
+        )
+
     def __repr__(self) -> str:
         defaults = {each.name: each.default for each in HYPERPARAMETERS}
         changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
@@ -238,8 +248,9 @@ class Transducer:
             The loss, or the norm of the gradients, became NaN or infinite. The weights of the best
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
+        called = checked_callbacks(callbacks)
         training, description = prepare(self.get_params(), sources, targets, validation)
-        path = None if checkpoint is None else checkpoint_path(checkpoint, resume)
+        path = checkpoint_path(checkpoint, checkpoint_every, resume)
         if path is not None and os.path.exists(path):
             checkpoints.restore(path, training, description)
         json_log = JsonLog(log, training.history)
@@ -254,7 +265,7 @@ class Transducer:
 
         def end_epoch(logs: Logs) -> None:
             self.n_epochs_ = len(training.history)
-            for callback in tuple(callbacks):
+            for callback in called:
                 callback.on_epoch_end(self, logs)
 
         bar = ProgressBar(progress, self.epochs)
@@ -284,7 +295,7 @@ class Transducer:
         """The answers to some sources.
 
         The answer to one does not depend on the others. An answer ends of itself, or after a
-        number of symbols that depends on the source's length alone.
+        number of symbols that depends on the source's length alone, at most 65,536.
 
         Parameters
         ----------
@@ -424,8 +435,9 @@ class Transducer:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` has written.
 
-        The file is not trusted: nothing in it is run, and it takes no more memory than its size
-        and the network that it describes.
+        The file is not trusted: nothing in it is run, and it takes memory in proportion to the
+        network that it describes, whose weights it must hold, and at most half a gigabyte for the
+        text in its header.
 
         Parameters
         ----------

@@ -24,8 +24,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 FORMAT_VERSION = 1
 
 _LENGTH_BYTES = 8
-_LARGEST_HEADER = 2**26
-_LARGEST_FILE = 2**31
+# Reading JSON takes up to 30 times its size, so this is half a gigabyte. Vocabularies of half a
+# million words are 8 MiB, histories of 40,000 epochs as much.
+_LARGEST_HEADER = 2**24
 _METADATA = "__metadata__"
 _DOCUMENT = "fastseq"
 
@@ -46,6 +47,8 @@ def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[s
     ------
     OSError
         The file cannot be written; an earlier one of this name is still there.
+    ValueError
+        The document is too large.
     """
     from safetensors.numpy import save
 
@@ -56,12 +59,30 @@ def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[s
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
     }
+    text = json.dumps(head | dict(document), default=_plain)
     content = save(
         {name: np.asarray(array, dtype="<f4", order="C") for name, array in arrays.items()},
         # one entry: safetensors writes several in an order that changes from run to run
-        {_DOCUMENT: json.dumps(head | dict(document))},
+        {_DOCUMENT: text},
     )
+    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"{path}: {_header_too_large(length)}")
     replace_file(path, content)
+
+
+def check_room(document: Mapping[str, Any]) -> None:
+    """Require that a description leaves room in a file for the history.
+
+    Raises
+    ------
+    ValueError
+        It does not.
+    """
+    size = len(json.dumps(json.dumps(document)))
+    if size > _LARGEST_HEADER // 2:
+        most = _LARGEST_HEADER // 2
+        raise ValueError(f"vocabularies: expected at most {most} bytes in a file, got {size}")
 
 
 def read(
@@ -96,7 +117,7 @@ def read(
         It is something else, damaged, or an array is not what it should be: the message, one line,
         names the file, the entry, what was expected and what came.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         try:
             header = _read_header(file)
             document = _read_document(header, kind, entries)
@@ -109,16 +130,33 @@ def read(
     return {name: arrays[name] for name in expected}, document
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting, as for a pipe that nobody writes to; it is refused then."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a value that JSON does not know, as a callback may add one to the history.
+
+    It must not cost a training its result.
+    """
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+def _header_too_large(length: int) -> str:
+    return f"expected vocabularies and history of at most {_LARGEST_HEADER} bytes, got {length}"
+
+
 def _read_header(file: BinaryIO) -> dict[str, Any]:
     """The header, once the size of the file allows for what its first bytes promise."""
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("expected a model file, got something that is no regular file")
-    if status.st_size > _LARGEST_FILE:
-        raise ValueError(f"expected at most {_LARGEST_FILE} bytes, got {status.st_size}")
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-    if not 2 <= length <= min(status.st_size - _LENGTH_BYTES, _LARGEST_HEADER):
+    if not 2 <= length <= status.st_size - _LENGTH_BYTES:
         raise ValueError("expected a model file, got something else or only its beginning")
+    if length > _LARGEST_HEADER:
+        raise ValueError(_header_too_large(length))
     try:
         header = json.loads(file.read(length).decode())
     except (ValueError, RecursionError):

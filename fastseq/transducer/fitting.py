@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastseq.transducer import checkpoints, hyperparameters
+from fastseq.models.base import check_sizes
+from fastseq.transducer import checkpoints, files, hyperparameters
 from fastseq.transducer.batches import Pairs, split_by_source
 from fastseq.transducer.description import Description, Lengths, Vocabularies
 from fastseq.transducer.network import Network
@@ -45,6 +46,7 @@ def prepare(
         An argument is wrong.
     """
     hyperparameters.check(params)
+    params = hyperparameters.plain(params)
     source_texts = checked_texts("sources", sources, None)
     target_texts = checked_texts("targets", targets, None)
     check_equal_length(source_texts, target_texts)
@@ -59,7 +61,8 @@ def prepare(
         max(len(vocabulary.target.split(text)) for text in target_texts),
     )
     description = Description(params, vocabulary, lengths)
-    seeds = np.random.SeedSequence(int(params["seed"])).spawn(4)
+    files.check_room(description.to_json())
+    seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
     pairs = description.encode(source_texts, target_texts)
     held_out: Pairs | None = None
@@ -74,8 +77,30 @@ def prepare(
     return Training(network, plan, pairs, held_out, order, dropout), description
 
 
-def checkpoint_path(folder: str | os.PathLike[str], resume: bool) -> str:
-    """The checkpoint's file, its folder made.
+def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:
+    """The callbacks, which may come only once from an iterator.
+
+    Raises
+    ------
+    TypeError
+        One has no `on_epoch_end`; the message gives its place.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: expected a list of them, got {type(callbacks).__name__}")
+    listed = tuple(callbacks)
+    for place, callback in enumerate(listed):
+        if not callable(getattr(callback, "on_epoch_end", None)):
+            raise TypeError(
+                f"callbacks[{place}]: expected an object with on_epoch_end(model, logs), "
+                f"got {type(callback).__name__}"
+            )
+    return listed
+
+
+def checkpoint_path(
+    folder: str | os.PathLike[str] | None, every: int | None, resume: bool
+) -> str | None:
+    """The checkpoint's file, its folder made; None where there is to be none.
 
     Raises
     ------
@@ -83,7 +108,16 @@ def checkpoint_path(folder: str | os.PathLike[str], resume: bool) -> str:
         It is there already, and not to be resumed.
     OSError
         The folder cannot be made.
+    TypeError, ValueError
+        `every` is no number of steps, or there is nothing to replace or to resume.
     """
+    if every is not None:
+        check_sizes(checkpoint_every=every)
+    if folder is None:
+        for name, given in (("checkpoint_every", every is not None), ("resume", resume)):
+            if given:
+                raise ValueError(f"{name}: expected a checkpoint with it, got none")
+        return None
     os.makedirs(folder, exist_ok=True)
     path = checkpoints.file_name(folder)
     if os.path.exists(path) and not resume:

@@ -43,8 +43,11 @@ def accepted_answers(targets: Iterable[Any], vocabulary: Vocabulary) -> list[lis
     Raises
     ------
     TypeError
-        A target is neither a text of the vocabulary's form nor a list of such texts.
+        They are one string, or a target is neither a text of the vocabulary's form nor a list of
+        such texts.
     """
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise TypeError(f"targets: expected a list of texts, got {_kind(targets)}")
     answers: list[list[Text]] = []
     for place, target in enumerate(targets):
         is_text = isinstance(target, str) or (
