@@ -200,15 +200,11 @@ cdef fs_matrix _matrix(np.ndarray w):
 cdef np.ndarray _ids(object x, str name):
     """As a C-contiguous int64 array."""
     cdef np.ndarray array = _array(x, name, "iu", "an array of integers")
-    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:  # int64 would wrap it
-        place = np.unravel_index(array.argmax(), _shape(array))
-        position = ", ".join(str(int(i)) for i in place)
-        raise IndexError(f"{name}[{position}]: expected an id below 2**63, got {array.max()}")
     return np.require(array, np.int64, ("C", "A"))
 
 
-cdef _check_ids(np.ndarray ids, str name, ptrdiff_t count):
-    """IndexError unless 0 <= id < count for each id."""
+cdef _check_ids(np.ndarray ids, str name, ptrdiff_t count, object given):
+    """IndexError unless 0 <= id < count for each id; `given`, of any integers, is what it tells."""
     cdef const int64_t *values = <const int64_t *> np.PyArray_DATA(ids)
     cdef ptrdiff_t i
     cdef ptrdiff_t size = ids.size
@@ -222,7 +218,7 @@ cdef _check_ids(np.ndarray ids, str name, ptrdiff_t count):
         position = ", ".join(str(int(j)) for j in np.unravel_index(wrong, _shape(ids)))
         raise IndexError(
             f"{name}[{position}]: expected an id from 0 to {count - 1} "
-            f"(vocabulary size {count}), got {values[wrong]}"
+            f"(vocabulary size {count}), got {np.asarray(given).flat[wrong]}"
         )
 
 
@@ -310,10 +306,10 @@ cdef np.ndarray _labels(object labels, np.ndarray scores, object ignore_label):
     if _shape(ids) != _shape(scores)[:-1]:
         raise _wrong_shape("labels", f"{_shape(scores)[:-1]}, one for each row of scores,", ids)
     if ignore_label is None:
-        _check_ids(ids, "labels", V)
+        _check_ids(ids, "labels", V, labels)
         return ids
     ignored = ids == ignore_label
-    _check_ids(np.where(ignored, 0, ids), "labels", V)
+    _check_ids(np.where(ignored, 0, ids), "labels", V, labels)
     return np.where(ignored, -1, ids)
 
 
@@ -368,7 +364,7 @@ def embedding_forward(W, ids):
     cdef np.ndarray weights = _weights(W, "W", 2)
     cdef np.ndarray indices = _ids(ids, "ids")
     cdef ptrdiff_t D = weights.shape[1]
-    _check_ids(indices, "ids", weights.shape[0])
+    _check_ids(indices, "ids", weights.shape[0], ids)
     cdef np.ndarray ys = _new((*_shape(indices), D))
     cdef const fs_kernels *kernels = table
     cdef fs_matrix matrix = _matrix(weights)
@@ -387,7 +383,7 @@ def embedding_backward(dW, ids, dout):
         raise _wrong_shape("dout", f"({', '.join(map(str, _shape(indices)))}, D)", dys)
     cdef ptrdiff_t V = np.shape(dW)[0] if np.ndim(dW) else 0
     _check_out(dW, "dW", (V, D))
-    _check_ids(indices, "ids", V)
+    _check_ids(indices, "ids", V, ids)
     cdef np.ndarray direct = _direct(dW, (dys,))
     cdef const fs_kernels *kernels = table
     with nogil:
@@ -630,7 +626,7 @@ def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c
     if E is not None:
         if x.ndim != 2:
             raise ValueError(f"ids: expected 2 dimensions, got shape {_shape(x)}")
-        _check_ids(x, "ids", min(E.shape[0], (1 << 31) - 1))
+        _check_ids(x, "ids", min(E.shape[0], (1 << 31) - 1), xs)
     if shared is not None and shared.shape[0] != x.shape[0]:
         raise _wrong_shape("context", f"({x.shape[0]}, C), as many rows as xs,", shared)
     call.size.cell = <fs_cell> number
