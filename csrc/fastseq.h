@@ -54,6 +54,7 @@ typedef struct {
     int directions; /* 1; or 2: a second layer takes each row from its last step to its first
                            (Schuster & Paliwal 1997) */
     int from_zeros; /* whether the states before the first step are zeros */
+    int inference;  /* whether nothing is kept for a backward pass */
     ptrdiff_t N, T, H;
     ptrdiff_t C, D;     /* columns of the context, 0 without one, and of x' */
     ptrdiff_t V;        /* rows of the embedding; 0: x' is given */
@@ -77,7 +78,7 @@ typedef struct {
  *
  * hs      (N,T,K H)  out, the states after each step, 0 where a row has no step
  * h, c    (N,K H)    out, the states after each row's last step
- * cache   recurrent_cache_floats(size), out: all that backward needs of this call
+ * cache   recurrent_cache_floats(size), out: all that backward needs of this call; of none, NULL
  * scratch recurrent_forward_floats(size)
  * xs      (N,T,D), or NULL and
  * ids     (N,T) in [0, V), E (V,D)

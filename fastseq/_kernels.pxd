@@ -23,6 +23,7 @@ cdef extern from "fastseq.h" nogil:
         fs_cell cell
         int directions
         int from_zeros
+        int inference
         ptrdiff_t N, T, H
         ptrdiff_t C, D
         ptrdiff_t V

@@ -614,9 +614,12 @@ cdef list _directions(object params, str name):
     return arrays
 
 
-def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c0=None,
+def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None,
                       lengths=None, context=None, embedding=None):
     cdef fs_recurrent_forward call
+    call.size.inference = workspace is None
+    if workspace is None:
+        workspace = Workspace()
     cdef list arrays = _directions(params, "params")
     cdef np.ndarray E = None if embedding is None else _weights(embedding, "embedding", 2)
     cdef np.ndarray x = _floats(xs, "xs", 3) if E is None else _ids(xs, "ids")
@@ -676,8 +679,9 @@ def recurrent_forward(Workspace workspace not None, cell, xs, params, h0=None, c
     with nogil:
         kernels.recurrent_forward(&call, threads)
     workspace.busy = False
-    workspace.size = call.size
-    workspace.kernels = kernels
+    if not call.size.inference:
+        workspace.size = call.size
+        workspace.kernels = kernels
     return hs, h, c
 
 

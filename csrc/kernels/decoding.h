@@ -98,7 +98,7 @@ static void step_states(const greedy_pass *pass, ptrdiff_t step, ptrdiff_t begin
     load_inputs(run, begin, end);
     run->layer->forward_rows(run, (recurrent_part){begin, end, 0, 1});
     for (ptrdiff_t n = begin; n < end; ++n) {
-        memcpy(pass->cells + n * pass->K + pass->K - H, run->c + (run->rows + n) * run->Hp,
+        memcpy(pass->cells + n * pass->K + pass->K - H, run->c + (run->state_rows + n) * run->Hp,
                (size_t)H * sizeof(float));
     }
 }

@@ -14,9 +14,10 @@ static __attribute__((noinline)) void gru_reset(const recurrent_run *run, ptrdif
                                                 ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = &run->group[0];
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
-    const ptrdiff_t first = first_row(run, t);
-    for (ptrdiff_t row = first + begin; row < first + end; ++row) {
-        float *gates = gate_vector(group->values, group, run, p, row);
+    const step_rows step = rows_of_step(run, t);
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t row = step.state + n;
+        float *gates = gate_vector(group->values, group, run, p, step.value + n);
         const vf z = vf_sigmoid(vf_load(gates));
         const vf r = vf_sigmoid(vf_load(gates + FS_LANES));
         vf_store(gates, z);
@@ -33,9 +34,9 @@ static __attribute__((noinline)) void gru_update(const recurrent_run *run, ptrdi
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = step.first + n;
-        const vf z = vf_load(gate_vector(gates->values, gates, run, p, row));
-        float *value = gate_vector(candidate->values, candidate, run, p, row);
+        const ptrdiff_t row = step.state + n;
+        const vf z = vf_load(gate_vector(gates->values, gates, run, p, step.value + n));
+        float *value = gate_vector(candidate->values, candidate, run, p, step.value + n);
         const vf g = vf_tanh(vf_load(value));
         const vf h_prev = vf_load(run->h + row * Hp + column);
         const vf h = vf_fma(z, g, vf_mul(vf_sub(vf_set(1.0f), z), h_prev));
@@ -83,7 +84,7 @@ static __attribute__((noinline)) void gru_update_backward(const recurrent_run *r
     const vf one = vf_set(1.0f);
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = step.first + n;
+        const ptrdiff_t row = step.state + n;
         const vf z = load_lanes(gate_vector(gates->values, gates, run, p, row), lanes);
         const vf g = load_lanes(gate_vector(candidate->values, candidate, run, p, row), lanes);
         const vf h_prev = load_lanes(run->h + row * Hp + column, lanes);
@@ -108,7 +109,7 @@ static __attribute__((noinline)) void gru_reset_backward(const recurrent_run *ru
     const ptrdiff_t lanes = run->size.H - column;
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = step.first + n;
+        const ptrdiff_t row = step.state + n;
         const vf r = load_lanes(gate_vector(gates->values, gates, run, p, row) + FS_LANES, lanes);
         const vf h_prev = load_lanes(run->h + row * Hp + column, lanes);
         const vf dreset = load_lanes(run->dreset + n * Hp + column, lanes);

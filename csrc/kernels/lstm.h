@@ -14,14 +14,13 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = step.first + n;
         const ptrdiff_t next = row_after(step, n);
-        float *gates = gate_vector(group->values, group, run, p, row);
+        float *gates = gate_vector(group->values, group, run, p, step.value + n);
         const vf f = vf_sigmoid(vf_load(gates));
         const vf g = vf_tanh(vf_load(gates + FS_LANES));
         const vf i = vf_sigmoid(vf_load(gates + 2 * FS_LANES));
         const vf o = vf_sigmoid(vf_load(gates + 3 * FS_LANES));
-        const vf c_prev = vf_load(run->c + row * Hp + column);
+        const vf c_prev = vf_load(run->c + (step.state + n) * Hp + column);
         const vf c = vf_fma(f, c_prev, vf_mul(g, i));
         vf_store(gates, f);
         vf_store(gates + FS_LANES, g);
@@ -32,7 +31,7 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t next = row_after(step, n);
         const vf o =
-            vf_load(gate_vector(group->values, group, run, p, step.first + n) + 3 * FS_LANES);
+            vf_load(gate_vector(group->values, group, run, p, step.value + n) + 3 * FS_LANES);
         const vf c = vf_load(run->c + next * Hp + column);
         vf_store(run->h + next * Hp + column, vf_mul(o, vf_tanh(c)));
     }
@@ -64,7 +63,7 @@ static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *r
     const vf one = vf_set(1.0f);
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t row = step.first + n;
+        const ptrdiff_t row = step.state + n;
         const ptrdiff_t next = row_after(step, n);
         const float *gates = gate_vector(group->values, group, run, p, row);
         float *dgates = gate_vector(group->gradients, group, run, p, row);

@@ -159,9 +159,17 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
     return pass;
 }
 
+/* Of all directions. */
+static ptrdiff_t cache_floats(const fs_recurrent_size *size) {
+    recurrent_run run = plan_recurrent(size);
+    return size->directions * place_cache(&run, NULL);
+}
+
 static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
-    recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache);
-    float *scratch = call->scratch;
+    const int inference = call->size.inference;
+    recurrent_pass pass =
+        plan_pass(&call->size, call->weights, inference ? call->scratch : call->cache);
+    float *scratch = call->scratch + (inference ? cache_floats(&call->size) : 0);
     for (int k = 0; k < pass.directions; ++k) {
         recurrent_run *run = &pass.runs[k];
         const ptrdiff_t column = k * call->size.H;
@@ -186,7 +194,7 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
     }
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
-        const ptrdiff_t last = run->rows * run->Hp;
+        const ptrdiff_t last = run->state_rows * run->Hp;
         store_states(call->h + k * call->size.H, run->h + last, run);
         if (run->layer->has_cell) {
             store_states(call->c + k * call->size.H, run->c + last, run);
@@ -195,6 +203,7 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
 }
 
 static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
+    assert(!call->size.inference);
     recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache);
     float *scratch = call->scratch;
     for (int k = 0; k < pass.directions; ++k) {
@@ -231,13 +240,13 @@ static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
 
 /* What the caller must bring, for all directions. */
 static ptrdiff_t recurrent_cache_floats(const fs_recurrent_size *size) {
-    recurrent_run run = plan_recurrent(size);
-    return size->directions * place_cache(&run, NULL);
+    return size->inference ? 0 : cache_floats(size);
 }
 
 static ptrdiff_t recurrent_forward_floats(const fs_recurrent_size *size) {
     recurrent_run run = plan_recurrent(size);
-    return size->directions * place_forward(&run, NULL);
+    const ptrdiff_t unkept = size->inference ? cache_floats(size) : 0;
+    return unkept + size->directions * place_forward(&run, NULL);
 }
 
 static ptrdiff_t recurrent_backward_floats(const fs_recurrent_size *size) {

@@ -4,10 +4,6 @@
 #ifndef FS_RECURRENT_FORWARD_H
 #define FS_RECURRENT_FORWARD_H
 
-/* Products with weights that need no recurrence are taken over so many rows (of several steps where
- * the batch is small) that the weights, read once for all, do not dominate. */
-#define ROWS_AT_ONCE 64
-
 /* Rows of weights that all panels take before the next are read: they stay in the cache. */
 #define PACKED_AT_ONCE 4
 
@@ -83,7 +79,7 @@ static void load_first_states(float *to, const float *from, const recurrent_run 
                               ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t begun = smaller(end, larger(begin, count_rows(run, 0)));
     load_states(to, from, run, begin, begun);
-    load_states(to + run->rows * run->Hp, from, run, begun, end); /* those without a step */
+    load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* those without a step */
 }
 
 /* The embedding and the context, which all steps share. */
@@ -208,18 +204,14 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
     }
 }
 
-/* How many steps of some batch rows take their inputs together. */
-static ptrdiff_t steps_at_once(recurrent_part part) {
-    return 1 + ROWS_AT_ONCE / (part.end - part.begin);
-}
-
 /* A = x Wx + b, or x Wx + (context Wc + b), for one panel of the rows of steps [first, last). */
 static void project_panel(const recurrent_run *run, const gate_group *group, gate_panel panel,
                           recurrent_part part, ptrdiff_t first, ptrdiff_t last) {
     const ptrdiff_t N = run->size.N, D = run->size.D;
     const int has_context = run->size.C > 0;
-    /* rows of all steps lie behind each other */
-    const int whole = part.begin == 0 && part.end == N && !has_context;
+    /* where no row is missing between them, the rows of all steps are one run */
+    const int gaps = run->size.inference && run->size.lengths.starts;
+    const int whole = part.begin == 0 && part.end == N && !has_context && !gaps;
     for (ptrdiff_t step = first; step < last; step = whole ? last : step + 1) {
         const ptrdiff_t row = first_row(run, step) + part.begin;
         const ptrdiff_t end = whole
@@ -231,8 +223,9 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
         }
         compute_gates(group, panel,
                       (gate_product){
-                          .values = gate_vector(group->values, group, run, panel.p, row),
-                          .value_vector = next_vector(group, run->rows),
+                          .values = gate_vector(group->values, group, run, panel.p,
+                                                first_value_row(run, step) + part.begin),
+                          .value_vector = next_vector(group, run->value_rows),
                           .start = start,
                           .start_row = has_context ? group->gates * FS_LANES : 0,
                           .start_vector = has_context ? next_vector(group, N) : FS_LANES,
@@ -247,7 +240,7 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
 
 /* The same for all panels of a part, where several steps are taken at once and t is the first. */
 static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
-    const ptrdiff_t steps = steps_at_once(part);
+    const ptrdiff_t steps = run->steps_at_once;
     if (run->size.V > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
         return;
     }
@@ -290,7 +283,7 @@ static void stream_gates(const recurrent_run *run, const gate_group *group, recu
     stream_product(&product, begin, end);
     if (t > 0 || !run->size.from_zeros) {
         product.start = product.c;
-        product.a = group->state + row * run->Hp;
+        product.a = group->state + (first_state_row(run, t) + part.begin) * run->Hp;
         product.a_row = run->Hp;
         product.b = run->Wh.data + column;
         product.b_row = run->Wh.row;
@@ -304,8 +297,8 @@ static void stream_gates(const recurrent_run *run, const gate_group *group, recu
 static void take_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
                           ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     for (int v = 0; v < panel.vectors; ++v) {
-        float *values = gate_vector(group->values, group, run, panel.p, first_row(run, t)) +
-                        v * next_vector(group, run->rows);
+        float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t)) +
+                        v * next_vector(group, run->value_rows);
         const float *A = group->streamed + panel.p * FS_LANES + v * panel.W_vector;
         const ptrdiff_t lanes = panel.lanes - v * panel.lane_step;
         for (ptrdiff_t n = begin; n < end; ++n) {
@@ -322,8 +315,8 @@ static void look_up_inputs(const recurrent_run *run, const gate_group *group, ga
     const ptrdiff_t first = first_row(run, t);
     const ptrdiff_t width = group->gates * FS_LANES;
     for (int v = 0; v < panel.vectors; ++v) {
-        float *values = gate_vector(group->values, group, run, panel.p, first) +
-                        v * next_vector(group, run->rows);
+        float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t)) +
+                        v * next_vector(group, run->value_rows);
         const float *table =
             row_vector(group->table, V, group, panel.p, 0) + v * next_vector(group, V);
         const float *from_context =
@@ -350,22 +343,22 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
     }
     if (run->size.V > 0) {
         look_up_inputs(run, group, panel, t, begin, end);
-    } else if (steps_at_once(part) == 1) {
+    } else if (run->steps_at_once == 1) {
         project_panel(run, group, panel, part, t, t + 1);
     }
     if (t == 0 && run->size.from_zeros) {
         return;
     }
-    const ptrdiff_t row = first_row(run, t) + begin;
-    float *values = gate_vector(group->values, group, run, panel.p, row);
-    const ptrdiff_t value_vector = next_vector(group, run->rows);
+    float *values =
+        gate_vector(group->values, group, run, panel.p, first_value_row(run, t) + begin);
+    const ptrdiff_t value_vector = next_vector(group, run->value_rows);
     compute_gates(group, panel,
                   (gate_product){.values = values,
                                  .value_vector = value_vector,
                                  .start = values,
                                  .start_row = group->gates * FS_LANES,
                                  .start_vector = value_vector,
-                                 .a = group->state + row * run->Hp,
+                                 .a = group->state + (first_state_row(run, t) + begin) * run->Hp,
                                  .a_row = run->Hp,
                                  .packed = packed_Wh(run, group, panel),
                                  .depth = run->size.H,

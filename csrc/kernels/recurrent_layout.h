@@ -20,7 +20,10 @@
  *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for gradients
  *     x       (rows, D)                   a copy: the caller may change his
  *     h       (rows + N, Hp)              states before each step, then those after the rows' last;
- *                                         Hp = P FS_LANES */
+ *                                         Hp = P FS_LANES
+ *
+ * Where nothing is kept for a backward pass, values has room for the steps that take their inputs
+ * together, and h for two steps, which take turns: all of it stays in the cache. */
 #ifndef FS_RECURRENT_LAYOUT_H
 #define FS_RECURRENT_LAYOUT_H
 
@@ -60,8 +63,11 @@ typedef struct {
 typedef struct recurrent_run {
     const recurrent_layer *layer;
     fs_recurrent_size size;
-    ptrdiff_t P, Hp, rows; /* vectors, padded H, steps of all batch rows */
-    int groups, gates;     /* how many there are, and their gates in all */
+    ptrdiff_t P, Hp, rows;   /* vectors, padded H, steps of all batch rows */
+    ptrdiff_t steps_at_once; /* that take their inputs together */
+    ptrdiff_t value_rows;    /* rows of values, and of the states before all steps */
+    ptrdiff_t state_rows;
+    int groups, gates; /* how many there are, and their gates in all */
     gate_group group[2];
     /* in the cache */
     float *x;       /* (V, D) of an embedding */
@@ -98,6 +104,10 @@ static float *take(arena *from, ptrdiff_t floats) {
     return taken;
 }
 
+/* Products with weights that need no recurrence are taken over so many rows (of several steps where
+ * the batch is small) that the weights, read once for all, do not dominate. */
+#define ROWS_AT_ONCE 64
+
 /* With so few rows in all, packing weights takes longer than it saves. */
 #define FEW_ROWS 16
 
@@ -110,12 +120,17 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     assert(size->N >= 0 && size->T >= 0 && size->D >= 0 && size->H >= 0);
     assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
     const ptrdiff_t P = count_vectors(size->H);
+    const ptrdiff_t rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T;
+    const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / larger(size->N, 1);
     recurrent_run run = {
         .layer = layer,
         .size = *size,
         .P = P,
         .Hp = P * FS_LANES,
-        .rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T,
+        .rows = rows,
+        .steps_at_once = steps_at_once,
+        .value_rows = size->inference ? size->N * smaller(steps_at_once, size->T) : rows,
+        .state_rows = size->inference ? 2 * size->N : rows,
         .groups = layer->groups,
         .columns = size->directions * size->H,
     };
@@ -143,13 +158,14 @@ static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     run->x = take(&cache, (run->size.V ? run->size.V : run->rows) * run->size.D);
     run->ids = (int32_t *)take(&cache, run->size.V ? run->rows : 0);
     run->context = take(&cache, run->size.N * run->size.C);
-    run->h = take(&cache, (run->rows + run->size.N) * run->Hp);
-    run->c = run->layer->has_cell ? take(&cache, (run->rows + run->size.N) * run->Hp) : NULL;
-    run->reset = run->layer->has_reset ? take(&cache, run->rows * run->Hp) : NULL;
+    const ptrdiff_t states = (run->state_rows + run->size.N) * run->Hp;
+    run->h = take(&cache, states);
+    run->c = run->layer->has_cell ? take(&cache, states) : NULL;
+    run->reset = run->layer->has_reset ? take(&cache, run->state_rows * run->Hp) : NULL;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         group->state = g > 0 ? run->reset : run->h;
-        group->values = take(&cache, run->rows * group->gates * run->Hp);
+        group->values = take(&cache, run->value_rows * group->gates * run->Hp);
     }
     return cache.used;
 }
@@ -197,6 +213,15 @@ static inline ptrdiff_t first_row(const recurrent_run *run, ptrdiff_t t) {
     return starts ? starts[t] : t * run->size.N;
 }
 
+/* The rows of step t in values, and in h, c and reset. */
+static inline ptrdiff_t first_value_row(const recurrent_run *run, ptrdiff_t t) {
+    return run->size.inference ? t % run->steps_at_once * run->size.N : first_row(run, t);
+}
+
+static inline ptrdiff_t first_state_row(const recurrent_run *run, ptrdiff_t t) {
+    return run->size.inference ? t % 2 * run->size.N : first_row(run, t);
+}
+
 /* How many batch rows have a step t. */
 static inline ptrdiff_t count_rows(const recurrent_run *run, ptrdiff_t t) {
     return t < run->size.T ? first_row(run, t + 1) - first_row(run, t) : 0;
@@ -219,16 +244,17 @@ static inline ptrdiff_t callers_step(const recurrent_run *run, ptrdiff_t n, ptrd
 
 /* The rows of one step: looked up before a loop, whose stores might else be taken to change them.
  *
- * first    batch row n at this step is row first + n
+ * value    batch row n at this step is row value + n of values
+ * state    and row state + n of h, c and reset
  * going_on how many have a next step
  * next     the state after this one is row next + n of h and c for those, ended + n for others */
 typedef struct {
-    ptrdiff_t first, going_on, next, ended;
+    ptrdiff_t value, state, going_on, next, ended;
 } step_rows;
 
 static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
-    const ptrdiff_t first = first_row(run, t);
-    return (step_rows){first, count_rows(run, t + 1), first + count_rows(run, t), run->rows};
+    return (step_rows){first_value_row(run, t), first_state_row(run, t), count_rows(run, t + 1),
+                       first_state_row(run, t + 1), run->state_rows};
 }
 
 static inline ptrdiff_t row_after(step_rows step, ptrdiff_t n) {
@@ -246,7 +272,7 @@ static inline float *row_vector(float *array, ptrdiff_t rows, const gate_group *
 /* The same in a group's values or gradients. */
 static inline float *gate_vector(float *values, const gate_group *group, const recurrent_run *run,
                                  ptrdiff_t p, ptrdiff_t row) {
-    return row_vector(values, run->rows, group, p, row);
+    return row_vector(values, run->value_rows, group, p, row);
 }
 
 /* One panel of a group: a vector of each of several gates, or up to four vectors of a single gate:

@@ -13,7 +13,7 @@ static __attribute__((noinline)) void rnn_gates(const recurrent_run *run, ptrdif
     const ptrdiff_t column = p * FS_LANES;
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const float *value = gate_vector(group->values, group, run, p, step.first + n);
+        const float *value = gate_vector(group->values, group, run, p, step.value + n);
         const vf h = vf_tanh(vf_load(value));
         vf_store(run->h + row_after(step, n) * run->Hp + column, h);
     }
@@ -48,7 +48,7 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
     for (ptrdiff_t n = begin; n < end; ++n) {
         const vf h = load_lanes(run->h + row_after(step, n) * Hp + column, lanes);
         const vf dh = load_lanes(run->dh + n * Hp + column, lanes);
-        vf_store(gate_vector(group->gradients, group, run, p, step.first + n),
+        vf_store(gate_vector(group->gradients, group, run, p, step.value + n),
                  vf_mul(dh, vf_fnma(h, h, vf_set(1.0f))));
     }
 }

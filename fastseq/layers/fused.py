@@ -25,7 +25,11 @@ Array = npt.NDArray[Any]
 
 
 def embedded_forward(
-    embed: TimeEmbedding, lstm: TimeLSTM | TimeBiLSTM, xs: Array, context: Array | None = None
+    embed: TimeEmbedding,
+    lstm: TimeLSTM | TimeBiLSTM,
+    xs: Array,
+    context: Array | None = None,
+    keep: bool = True,
 ) -> Array:
     """``lstm.forward(embed.forward(xs))``; with a context, of both side by side, the context first.
 
@@ -35,6 +39,8 @@ def embedded_forward(
     lstm : TimeLSTM or TimeBiLSTM
     xs : ndarray of int, shape (N, T)
     context : ndarray of float, shape (N, C), optional
+    keep : bool
+        Whether a `backward` may follow; where none does, time and memory can be saved.
 
     Returns
     -------
@@ -47,11 +53,13 @@ def embedded_forward(
     (E,) = embed.params
     start = (lstm.h, lstm.c) if lstm.stateful else (None, None)
     check_batch_size(ids, start[0])
+    workspace = lstm._workspace if keep else None
     hs, lstm.h, lstm.c = _kernels.recurrent_forward(
-        lstm._workspace, "lstm", ids, lstm.params, *start, context=context, embedding=E
+        workspace, "lstm", ids, lstm.params, *start, context=context, embedding=E
     )
-    embed._ids = ids
-    lstm._embedded = EmbeddedInputs(E, ids, context, *start)
+    if keep:
+        embed._ids = ids
+        lstm._embedded = EmbeddedInputs(E, ids, context, *start)
     return hs
 
 

@@ -46,7 +46,10 @@ class AttentionEncoder(Encoder):
         -------
         ndarray of float32, shape (N, T, H)
         """
-        return self._hidden_states(xs)
+        return super().forward(xs)
+
+    def _result(self, hs: Array) -> Array:
+        return hs
 
     def backward(self, dhs: Array) -> None:
         """Fill the gradients from ``dhs`` (N, T, H).

@@ -92,7 +92,8 @@ class Encoder:
         -------
         ndarray of float32, shape (N, H)
         """
-        return self._hidden_states(xs)[:, -1, :].copy()
+        self.hs = self._hidden_states(xs)
+        return self._result(self.hs)
 
     def backward(self, dh: Array) -> None:
         """Fill the gradients from ``dh`` (N, H).
@@ -111,11 +112,17 @@ class Encoder:
         dhs[:, -1, :] = dh
         self._backward_states(dhs)
 
-    def _hidden_states(self, xs: Array) -> Array:
+    def _encode(self, xs: Array) -> Array:
+        """The result of `forward`, with nothing kept for a `backward`."""
+        return self._result(self._hidden_states(xs, keep=False))
+
+    def _result(self, hs: Array) -> Array:
+        return hs[:, -1, :].copy()
+
+    def _hidden_states(self, xs: Array, keep: bool = True) -> Array:
         if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
             raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
-        self.hs = embedded_forward(self.embed, self.lstm, xs)
-        return self.hs
+        return embedded_forward(self.embed, self.lstm, xs, keep=keep)
 
     def _backward_states(self, dhs: Array) -> None:
         embedded_backward(self.embed, self.lstm, dhs)
@@ -371,9 +378,8 @@ class Seq2seq(BaseModel):
         if xs.ndim != 2:
             raise ValueError(f"xs: expected shape (N, T), got {xs.shape}")
         slices = [xs[i : i + _ROWS_AT_ONCE] for i in range(0, max(len(xs), 1), _ROWS_AT_ONCE)]
+        is_own = type(self.encoder) is self._encoder_class
+        encode = self.encoder._encode if is_own else self.encoder.forward
         return np.concatenate(
-            [
-                self.decoder._greedy(self.encoder.forward(rows), start_id, sample_size)
-                for rows in slices
-            ]
+            [self.decoder._greedy(encode(rows), start_id, sample_size) for rows in slices]
         )

@@ -155,9 +155,7 @@ class Decoder:
         h: list[Array] = [h1]
         c: list[Array | None] = [c1]
         for layer, h0, c0 in zip(self._others, state.h[1:], state.c[1:], strict=True):
-            xs, h1, c1 = _kernels.recurrent_forward(
-                _kernels.Workspace(), layer.cell, xs, layer.params, h0, c0
-            )
+            xs, h1, c1 = _kernels.recurrent_forward(None, layer.cell, xs, layer.params, h0, c0)
             h.append(h1)
             c.append(c1)
         a, weights = h[-1], None

@@ -74,12 +74,11 @@ class EmbeddedLayer:
         Few ids are looked up and multiplied one by one: a table of all would cost more.
         """
         W, *params = self.params
-        workspace = _kernels.Workspace()
         if ids.size < len(W):
             xs = _kernels.embedding_forward(W, ids)
-            return _kernels.recurrent_forward(workspace, self.cell, xs, params, lengths=lengths)
+            return _kernels.recurrent_forward(None, self.cell, xs, params, lengths=lengths)
         return _kernels.recurrent_forward(
-            workspace, self.cell, ids, params, lengths=lengths, embedding=W
+            None, self.cell, ids, params, lengths=lengths, embedding=W
         )
 
     def step(
@@ -90,6 +89,4 @@ class EmbeddedLayer:
         x = _kernels.embedding_forward(W, ids)
         if context is not None:
             x = np.concatenate((context, x), axis=1)
-        return _kernels.recurrent_forward(
-            _kernels.Workspace(), self.cell, x[:, np.newaxis], params, h0, c0
-        )
+        return _kernels.recurrent_forward(None, self.cell, x[:, np.newaxis], params, h0, c0)

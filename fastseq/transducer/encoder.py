@@ -123,7 +123,7 @@ class Encoder:
         states = [state]
         for layer in self._others:
             xs, *state = _kernels.recurrent_forward(
-                _kernels.Workspace(), layer.cell, xs, layer.params, lengths=lengths
+                None, layer.cell, xs, layer.params, lengths=lengths
             )
             states.append(state)
         return Encoded(xs, lengths, *_by_kind(states))

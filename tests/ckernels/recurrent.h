@@ -283,6 +283,23 @@ static void check_nan_in_a_row(const fs_kernels *k, const recurrent_layer *layer
     expect_nan_in_first_row(dirty.hs, clean.hs, N, T * l->size.directions * l->size.H);
 }
 
+/* Where nothing is kept, in other memory. */
+static void check_inference(const fs_kernels *k, const recurrent_layer *layer,
+                            const recurrent_case *l, forward_results kept) {
+    const ptrdiff_t states = count_states(&l->size);
+    const forward_results r = new_forward_results(layer, &l->size);
+    recurrent_case inference = *l;
+    inference.size.inference = 1;
+    expect(k->recurrent_cache_floats(&inference.size) == 0, "inference keeps nothing");
+    run_forward(k, r, NULL, new_floats(k->recurrent_forward_floats(&inference.size)), &inference);
+    ran(layer->forward_name);
+    expect(same_bits(r.hs, kept.hs, l->size.T * states), "hs has the same bits if nothing is kept");
+    expect(same_bits(r.h, kept.h, states), "h has the same bits if nothing is kept");
+    if (layer->has_cell) {
+        expect(same_bits(r.c, kept.c, states), "c has the same bits if nothing is kept");
+    }
+}
+
 static void check_recurrent_forward(const fs_kernels *k, const recurrent_layer *layer,
                                     const recurrent_case *l, float *cache) {
     const recurrent_values *expected = &l->expected;
@@ -295,6 +312,7 @@ static void check_recurrent_forward(const fs_kernels *k, const recurrent_layer *
     if (layer->has_cell) {
         expect_close("c", r.c, expected->c, states, l->additions, 1);
     }
+    check_inference(k, layer, l, r);
     check_rows_alone(k, layer, l, r);
     if (l->size.N > 0 && l->size.T > 0 && l->size.D > 0 && !l->lengths && l->own) {
         check_nan_in_a_row(k, layer, l, r);
