@@ -73,3 +73,12 @@ def test_lines_come_one_by_one() -> None:
     lines = text_lines(source(), "<test>")
     assert next(lines) == "one" and len(taken) == 1
     assert list(lines) == ["\ufefftwo", "three"]
+
+
+def test_white_space_is_a_text_of_characters_but_none_of_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(b"a\t \n")
+    assert read_pairs(path) == (["a"], [" "])
+    for form in ("space", "list"):
+        with pytest.raises(ValueError, match="line 1: .* got an empty target"):
+            read_pairs(path, "char", form)

@@ -45,12 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     from fastseq.transducer.tsv import read_pairs
 
     model = load(arguments)
-    sources, targets = read_pairs(arguments.data)
-    split_target = model.vocabulary_.target.form == "list"
+    source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
+    sources, targets = read_pairs(arguments.data, source_form, target_form)
     result = evaluate(
         model,
         [as_source(model, source) for source in sources],
-        [target.split() if split_target else target for target in targets],
+        [target.split() if target_form == "list" else target for target in targets],
         beam_size=arguments.beam,
         length_penalty=arguments.length_penalty,
     )

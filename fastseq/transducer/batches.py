@@ -211,7 +211,7 @@ def split_by_source(
     if len(groups) < 2:
         raise ValueError(
             "validation: a share can be held out of at least 2 different sources; "
-            f"got {len(groups)}"
+            f"got {len(groups)} (validation=None, or --valid none, holds out nothing)"
         )
     rows_of = list(groups.values())
     order = generator.permutation(len(rows_of))

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 
-def text_lines(content: Iterable[bytes], name: str) -> Iterator[str]:
+def text_lines(content: Iterable[bytes], name: str, first: int = 1) -> Iterator[str]:
     """Decode lines, one by one: a file that goes on growing, a pipe, gives them as they come.
 
     Parameters
@@ -20,6 +20,8 @@ def text_lines(content: Iterable[bytes], name: str) -> Iterator[str]:
         Lines with or without their ends, as a file opened in binary mode gives them.
     name : str
         What error messages call them.
+    first : int
+        The number of the first line.
 
     Yields
     ------
@@ -31,7 +33,7 @@ def text_lines(content: Iterable[bytes], name: str) -> Iterator[str]:
     ValueError
         A line is not UTF-8: the message gives its number and the byte.
     """
-    for number, line in enumerate(content, start=1):
+    for number, line in enumerate(content, start=first):
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         line = line.removesuffix(b"\n").removesuffix(b"\r")
@@ -44,12 +46,16 @@ def text_lines(content: Iterable[bytes], name: str) -> Iterator[str]:
             ) from None
 
 
-def read_pairs(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+def read_pairs(
+    path: str | os.PathLike[str], source_form: str = "char", target_form: str = "char"
+) -> tuple[list[str], list[str]]:
     """Read a file of pairs.
 
     Parameters
     ----------
     path : path
+    source_form, target_form : str
+        As those of a `Vocabulary`: white space is a text of characters, but none of tokens.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     sources, targets = [], []
     with open(path, "rb") as file:
         for number, line in enumerate(text_lines(file, name), start=1):
-            source, target = _split(line, f"{name}, line {number}")
+            source, target = _split(line, f"{name}, line {number}", source_form, target_form)
             sources.append(source)
             targets.append(target)
     if not sources:
@@ -74,7 +80,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     return sources, targets
 
 
-def _split(line: str, place: str) -> tuple[str, str]:
+def _split(line: str, place: str, source_form: str, target_form: str) -> tuple[str, str]:
     fields = line.split("\t")
     if not line:
         problem = "an empty line"
@@ -82,11 +88,15 @@ def _split(line: str, place: str) -> tuple[str, str]:
         problem = "a line without a tab"
     elif len(fields) > 2:
         problem = f"{len(fields) - 1} tabs"
-    elif not fields[0]:
+    elif _is_empty(fields[0], source_form):
         problem = "an empty source"
-    elif not fields[1]:
+    elif _is_empty(fields[1], target_form):
         problem = "an empty target"
     else:
         return fields[0], fields[1]
     excerpt = f": {line[:60]!r}{'…' * (len(line) > 60)}" if line else ""
     raise ValueError(f"{place}: expected a source, a tab and a target, got {problem}{excerpt}")
+
+
+def _is_empty(text: str, form: str) -> bool:
+    return not (text if form == "char" else text.strip())
