@@ -5,9 +5,9 @@ their own names, computed by compiled kernels. `fastseq_reference` holds the sam
 NumPy.
 """
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any
+
+from fastseq import startup  # first of all: it heeds Ctrl-C while the others are imported
 
 if TYPE_CHECKING:
     from fastseq.transducer.estimator import Transducer
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 try:
     from fastseq._kernels import get_num_threads, set_num_threads
 except ValueError as error:  # FASTSEQ_ISA is wrong, and a user of the command line wants one line
-    if sys.argv[0] == "-m" or os.path.basename(sys.argv[0]) in ("fastseq", "fastseq.exe"):
+    if startup.IS_COMMAND:
         raise SystemExit(f"fastseq: error: {error}") from None
     raise
 from fastseq.layers import (

@@ -18,23 +18,17 @@ from fastseq.cli import main
 from fastseq.transducer.evaluation import evaluate
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.network import Network
-from tiny_transducer import SMALL, tiny_pairs, tiny_transducer, weights
+from tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, weights, write_pairs
 
 Capture = pytest.CaptureFixture[str]
 Run = Any
 
 PAIRS = tiny_pairs()
-OPTIONS = [
-    word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", str(value))
-]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "pairs.tsv"
-    lines = [f"{source}\t{target}\n" for source, target in zip(*PAIRS, strict=True)]
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
+    return write_pairs(tmp_path / "pairs.tsv")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the tests of the Transducer share: a few pairs, and a model that trains in no time."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ SMALL: dict[str, Any] = {
     "dropout": 0.1,
 }
 
+OPTIONS = [
+    word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", str(value))
+]
+
 
 def tiny_pairs(count: int = 60, seed: int = 0) -> tuple[list[str], list[str]]:
     """Words over six letters, and the same in capitals."""
@@ -25,6 +30,13 @@ def tiny_pairs(count: int = 60, seed: int = 0) -> tuple[list[str], list[str]]:
         for length in generator.integers(1, 7, count)
     ]
     return words, [word.upper() for word in words]
+
+
+def write_pairs(path: Path) -> Path:
+    """Write the pairs to a file for `fastseq train`; gives its path back."""
+    lines = [f"{source}\t{target}\n" for source, target in zip(*tiny_pairs(), strict=True)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def tiny_transducer(**changes: Any) -> Transducer:

@@ -18,6 +18,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
+
+from fastseq import startup
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -47,41 +50,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may not know ☑
     debug = False
     try:
+        startup.heed_ctrl_c()
+        _open_streams()
         arguments = _parser().parse_args(argv)
         debug = arguments.debug
         status: int = arguments.run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except SystemExit as stop:  # from argparse, which has said why
         status = stop.code if isinstance(stop.code, int) else EXIT_OK
     except KeyboardInterrupt:
         say("interrupted")
         status = EXIT_INTERRUPTED
-    except BrokenPipeError:  # `| head`: the reader has what it wanted
-        status = EXIT_OK
     except Exception as error:
-        if debug:
-            traceback.print_exc()
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            status = EXIT_OK  # `| head`: the reader has what it wanted
         else:
-            say(f"error: {_one_line(error)}")
-        status = EXIT_FAILURE
+            status = EXIT_FAILURE
+            if debug:
+                traceback.print_exc()
+            else:
+                say(f"error: {_one_line(error)}")
     _finish_output()
     return status
 
 
 def say(message: str) -> None:
-    """Print a line for the user on standard error."""
-    print(f"fastseq: {message}", file=sys.stderr, flush=True)
+    """Print a line for the user on standard error.
+
+    Names come from files that are not trusted: what would move a terminal's cursor is escaped.
+    """
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    with contextlib.suppress(OSError):  # nobody listens
+        print(f"fastseq: {text}", file=sys.stderr, flush=True)
+
+
+def show(line: str = "") -> None:
+    """Print a line about work that goes on although nobody may read of it any more."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        _drop(sys.stdout)
 
 
 def whole_number(least: int, most: int | None = None) -> _WholeNumber:
     """Make an argument type: a whole number in a range."""
     return _WholeNumber(least, most)
+
+
+def picture_name(text: str) -> str:
+    """Read an argument: the name of a picture that is to be drawn."""
+    if not text.lower().endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"expected a name in .png, .svg or .pdf, got {text!r}")
+    return text
 
 
 def positive_number(text: str) -> float:
@@ -176,17 +198,36 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {message} (--debug shows where)"
 
 
-def _finish_output() -> None:
-    """Write what is left for standard output, or drop what nobody will take.
+def _open_streams() -> None:
+    """Make what is printed UTF-8, whatever the locale, and a closed stream as ``/dev/null``.
 
-    Otherwise the interpreter tries once more at exit, fails, and prints a message of its own.
+    A file that is opened later would take the closed stream's place, and its messages.
     """
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a file's name need not be text
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _finish_output() -> None:
+    """Write what is left to be printed, or drop what nobody will take.
+
+    Otherwise the interpreter tries once more at exit, fails, and has a message and status of its
+    own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let a stream go nowhere, with what it could not write."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

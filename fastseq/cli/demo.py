@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, positive_number, say, whole_number
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, positive_number, say, show, whole_number
 
 if TYPE_CHECKING:
     from fastseq.data.sequence import IdArray
@@ -20,6 +19,12 @@ if TYPE_CHECKING:
     from fastseq.train import OnStep
 
 MAX_GRAD = 5.0
+_EXAMPLES = """\
+examples:
+  fastseq demo dates                        the attention model, in a minute or two
+  fastseq demo addition                     three models, three curves in one figure
+"""
+
 TEXTBOOK_SEED = 1984
 GOOD_ENOUGH = 0.995
 SAMPLES = 10
@@ -142,6 +147,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "demo",
         help="train the textbook's models on generated data",
         description="Train the textbook's models on generated data, and show what they learnt.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     tasks = parser.add_subparsers(title="demos", metavar="TASK", required=True)
@@ -190,7 +197,7 @@ def run(arguments: argparse.Namespace) -> int:
     task: Task = arguments.task
     _check_options(arguments)
     folder = Path(arguments.output)
-    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     drawing = _can_draw()
     examples = _make_examples(folder / f"{task.name}.txt", arguments)
 
@@ -214,16 +221,16 @@ def run(arguments: argparse.Namespace) -> int:
     _print_samples(shown, examples)
     if len(runs) > 1:
         _print_table(runs)
-    print()
+    show()
     for each in runs:
-        print(f"model      {each.file_name(folder)}")
+        show(f"model      {each.file_name(folder)}")
     if drawing:
         _save_curves(runs, examples, curves)
-        print(f"curve      {curves}")
+        show(f"curve      {curves}")
     if drawing and hasattr(shown.model.decoder, "attention"):
         heat_map = folder / f"{task.name}-attention.png"
         _save_attention(shown, examples, heat_map)
-        print(f"attention  {heat_map}")
+        show(f"attention  {heat_map}")
     return EXIT_OK
 
 
@@ -239,13 +246,6 @@ def _check_options(arguments: argparse.Namespace) -> None:
         import fastseq
 
         fastseq.set_num_threads(arguments.threads)
-
-
-def _check_folder(folder: Path) -> None:
-    """Make the folder and write to it once, so that a failure comes before the training."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
 
 
 def _can_draw() -> bool:
@@ -274,7 +274,7 @@ def _make_examples(file_name: Path, arguments: argparse.Namespace) -> Examples:
     train, test = sequence.load_data(file_name, seed=TEXTBOOK_SEED + arguments.seed)
     _, symbols = sequence.get_vocab()
     noun = arguments.task.noun
-    print(f"{len(pairs):,} {noun} in {file_name}, {len(test[0]):,} of them held out", flush=True)
+    show(f"{len(pairs):,} {noun} in {file_name}, {len(test[0]):,} of them held out")
     return Examples(noun, *train, *test, symbols, np.random.get_state())
 
 
@@ -289,11 +289,10 @@ def _start(recipe: Recipe, examples: Examples, arguments: argparse.Namespace) ->
     sizes = (len(examples.symbols), arguments.embedding_size, arguments.hidden_size)
     model = getattr(models, recipe.model)(*sizes)
     weights = sum(param.size for param in model.params)
-    print(
+    show(
         f"\n{recipe.label}: {recipe.model}, {sizes[0]} symbols, embedding {sizes[1]}, "
         f"hidden {sizes[2]}, {weights:,} weights; batch {arguments.batch_size}, "
         f"{_kernels.get_num_threads()} threads, {_kernels.isa()}",
-        flush=True,
     )
     return Run(recipe, model)
 
@@ -323,10 +322,9 @@ def _train(run: Run, examples: Examples, arguments: argparse.Namespace) -> None:
         accuracy = exact_match(run.model, run.questions(examples.x_test), examples.t_test)
         run.accuracies.append(accuracy)
         run.seconds += seconds
-        print(
+        show(
             f"epoch {epoch:2}   loss {loss:7.4f}   accuracy {100 * accuracy:6.2f} %   "
             f"{seconds:6.1f} s   {len(x) / seconds:7,.0f} examples/s",
-            flush=True,
         )
         if accuracy >= GOOD_ENOUGH:
             break
@@ -405,10 +403,10 @@ def _print_samples(run: Run, examples: Examples) -> None:
     from fastseq.util import answer_mark
 
     color = sys.stdout.isatty()
-    print(f"\nheld-out examples, answered by {run.recipe.label}:")
+    show(f"\nheld-out examples, answered by {run.recipe.label}:")
     for question, truth, right, guess in zip(*_answer(run, examples, SAMPLES), strict=True):
         correction = "" if right else f"   (right: {examples.text(truth[1:]).rstrip()})"
-        print(
+        show(
             f"  {answer_mark(right, color)} {examples.text(question)} → "
             f"{examples.text(guess).rstrip()}{correction}"
         )
@@ -416,9 +414,9 @@ def _print_samples(run: Run, examples: Examples) -> None:
 
 def _print_table(runs: Sequence[Run]) -> None:
     width = max(len(run.recipe.label) for run in runs)
-    print(f"\n{'model':{width}}   accuracy   best epoch   epochs   training")
+    show(f"\n{'model':{width}}   accuracy   best epoch   epochs   training")
     for run in runs:
-        print(
+        show(
             f"{run.recipe.label:{width}}   {100 * run.accuracies[-1]:6.2f} %   "
             f"{100 * max(run.accuracies):8.2f} %   {len(run.accuracies):6}   {run.seconds:6.1f} s"
         )

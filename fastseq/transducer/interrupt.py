@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
@@ -33,11 +33,12 @@ def ends_cleanly(training: Interruptible) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         training.interrupted = True
-        print(
-            "\nfastseq: interrupted: ending after this step (Ctrl-C again: at once)",
-            file=sys.stderr,
-            flush=True,
-        )
+        with suppress(OSError):  # in `| tee`, which Ctrl-C has ended too, nobody listens any more
+            print(
+                "\nfastseq: interrupted: ending after this step (Ctrl-C again: at once)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     signal.signal(signal.SIGINT, handle)
     try:
