@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fastseq.cli import EXIT_OK, whole_number
-from fastseq.cli.predict import as_source, load
+from fastseq.cli import EXIT_OK, picture_name, whole_number
+from fastseq.cli.predict import as_source, as_text, load, on_one_line
 
 _DESCRIPTION = """\
 Draw the attention of a model as a heat map: the symbols of the text from left to right, those of
@@ -33,7 +33,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     parser.add_argument("text", metavar="TEXT", help="the source")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="a name in .png, .svg or .pdf"
+        "-o",
+        "--output",
+        type=picture_name,
+        required=True,
+        metavar="FILE",
+        help="a name in .png, .svg or .pdf",
     )
     parser.add_argument(
         "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
@@ -50,6 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
     if not answer:
         raise ValueError("the answer is empty: there is no attention to draw")
     plot.save(plot.attention_map(weights, symbols, answer), arguments.output)
-    text = model.vocabulary_.target.join(answer)
-    print(text if isinstance(text, str) else " ".join(text))
+    print(on_one_line(as_text(model.vocabulary_.target.join(answer))))
     return EXIT_OK

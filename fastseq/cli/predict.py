@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ if TYPE_CHECKING:
     from fastseq.transducer.vocabulary import Text
 
 _DESCRIPTION = """\
-Print the model's answer to each text, or to each line of standard input: one line for each. With
---n-best or --scores a line has several fields, with tabs between them.
+Print the model's answer to each text, or to each line of standard input as it comes: one line for
+each, in UTF-8. With --n-best or --scores a line has several fields, with tabs between them. A line
+break or a tab in an answer is printed as \\n, \\r or \\t; --json tells them from a backslash.
 """
 _EXAMPLES = """\
 examples:
@@ -26,7 +26,9 @@ examples:
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
 """
 
-_LINES_AT_ONCE = 1024
+_BYTES_AT_ONCE = 2**14
+_MOST_BEGINNINGS = 10**6
+_ESCAPES = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -38,10 +40,15 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
+        usage="%(prog)s [OPTION ...] MODEL [TEXT ...]",
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="default: standard input")
+    texts = parser.add_argument(
+        "texts", nargs="+", default=[], metavar="TEXT", help="default: standard input"
+    )
+    # "*" would be content with no text where options follow the model, and refuse those after them
+    texts.required = False
     add_search_options(parser)
     parser.add_argument(
         "--n-best",
@@ -63,7 +70,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how answers are searched."""
     parser.add_argument(
         "--beam",
-        type=whole_number(1),
+        type=whole_number(1, _MOST_BEGINNINGS),
         default=1,
         metavar="N",
         help="beginnings of an answer that are kept (default: 1, greedy)",
@@ -81,12 +88,18 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> Transducer:
-    """The model that the arguments name; the threads are set."""
+    """The model that the arguments name, its weights finite; the threads are set."""
+    import numpy as np
+
     from fastseq import Transducer, set_num_threads
 
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    return Transducer.load(arguments.model)
+    model = Transducer.load(arguments.model)
+    for name, param in model.network_.params.items():
+        if not np.isfinite(param).all():
+            raise ValueError(f"{arguments.model}: {name}: expected finite weights, got NaN or inf")
+    return model
 
 
 def as_source(model: Transducer, text: str) -> Text:
@@ -94,22 +107,30 @@ def as_source(model: Transducer, text: str) -> Text:
     return text.split() if model.vocabulary_.source.form == "list" else text
 
 
+def as_text(answer: Text) -> str:
+    """An answer as one string."""
+    return answer if isinstance(answer, str) else " ".join(answer)
+
+
+def on_one_line(text: str) -> str:
+    """A text as it is printed, whatever symbols the model has learnt."""
+    return text.translate(_ESCAPES)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Answer, some lines at a time, as they come."""
     if arguments.n_best > arguments.beam:
         arguments.usage_error(f"--n-best {arguments.n_best} needs --beam {arguments.n_best}")
     model = load(arguments)
-    texts = _texts(arguments)
-    at_once = 1 if not arguments.texts and sys.stdin.isatty() else _LINES_AT_ONCE
-    while chunk := list(itertools.islice(texts, at_once)):
+    for texts in _texts(arguments):
         answers, scores = model.predict(
-            [as_source(model, text) for text in chunk],
+            [as_source(model, text) for text in texts],
             beam_size=arguments.beam,
             n_best=arguments.n_best,
             return_scores=True,
             length_penalty=arguments.length_penalty,
         )
-        for text, answer, score in zip(chunk, answers, scores, strict=True):
+        for text, answer, score in zip(texts, answers, scores, strict=True):
             several = arguments.n_best > 1
             listed = zip(*((answer, score) if several else ([answer], [score])), strict=True)
             print(_line(arguments, text, list(listed)))
@@ -117,26 +138,40 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _texts(arguments: argparse.Namespace) -> Iterator[str]:
+def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
     from fastseq.transducer.tsv import text_lines
 
-    return iter(arguments.texts) if arguments.texts else text_lines(sys.stdin.buffer, "<stdin>")
+    if arguments.texts:
+        yield arguments.texts
+        return
+    first = 1
+    for lines in _lines_there(sys.stdin.buffer):
+        yield list(text_lines(lines, "<stdin>", first))
+        first += len(lines)
+
+
+def _lines_there(file: Any) -> Iterator[list[bytes]]:
+    """All lines that can be read at once, never waiting for more: who asks may wait for us."""
+    rest = b""
+    while block := file.read1(_BYTES_AT_ONCE):
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
 
 
 def _line(arguments: argparse.Namespace, text: str, answers: list[tuple[Any, float]]) -> str:
-    spelled = [
-        (answer if isinstance(answer, str) else " ".join(answer), score)
-        for answer, score in answers
-    ]
     if arguments.json:
         listed = [
-            {"text": answer} | ({"score": score} if arguments.scores else {})
-            for answer, score in spelled
+            {"text": as_text(answer)} | ({"score": score} if arguments.scores else {})
+            for answer, score in answers
         ]
         return json.dumps({"input": text, "answers": listed}, ensure_ascii=False)
+    fields = [(on_one_line(as_text(answer)), f"{score:.6f}") for answer, score in answers]
     if arguments.scores:
-        return "\t".join(f"{answer}\t{score:.6f}" for answer, score in spelled)
-    return "\t".join(answer for answer, _ in spelled)
+        return "\t".join(f"{answer}\t{score}" for answer, score in fields)
+    return "\t".join(answer for answer, _ in fields)
 
 
 def _length_penalty(text: str) -> float:
