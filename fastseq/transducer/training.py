@@ -52,7 +52,7 @@ class Observer(Protocol):
         """A step was taken, over so many pairs."""
 
     def on_checkpoint(self) -> None:
-        """Now is a good moment to save the state."""
+        """Now is a good moment to save the state: its loss is finite."""
 
     def on_epoch_end(self, logs: Logs) -> None:
         """An epoch is over; the state is saved already."""
@@ -133,7 +133,8 @@ class Training:
         ------
         FloatingPointError
             The loss or the norm of the gradients is NaN or infinite; the parameters are those
-            before the step. The message names the epoch and the step.
+            before the step. Or an update, which a checkpoint or the end of an epoch follows, has
+            made them useless. The message names the epoch and the step.
         """
         while not self.finished and not self.interrupted:
             self._run_epoch(observer, checkpoint_every)
@@ -153,10 +154,12 @@ class Training:
             epoch.seconds = time.perf_counter() - start
             observer.on_step(loss, len(rows))
             if self.interrupted or (checkpoint_every and epoch.steps % checkpoint_every == 0):
+                self._check_update(rows, place)
                 observer.on_checkpoint()
             if self.interrupted:
                 return
-        self._end_epoch()
+        place = f"epoch {len(self.history) + 1}, step {epoch.steps} of {len(batches)}"
+        self._end_epoch(batches[-1], place)
         observer.on_checkpoint()
         observer.on_epoch_end(self.history[-1])
 
@@ -176,12 +179,26 @@ class Training:
         self._adam.update(list(network.params.values()), grads)
         return loss, int(batch.target_lengths.sum())
 
-    def _end_epoch(self) -> None:
+    def _check_update(self, rows: npt.NDArray[np.int64], place: str) -> None:
+        """FloatingPointError where the parameters are not worth keeping: their loss is not finite.
+
+        An update can be too large although all that went into it was finite.
+        """
+        loss = self.network.loss(self._pairs.batch(rows))
+        _require_finite("loss after the update", loss, place)
+
+    def _end_epoch(self, rows: npt.NDArray[np.int64], place: str) -> None:
         epoch = self._epoch
         logs: Logs = {"epoch": len(self.history) + 1, "loss": epoch.loss_sum / epoch.symbols}
-        if self._validation is not None:
+        if self._validation is None:
+            self._check_update(rows, place)
+        else:
             logs["validation_loss"] = mean_loss(self.network, self._validation)
-            logs["validation_accuracy"] = exact_match(self.network, self._validation)
+            _require_finite("loss on the pairs held out", logs["validation_loss"], place)
+            try:
+                logs["validation_accuracy"] = exact_match(self.network, self._validation)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} after {place}: training stopped") from error
         logs["learning_rate"] = self._adam.lr
         logs["best"] = not self._best_epoch or self._is_better(
             logs, self.history[self._best_epoch - 1]
