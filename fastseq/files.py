@@ -8,6 +8,30 @@ import time
 _AN_HOUR = 3600
 
 
+def check_writable(path: str) -> None:
+    """Fail now where `replace_file` would fail later, when the work for it is done.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    OSError
+        Of the path as given, with the system's reason.
+    """
+    target = os.path.realpath(path)
+    try:
+        if os.path.exists(target) and not os.path.isfile(target):
+            with open(target, "ab"):
+                return
+        temporary = _beside(target)
+        open(temporary, "xb").close()
+        os.remove(temporary)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
 def replace_file(path: str, content: bytes) -> None:
     """Write beside the target, flush to the disk, then put the new file in the target's place.
 
@@ -30,7 +54,7 @@ def replace_file(path: str, content: bytes) -> None:
             with open(target, "wb") as file:
                 file.write(content)
             return
-        temporary = f"{target}.{os.urandom(8).hex()}.tmp"
+        temporary = _beside(target)
         try:
             with open(temporary, "xb") as file:
                 file.write(content)
@@ -54,3 +78,8 @@ def _remove_abandoned(target: str) -> None:
         for entry in entries:
             if temporary.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _AN_HOUR:
                 os.remove(entry)
+
+
+def _beside(target: str) -> str:
+    """A new name in the folder of the target."""
+    return f"{target}.{os.urandom(8).hex()}.tmp"

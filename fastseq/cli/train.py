@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, whole_number
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, picture_name, say, show, whole_number
 from fastseq.cli.options import (
     add_hyperparameters,
     config_text,
@@ -70,7 +69,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", metavar="FILE", help="write a JSON object for each epoch")
     parser.add_argument(
-        "--curve", metavar="FILE", help="draw the accuracy after each epoch: .png, .svg or .pdf"
+        "--curve",
+        type=picture_name,
+        metavar="FILE",
+        help="draw the accuracy after each epoch: .png, .svg or .pdf",
     )
     parser.add_argument(
         "--config", metavar="FILE.toml", help="read hyperparameters; options overrule them"
@@ -90,6 +92,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, train, save."""
     from fastseq import Transducer, plot, set_num_threads
+    from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
     from fastseq.transducer.tsv import read_pairs
 
@@ -102,17 +105,19 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
 
     _check_arguments(arguments)
-    sources, targets = read_pairs(arguments.data)
+    _check_files(arguments)
+    forms = model.source_tokens, model.target_tokens
+    sources, targets = read_pairs(arguments.data, *forms)
     validation = arguments.valid
     if isinstance(validation, str):
-        validation = read_pairs(validation)
-    _check_writable(arguments.output)
+        validation = read_pairs(validation, *forms)
+    check_writable(arguments.output)
     if arguments.curve is not None:
         plot.require_matplotlib()
-        _check_writable(arguments.curve)
+        check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    print(f"{len(sources):,} pairs in {arguments.data}", flush=True)
+    show(f"{len(sources):,} pairs in {arguments.data}")
     try:
         model.fit(
             sources,
@@ -124,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             resume=arguments.resume,
             log=arguments.log,
         )
-    except FloatingPointError:
+    except Exception:  # a disk that is full as well as a loss that is NaN
         if _best_epoch(model):
             model.save(arguments.output)
             say(f"the best model so far, of {_best_epoch(model)}, is in {arguments.output}")
@@ -136,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         reached = _best_epoch(model) or "epoch 1, which was not over"
         say(f"interrupted: the model of {reached} is in {arguments.output}")
         return EXIT_INTERRUPTED
-    print(f"model of {_best_epoch(model)} in {arguments.output}")
+    show(f"model of {_best_epoch(model)} in {arguments.output}")
     return EXIT_OK
 
 
@@ -150,10 +155,9 @@ class _EpochLines:
                 f"   held out {logs['validation_loss']:7.4f}, "
                 f"{100 * logs['validation_accuracy']:6.2f} % right"
             )
-        print(
+        show(
             f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   "
-            f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}",
-            flush=True,
+            f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}"
         )
 
 
@@ -188,13 +192,26 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
             arguments.usage_error(f"--{option.replace('_', '-')} needs --checkpoint DIR")
 
 
-def _check_writable(path: str) -> None:
-    """Fail before the training where the model could not be saved after it."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "ab"):
-            return
-    try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+def _check_files(arguments: argparse.Namespace) -> None:
+    """End as wrong usage where a file would be written over another."""
+    from fastseq.transducer.checkpoints import file_name
+
+    valid = arguments.valid if isinstance(arguments.valid, str) else None
+    inputs = {"DATA.tsv": arguments.data, "--valid": valid, "--config": arguments.config}
+    taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
+    folder = arguments.checkpoint
+    for name, path in (
+        ("--checkpoint", folder),
+        ("--checkpoint", folder and file_name(folder)),
+        ("-o", arguments.output),
+        ("--log", arguments.log),
+        ("--curve", arguments.curve),
+    ):
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # a folder is said to be none, and a device takes all that comes
+        if not path:
+            arguments.usage_error(f"{name}: expected a name, got ''")
+        target = os.path.realpath(path)
+        if target in taken:
+            arguments.usage_error(f"{name}: {path} is {taken[target]} already; expected another")
+        taken[target] = name

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
 from fastseq.transducer import checkpoints, files, hyperparameters
 from fastseq.transducer.batches import Pairs, split_by_source
@@ -107,7 +108,7 @@ def checkpoint_path(
     FileExistsError
         It is there already, and not to be resumed.
     OSError
-        The folder cannot be made.
+        The folder cannot be made, or nothing can be written to it.
     TypeError, ValueError
         `every` is no number of steps, or there is nothing to replace or to resume.
     """
@@ -124,6 +125,7 @@ def checkpoint_path(
         raise FileExistsError(
             errno.EEXIST, "there is a checkpoint already: resume it, or remove it", path
         )
+    check_writable(path)
     return path
 
 

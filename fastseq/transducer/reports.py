@@ -95,9 +95,13 @@ class JsonLog:
 
     def write(self, logs: Logs) -> None:
         """Add a line, so that it is in the file when this returns."""
-        if self._path is not None:
+        if self._path is None:
+            return
+        try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(_line(logs))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(self._path)) from error
 
 
 def _line(logs: Logs) -> str:
