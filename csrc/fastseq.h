@@ -146,6 +146,41 @@ typedef struct {
     ptrdiff_t N, steps, Te, V, D, H;
 } fs_greedy_decode;
 
+/* Greedy decoding of one source by a decoder of any depth, until it ends.
+ *     x        = embedding[id], or with peek [peek, embedding[id]]
+ *     h, c     = each recurrent layer in turn; the first reads x, another the h below it
+ *     context  = attention of h, times W_query if there is one, over enc: of dot products times
+ *                scale; or with keys additive, see additive_weights_forward
+ *     a        = tanh([context, h] W_combine + b_combine), or without enc h
+ *     log p    = log softmax(a W + b), or with peek of [peek, a]
+ *     id       = the first of the most probable ids from first_id on, or the first that is NaN
+ * It ends after `steps` steps, or with end_id. K is H, or 2 H with peek.
+ *
+ * ids             (steps) out: *taken of them
+ * log_probability out, the sum of log p over these
+ * scratch         decode_row_floats(call), which reads sizes, cell, layers and peek only
+ * h0, c0          (layers,H), c0 NULL unless the cell is the LSTM
+ * peek            (H) or NULL
+ * enc, keys       (Te,H) or NULL, Te at least 1;  v (H) with keys
+ * recurrent       (layers) Wx (D,4H) for the LSTM, or (H + D,4H) with peek, in the first; (H,4H)
+ * embedding       (V,D);  W (K,V);  b (V);  W_query (H,H), its data NULL for none
+ * W_combine       (2H,H), b_combine (H), with enc
+ * start_id        in [0, V), which is not end_id;  0 <= first_id < V */
+typedef struct {
+    int64_t *ids;
+    ptrdiff_t *taken;
+    double *log_probability;
+    float *scratch;
+    const float *h0, *c0, *peek, *enc, *keys, *v;
+    const fs_recurrent_weights *recurrent;
+    fs_matrix embedding, W_query, W_combine, W;
+    const float *b_combine, *b;
+    fs_cell cell;
+    float scale;
+    int64_t start_id, first_id, end_id;
+    ptrdiff_t steps, layers, Te, V, D, H;
+} fs_decode_row;
+
 typedef struct fs_kernels {
     const char *name; /* baseline, avx2, avx512 or neon */
     int lanes;        /* floats in a vector register */
@@ -158,6 +193,10 @@ typedef struct fs_kernels {
     /* y_j = exp(x_j - max x) / sum_k exp(x_k - max x) in each row.
      * y (R,V) out, may be x;  x (R,V) */
     void (*softmax)(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads);
+
+    /* y_j = x_j - max x - log(sum_k exp(x_k - max x)) in each row: finite where a softmax would
+     * round to 0.  y (R,V) out;  x (R,V) */
+    void (*log_softmax)(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads);
 
     /* Softmax with cross-entropy: losses_r = -log p_r[labels_r], 0 where labels_r is negative.
      * p (R,V) out;  losses (R) out;  xs (R,V);  labels (R) in [0, V), negative to ignore */
@@ -192,6 +231,9 @@ typedef struct fs_kernels {
 
     ptrdiff_t (*greedy_decode_floats)(const fs_greedy_decode *call);
     void (*greedy_decode)(const fs_greedy_decode *call, int threads);
+
+    ptrdiff_t (*decode_row_floats)(const fs_decode_row *call);
+    void (*decode_row)(const fs_decode_row *call);
 
     /* Dot-product attention (Luong, Pham & Manning 2015) of all decoder steps at once, and its two
      * halves.

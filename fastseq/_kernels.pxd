@@ -88,6 +88,26 @@ cdef extern from "fastseq.h" nogil:
         int64_t start_id
         ptrdiff_t N, steps, Te, V, D, H
 
+    ctypedef struct fs_decode_row:
+        int64_t *ids
+        ptrdiff_t *taken
+        double *log_probability
+        float *scratch
+        const float *h0
+        const float *c0
+        const float *peek
+        const float *enc
+        const float *keys
+        const float *v
+        const fs_recurrent_weights *recurrent
+        fs_matrix embedding, W_query, W_combine, W
+        const float *b_combine
+        const float *b
+        fs_cell cell
+        float scale
+        int64_t start_id, first_id, end_id
+        ptrdiff_t steps, layers, Te, V, D, H
+
     ctypedef struct fs_kernels:
         const char *name
         int lanes
@@ -97,6 +117,7 @@ cdef extern from "fastseq.h" nogil:
         void (*sigmoid)(float *, const float *, ptrdiff_t) noexcept nogil
 
         void (*softmax)(float *, const float *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+        void (*log_softmax)(float *, const float *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
         void (*softmax_loss_forward)(
             float *, double *, const float *, const int64_t *, ptrdiff_t, ptrdiff_t,
             int) noexcept nogil
@@ -125,6 +146,9 @@ cdef extern from "fastseq.h" nogil:
 
         ptrdiff_t (*greedy_decode_floats)(const fs_greedy_decode *) noexcept nogil
         void (*greedy_decode)(const fs_greedy_decode *, int) noexcept nogil
+
+        ptrdiff_t (*decode_row_floats)(const fs_decode_row *) noexcept nogil
+        void (*decode_row)(const fs_decode_row *) noexcept nogil
 
         void (*attention_forward)(
             float *, float *, const float *, const float *, float, fs_attention_size,

@@ -47,6 +47,9 @@ def sigmoid(x: Array) -> FloatArray: ...
 def softmax(x: Array) -> FloatArray:
     """Over the last axis."""
 
+def log_softmax(x: Array) -> FloatArray:
+    """Over the last axis; finite where a probability rounds to 0."""
+
 def softmax_loss_forward(
     xs: Array, labels: Array, ignore_label: int | None
 ) -> tuple[float, FloatArray, int]:
@@ -216,6 +219,35 @@ def greedy_decode(
     embedding (V,D); lstm Wx (D,4H), Wh (H,4H), b (4H); affine W (H,V), b (V). With hs_enc
     (N,Te,H) there is attention, and W (2H,V) takes [context, h]. If peeky Wx (H+D,4H) takes
     [h0, embedded id], and W (2H,V) takes [h0, h]. The workspace has no forward pass afterwards.
+    """
+
+def decode_row(
+    cell: str,
+    start_id: int,
+    first_id: int,
+    end_id: int,
+    steps: int,
+    h0: Array,
+    c0: Array | None,
+    embedding: Array,
+    layers: list[list[Array]],
+    output: list[Array],
+    peek: Array | None = None,
+    hs_enc: Array | None = None,
+    combine: list[Array] | None = None,
+    W_query: Array | None = None,
+    scale: float = 1.0,
+    keys: Array | None = None,
+    v: Array | None = None,
+) -> tuple[npt.NDArray[np.int64], float]:
+    """The ids that one source's decoder finds best, and the sum of their log probabilities.
+
+    It ends with end_id, or after so many steps; ids below first_id are never chosen. cell "gru" or
+    "lstm"; h0, and c0 of the LSTM, (L,H) for L layers; embedding (V,D); Wx (D,G H), or with peek
+    (H+D,G H), then (H,G H), Wh (H,G H) and b (G H) of each layer; output W (H,V), or with peek
+    (2H,V), and b (V); peek (H). With hs_enc (Te,H) there is attention, and combine W (2H,H), b (H):
+    by dot products times scale, of queries h W_query where there is one; or with keys (Te,H) and
+    v (H) additive.
     """
 
 # ---- updates in place, over lists of arrays of pairwise equal shapes; grads are only read ----

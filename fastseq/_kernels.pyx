@@ -23,6 +23,7 @@ from fastseq._kernels cimport (
     FS_SUM_RUN,
     fs_attention_size,
     fs_cell,
+    fs_decode_row,
     fs_greedy_decode,
     fs_kernels,
     fs_lengths,
@@ -296,6 +297,17 @@ def softmax(x):
     cdef const fs_kernels *kernels = table
     with nogil:
         kernels.softmax(_data(y), _data(xs), R, V, threads)
+    return y
+
+
+def log_softmax(x):
+    cdef np.ndarray xs = _scores(x, "x")
+    cdef np.ndarray y = _new(_shape(xs))
+    cdef ptrdiff_t V = xs.shape[xs.ndim - 1]
+    cdef ptrdiff_t R = xs.size // V if V > 0 else 0
+    cdef const fs_kernels *kernels = table
+    with nogil:
+        kernels.log_softmax(_data(y), _data(xs), R, V, threads)
     return y
 
 
@@ -1041,6 +1053,91 @@ def greedy_decode(Workspace workspace not None, start_id, steps, h0, embedding, 
         kernels.greedy_decode(&call, threads)
     workspace.busy = False
     return ids, h, c, attention
+
+
+cdef np.ndarray _shaped(object x, str name, tuple shape):
+    """As a C-contiguous float32 array of this shape."""
+    cdef np.ndarray array = _floats(x, name, len(shape))
+    if _shape(array) != shape:
+        raise _wrong_shape(name, str(shape), array)
+    return array
+
+
+cdef np.ndarray _weight(object x, str name, tuple shape):
+    """As a float32 matrix of this shape."""
+    cdef np.ndarray array = _weights(x, name, 2)
+    if _shape(array) != shape:
+        raise _wrong_shape(name, str(shape), array)
+    return array
+
+
+def decode_row(cell, start_id, first_id, end_id, steps, h0, c0, embedding, layers, output,
+               peek=None, hs_enc=None, combine=None, W_query=None, float scale=1.0, keys=None,
+               v=None):
+    cdef fs_decode_row call
+    cdef int gates
+    number, gates = _cell(cell)
+    cdef np.ndarray rows = _weights(embedding, "embedding", 2)
+    cdef np.ndarray first_h = _floats(h0, "h0", 2)
+    cdef ptrdiff_t H = first_h.shape[1]
+    cdef ptrdiff_t V = rows.shape[0]
+    cdef ptrdiff_t K = H if peek is None else 2 * H
+    call.cell = <fs_cell> <int> number
+    call.V, call.D, call.H = V, rows.shape[1], H
+    call.layers, call.steps = len(layers), index(steps)
+    call.start_id, call.first_id, call.end_id = start_id, first_id, end_id
+    call.scale = scale
+    if call.steps < 0 or call.layers < 1 or first_h.shape[0] != call.layers:
+        raise ValueError(f"h0, layers, steps: expected a row of h0 for each of at least 1 layer and "
+                         f"at least 0 steps, got shape {_shape(first_h)}, {call.layers} and {steps}")
+    if not (0 <= call.start_id < V and 0 <= call.first_id < V and call.start_id != call.end_id):
+        raise IndexError(f"start_id, first_id: expected ids from 0 to {V - 1} (vocabulary size "
+                         f"{V}), the first not end_id, got {start_id}, {first_id}")
+    cdef np.ndarray first_c = None if c0 is None else _shaped(c0, "c0", (call.layers, H))
+    if (first_c is None) == (number == FS_LSTM):
+        raise ValueError(f"c0: expected {'an array' if number == FS_LSTM else 'None'} with {cell}")
+    cdef np.ndarray peeked = None if peek is None else _shaped(peek, "peek", (H,))
+    cdef np.ndarray W = _weight(output[0], "W", (K, V))
+    cdef np.ndarray b = _shaped(output[1], "b", (V,))
+    cdef np.ndarray enc = None
+    cdef np.ndarray W_combine, b_combine, query, all_keys, vs
+    call.keys = call.v = call.b_combine = call.W_query.data = call.W_combine.data = NULL
+    call.Te = 0
+    if hs_enc is not None:
+        enc = _floats(hs_enc, "hs_enc", 2)
+        call.Te = enc.shape[0]
+        if call.Te == 0 or enc.shape[1] != H:
+            raise _wrong_shape("hs_enc", f"(Te, {H}), Te at least 1,", enc)
+        W_combine = _weight(combine[0], "W_combine", (2 * H, H))
+        b_combine = _shaped(combine[1], "b_combine", (H,))
+        call.W_combine, call.b_combine = _matrix(W_combine), _data(b_combine)
+        if W_query is not None:
+            query = _weight(W_query, "W_query", (H, H))
+            call.W_query = _matrix(query)
+        if keys is not None:
+            all_keys, vs = _shaped(keys, "keys", (call.Te, H)), _shaped(v, "v", (H,))
+            call.keys, call.v = _data(all_keys), _data(vs)
+    cdef list weights = []
+    cdef _Buffer recurrent = _Buffer(), scratch = _Buffer()
+    cdef fs_recurrent_weights *each = <fs_recurrent_weights *> recurrent.reserve(
+        call.layers * <ptrdiff_t> sizeof(fs_recurrent_weights))
+    cdef ptrdiff_t layer
+    for layer in range(call.layers):
+        weights.append(_Weights(list(layers[layer]), H if layer else K - H + call.D, H, gates))
+        each[layer] = (<_Weights> weights[layer]).directions[0]
+    cdef np.ndarray ids = np.empty(call.steps, np.int64)
+    cdef ptrdiff_t taken = 0
+    cdef double log_probability = 0
+    cdef const fs_kernels *kernels = table
+    call.ids = <int64_t *> np.PyArray_DATA(ids)
+    call.taken, call.log_probability = &taken, &log_probability
+    call.h0, call.c0, call.peek = _data(first_h), _data_or_null(first_c), _data_or_null(peeked)
+    call.enc, call.recurrent, call.b = _data_or_null(enc), each, _data(b)
+    call.embedding, call.W = _matrix(rows), _matrix(W)
+    call.scratch = scratch.reserve(kernels.decode_row_floats(&call))
+    with nogil:
+        kernels.decode_row(&call)
+    return ids[:taken], log_probability
 
 
 # ---- optimisation ----

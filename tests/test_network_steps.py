@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 import fastseq_reference.transducer as reference
-from fastseq.transducer.loss import log_softmax
+from fastseq._kernels import log_softmax
 from fastseq.transducer.network import Network
 from helpers import assert_close
 from networks import (

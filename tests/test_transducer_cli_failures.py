@@ -187,8 +187,8 @@ def test_a_picture_that_finds_no_room(model_file: Path, tmp_path: Path, capsys: 
 
 @needs_limits
 def test_a_network_that_finds_no_memory(data: Path, tmp_path: Path) -> None:
-    arguments = ["train", str(data), "-o", str(tmp_path / "out"), "--hidden-size", "32768"]
-    done = limited(f"RLIMIT_AS, ({2**32}, {2**32})", *arguments)
+    arguments = ["train", str(data), "-o", str(tmp_path / "out"), "--hidden-size", "4096"]
+    done = limited(f"RLIMIT_AS, ({2**30}, {2**30})", *arguments)
     assert done.returncode == 1
     assert one_line(done.stderr).startswith("fastseq: error: out of memory")
 

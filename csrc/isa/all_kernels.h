@@ -32,8 +32,10 @@
 #include "../kernels/lstm.h"
 #include "../kernels/rnn.h"
 
-/* uses affine, attention, embedding and lstm */
+/* use affine, attention, embedding, softmax and the recurrent layers */
 #include "../kernels/decoding.h"
+
+#include "../kernels/row_decoding.h"
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
@@ -42,6 +44,7 @@ const fs_kernels FS_TABLE = {
     .tanh = tanh_array,
     .sigmoid = sigmoid_array,
     .softmax = softmax,
+    .log_softmax = log_softmax,
     .softmax_loss_forward = softmax_loss_forward,
     .softmax_loss_backward = softmax_loss_backward,
     .embedding_forward = embedding_forward,
@@ -55,6 +58,8 @@ const fs_kernels FS_TABLE = {
     .recurrent_backward = recurrent_backward,
     .greedy_decode_floats = greedy_decode_floats,
     .greedy_decode = greedy_decode,
+    .decode_row_floats = decode_row_floats,
+    .decode_row = decode_row,
     .attention_forward = attention_forward,
     .attention_weights_forward = attention_weights_forward,
     .weighted_sum_forward = weighted_sum_forward,

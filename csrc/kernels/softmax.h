@@ -55,6 +55,15 @@ static void softmax_row(float *y, const float *x, ptrdiff_t n) {
     divide_row(y, sum, n);
 }
 
+/* One row; y must not be x. */
+static void log_softmax_row(float *y, const float *x, ptrdiff_t n) {
+    const float shift = largest(x, n);
+    const double log_sum = log((double)exp_shifted(y, x, shift, n));
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        y[i] = (float)((double)(x[i] - shift) - log_sum);
+    }
+}
+
 typedef struct {
     float *y;
     double *losses;
@@ -79,6 +88,20 @@ static void softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int thre
     softmax_rows rows = {.y = y, .x = x, .V = V};
     const double work = SOFTMAX_WORK * (double)R * (double)V;
     parallel_for(R, worthwhile_threads(R, work, threads), softmax_task, &rows);
+}
+
+static void log_softmax_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    const softmax_rows *s = context;
+    (void)thread;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        log_softmax_row(s->y + r * s->V, s->x + r * s->V, s->V);
+    }
+}
+
+static void log_softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads) {
+    softmax_rows rows = {.y = y, .x = x, .V = V};
+    const double work = SOFTMAX_WORK * (double)R * (double)V;
+    parallel_for(R, worthwhile_threads(R, work, threads), log_softmax_task, &rows);
 }
 
 /* -log p_j = log sum_k exp(x_k - shift) - (x_j - shift): finite even where p_j rounds to 0. */

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer.batches import Sequences, batches_by_length
-from fastseq.transducer.decoding import Hypothesis, beam_search, check_search, greedy
+from fastseq.transducer.decoding import (
+    Hypothesis,
+    beam_search,
+    check_possible,
+    check_search,
+    greedy,
+)
 from fastseq.transducer.description import Lengths
+from fastseq.transducer.live import END_ID, START_ID
 from fastseq.transducer.network import Network
+
+Array = npt.NDArray[Any]
 
 _HYPOTHESES_AT_ONCE = 256
 _MORE_STEPS = 10
@@ -57,7 +68,7 @@ def search(
             answers = [
                 [Hypothesis(ids, score, score, len(ids) < limit)]
                 for (ids, score), limit in zip(
-                    greedy(network, *batch, limits[rows]), limits[rows], strict=True
+                    _greedy(network, *batch, limits[rows]), limits[rows], strict=True
                 )
             ]
         else:
@@ -73,6 +84,19 @@ def search(
         for row, listed in zip(rows, answers, strict=True):
             found[row] = listed
     return found
+
+
+def _greedy(
+    network: Network, sources: Array, lengths: Array, limits: Array
+) -> list[tuple[list[int], float]]:
+    """The answers of `greedy`; one source alone takes a shorter way to the same bits."""
+    if len(sources) > 1:
+        return greedy(network, sources, lengths, limits)
+    ids, log_probability = network.answer(
+        sources, lengths, START_ID, END_ID, END_ID, int(limits[0])
+    )
+    check_possible(log_probability)
+    return [(ids[ids != END_ID].tolist(), log_probability)]
 
 
 def _step_limits(lengths: npt.NDArray[np.int64], seen: Lengths) -> npt.NDArray[np.int64]:

@@ -19,7 +19,6 @@ from fastseq.layers import Affine, RecurrentLayer
 from fastseq.transducer.attention import AttentionalState
 from fastseq.transducer.embedded import EmbeddedLayer
 from fastseq.transducer.encoder import Encoded
-from fastseq.transducer.loss import log_softmax
 from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.rows import Dropout, Steps
 
@@ -164,4 +163,25 @@ class Decoder:
         if self._peeky:
             a = np.concatenate((encoded.h[-1], a), axis=1)
         scores = _kernels.affine_forward(a, *self._output.params)
-        return log_softmax(scores), State(h, c), weights
+        return _kernels.log_softmax(scores), State(h, c), weights
+
+    def answer(
+        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, steps: int
+    ) -> tuple[Array, float]:
+        """The best ids for one source, all steps in one call; `Network.answer` says more."""
+        W, *first = self._first.params
+        c = [each for each in encoded.c if each is not None]
+        return _kernels.decode_row(
+            self._first.cell,
+            start_id,
+            first_id,
+            end_id,
+            steps,
+            np.concatenate(encoded.h),
+            np.concatenate(c) if c else None,
+            W,
+            [first, *(layer.params for layer in self._others)],
+            self._output.params,
+            peek=encoded.h[-1][0] if self._peeky else None,
+            **({} if self.attention is None else self.attention.of_one_source(encoded)),
+        )

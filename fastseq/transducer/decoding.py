@@ -376,8 +376,13 @@ def _penalty(lengths: int | Array, alpha: float) -> Any:
 def _bar(log_probabilities: Array) -> None:
     """Make <unk> and <s>, whose ids are below that of </s>, impossible, in place."""
     log_probabilities[:, :END_ID] = -np.inf
+    check_possible(log_probabilities.max(axis=1))
+
+
+def check_possible(log_probabilities: float | Array) -> None:
+    """FloatingPointError unless these, the best that there are, are numbers above -inf."""
     # False for NaN too.
-    if not (log_probabilities.max(axis=1) > -np.inf).all():
+    if not np.all(np.greater(log_probabilities, -np.inf)):
         raise FloatingPointError("the network's log probabilities are NaN or all minus infinity")
 
 

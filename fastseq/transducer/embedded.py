@@ -68,7 +68,7 @@ class EmbeddedLayer:
         )
         return dcontext, dh0, dc0
 
-    def run(self, ids: Array, lengths: Array) -> tuple[Array, Array, Array | None]:
+    def run(self, ids: Array, lengths: Array | None) -> tuple[Array, Array, Array | None]:
         """The result of `forward` from zeros and without a context, to the bit; nothing is kept.
 
         Few ids are looked up and multiplied one by one: a table of all would cost more.

@@ -119,11 +119,14 @@ class Encoder:
 
     def encode(self, sources: Array, lengths: Array) -> Encoded:
         """The result of `forward` without dropout, and without touching what is kept."""
-        xs, *state = self._first.run(self._as_read(sources, lengths), lengths)
+        padded = lengths.min() < sources.shape[1]
+        ids = self._as_read(sources, lengths) if padded or self._reverse else sources
+        own_lengths = lengths if padded else None
+        xs, *state = self._first.run(ids, own_lengths)
         states = [state]
         for layer in self._others:
             xs, *state = _kernels.recurrent_forward(
-                None, layer.cell, xs, layer.params, lengths=lengths
+                None, layer.cell, xs, layer.params, lengths=own_lengths
             )
             states.append(state)
         return Encoded(xs, lengths, *_by_kind(states))

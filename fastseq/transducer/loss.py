@@ -42,16 +42,3 @@ class SmoothedLoss:
             dscores -= np.float32(smoothing / (R * V))
             dscores[np.arange(R), labels] += np.float32(smoothing / R)
         return dscores
-
-
-def log_softmax(scores: Array) -> Array:
-    """``log softmax(scores)`` of each row (N, V), finite where a probability rounds to 0.
-
-    NaN and infinite scores give NaN, without a warning: decoding says what is wrong.
-    """
-    probabilities = _kernels.softmax(scores)
-    # the largest probability is that of the largest score, and never rounds to 0
-    largest = np.log(probabilities.max(axis=1, keepdims=True), dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted + largest, dtype=np.float32)

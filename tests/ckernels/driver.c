@@ -14,12 +14,13 @@
 #include "lstm.h"
 #include "optim.h"
 #include "rnn.h"
+#include "row_decoding.h"
 #include "softmax.h"
 #include "vmath.h"
 
 #define MAX_TABLES 8
 #define MAX_DIMENSIONS 4
-#define SIZE_FUNCTIONS 4    /* slots that only tell the size of a cache or scratch */
+#define SIZE_FUNCTIONS 5    /* slots that only tell the size of a cache or scratch */
 #define RECURRENT_TALLIES 6 /* of the two slots that three layers share */
 #define RECURRENT_SLOTS 2
 
@@ -57,9 +58,11 @@ static void check_table(const fs_kernels *k) {
         check_shapes(k, check_rnn, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 105});
         check_shapes(k, check_gru, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 57});
         check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
+        check_shapes(k, check_row_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){2, 70, 9, 57});
     }
     weights_layout = CONTIGUOUS;
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
+    check_shapes(k, check_log_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
     check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});

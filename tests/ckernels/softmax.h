@@ -47,6 +47,33 @@ static void check_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
     expect(same_bits(xs, p, R * V), "y may be x");
 }
 
+static void check_log_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t R = shape[0], V = shape[1];
+    const float *xs = new_uniform(R * V, 200); /* most probabilities round to 0 */
+    const double *wide_xs = new_widened(xs, R * V);
+    double *expected = new_zeros(R * V);
+    float *log_p = new_floats(R * V);
+    float *alone = new_floats(R * V);
+    k->log_softmax(log_p, xs, R, V, THREADS);
+    ran("log_softmax");
+    for (ptrdiff_t r = 0; r < R; ++r) {
+        const double log_sum = oracle_softmax(expected + r * V, wide_xs + r * V, V);
+        for (ptrdiff_t j = 0; j < V; ++j) {
+            expected[r * V + j] = wide_xs[r * V + j] - log_sum;
+        }
+        k->log_softmax(alone + r * V, xs + r * V, 1, V, THREADS);
+    }
+    expect_close("log p", log_p, expected, R * V, V, 400);
+    expect(same_bits(log_p, alone, R * V), "a row has the same bits alone");
+    if (R > 0 && V > 0) {
+        float *dirty = new_copy(xs, R * V), *dirty_log_p = new_floats(R * V);
+        dirty[V - 1] = NAN;
+        k->log_softmax(dirty_log_p, dirty, R, V, THREADS);
+        ran("log_softmax");
+        expect_nan_in_first_row(dirty_log_p, log_p, R, V);
+    }
+}
+
 static void check_softmax_loss(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t R = shape[0], V = shape[1];
     const float scale = 0.25f;
