@@ -1088,8 +1088,9 @@ def decode_row(cell, start_id, first_id, end_id, steps, h0, c0, embedding, layer
     call.start_id, call.first_id, call.end_id = start_id, first_id, end_id
     call.scale = scale
     if call.steps < 0 or call.layers < 1 or first_h.shape[0] != call.layers:
-        raise ValueError(f"h0, layers, steps: expected a row of h0 for each of at least 1 layer and "
-                         f"at least 0 steps, got shape {_shape(first_h)}, {call.layers} and {steps}")
+        raise ValueError("h0, layers, steps: expected a row of h0 for each of at least 1 layer and "
+                         f"at least 0 steps, got shape {_shape(first_h)}, {call.layers} and "
+                         f"{steps}")
     if not (0 <= call.start_id < V and 0 <= call.first_id < V and call.start_id != call.end_id):
         raise IndexError(f"start_id, first_id: expected ids from 0 to {V - 1} (vocabulary size "
                          f"{V}), the first not end_id, got {start_id}, {first_id}")
