@@ -64,9 +64,12 @@ static inline vf vf_sigmoid(vf x) {
     return vf_div(vf_select(vf_less(x, vf_set(0.0f)), e, one), vf_add(one, e));
 }
 
-/* The same with denormals: there it is exp(x). */
+/* Left of minus this it is exp(x), but for less than a rounding error. */
+#define SIGMOID_IS_EXP 87.0f
+
+/* The same with denormals. */
 static inline vf vf_sigmoid_to_denormals(vf x) {
-    return vf_select(vf_less(x, vf_set(-87.0f)), vf_exp(x), vf_sigmoid(x));
+    return vf_select(vf_less(x, vf_set(-SIGMOID_IS_EXP)), vf_exp(x), vf_sigmoid(x));
 }
 
 /* tanh(x) = -m / (m + 2) with m = expm1(-2|x|) = 2^n expm1(t) + (2^n - 1), and the sign of x.

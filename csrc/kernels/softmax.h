@@ -14,9 +14,16 @@ static void tanh_array(float *y, const float *x, ptrdiff_t n) {
     }
 }
 
+/* Denormals are rare, and cost as much as the rest: only where there are such. */
 static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
+    vf least = vf_set(0.0f);
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        store_lanes(y + i, vf_sigmoid_to_denormals(load_lanes(x + i, n - i)), n - i);
+        least = vf_min(load_lanes(x + i, n - i), least);
+    }
+    const int has_denormals = vf_largest(vf_sub(vf_set(0.0f), least)) > SIGMOID_IS_EXP;
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        const vf xs = load_lanes(x + i, n - i);
+        store_lanes(y + i, has_denormals ? vf_sigmoid_to_denormals(xs) : vf_sigmoid(xs), n - i);
     }
 }
 
