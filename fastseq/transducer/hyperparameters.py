@@ -106,8 +106,8 @@ HYPERPARAMETERS = (
         most=1.0,
         below=True,
     ),
-    Hyperparameter("epochs", 50, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
-    Hyperparameter("batch_size", 64, "pairs in a training step", least=1, most=_LARGEST_COUNT),
+    Hyperparameter("epochs", 100, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
+    Hyperparameter("batch_size", 32, "pairs in a training step", least=1, most=_LARGEST_COUNT),
     Hyperparameter("learning_rate", 0.001, "Adam's, at its highest", least=_SMALLEST_NUMBER),
     Hyperparameter(
         "schedule",
