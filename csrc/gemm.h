@@ -284,9 +284,9 @@ static inline panel_span span_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
     return (panel_span){vectors - 1, 1};
 }
 
-/* packed[k][lane] = b[k b_row + lane b_column] for `rows` rows of one vector, zeros in the lanes that
- * do not exist. Where a column of B is contiguous, as in a transposed matrix, it is read as it lies:
- * its neighbours are pages away, and would drive each other out of the cache. */
+/* packed[k][lane] = b[k b_row + lane b_column] for `rows` rows of one vector, zeros in the lanes
+ * that do not exist. Where a column of B is contiguous, as in a transposed matrix, it is read as it
+ * lies: its neighbours are pages away, and would drive each other out of the cache. */
 static void pack_transposed_square(float *packed, ptrdiff_t width, const float *b, ptrdiff_t b_row,
                                    ptrdiff_t b_column, ptrdiff_t rows, ptrdiff_t exist) {
     float columns[FS_LANES][FS_LANES];
