@@ -30,7 +30,7 @@ test: $(VENV)/built $(VENV)/test-tools  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
 
 test-slow: $(VENV)/built $(VENV)/test-tools  ## the tests that take minutes
-	@$(BIN)/pytest -m slow $(ARGS)
+	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
 
 test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped where there is none)
 	@sh tests/neon/run.sh
