@@ -77,7 +77,8 @@ def test_a_full_disk_is_a_failure(count: str) -> None:
 def test_a_reader_that_leaves_a_named_pipe_is_a_failure(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with start_fastseq("data", "dates", "-n", "9", "-o", str(fifo)) as process:
+    # more than a pipe holds
+    with start_fastseq("data", "dates", "-n", "9000", "-o", str(fifo)) as process:
         fifo.open("rb").close()
         assert process.stderr is not None
         assert process.stderr.read().decode() == f"fastseq: error: {fifo}: Broken pipe\n"

@@ -200,6 +200,7 @@ def test_attention_is_in_the_order_of_the_text(reverse: bool) -> None:
         embedding_size=16,
         hidden_size=32,
         epochs=25,
+        batch_size=64,
         learning_rate=0.02,
         dropout=0.0,
         reverse=reverse,
