@@ -1,4 +1,4 @@
-/* gemm.h — packing and the register tile: the only tile loop in the project.
+/* gemm.h — the register tile, and products made of it: the only tile loop in the project.
  *
  * A product  C = start + A B  is cut into panels of up to four vectors of columns of B. In a packed
  * panel the vectors of one row of B lie side by side, row after row. A tile is a few rows of A
@@ -19,10 +19,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "packing.h"
 #include "parallel.h"
 
-#define PANEL_VECTORS 4
-#define PANEL_COLUMNS (PANEL_VECTORS * FS_LANES)
 #define MAX_TILE_ROWS 6
 _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
                "wide_tiles has these heights");
@@ -33,38 +32,6 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
 #define SHALLOW_DEPTH 64
 /* Rows of B that a product of few rows takes at once. */
 #define STREAM_DEPTH 4
-
-static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) {
-    return a < b ? a : b;
-}
-
-static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) {
-    return a > b ? a : b;
-}
-
-static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
-
-/* The next vector of a row with `left` elements left; lanes past its end are 0 or not stored. */
-static inline vf load_lanes(const float *p, ptrdiff_t left) {
-    return left >= FS_LANES ? vf_load(p) : vf_load_first(p, left);
-}
-
-static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
-    if (left >= FS_LANES) {
-        vf_store(p, x);
-    } else {
-        vf_store_first(p, x, left);
-    }
-}
-
-/* to += from */
-static inline void add_floats(float *to, const float *from, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        store_lanes(to + i, vf_add(load_lanes(to + i, n - i), load_lanes(from + i, n - i)), n - i);
-    }
-}
 
 /* One panel's product, for any number of rows. Strides count floats.
  *
@@ -282,67 +249,6 @@ static inline panel_span span_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
         return (panel_span){whole * PANEL_VECTORS, 2};
     }
     return (panel_span){vectors - 1, 1};
-}
-
-/* packed[k][lane] = b[k b_row + lane b_column] for `rows` rows of one vector, zeros in the lanes
- * that do not exist. Where a column of B is contiguous, as in a transposed matrix, it is read as it
- * lies: its neighbours are pages away, and would drive each other out of the cache. */
-static void pack_transposed_square(float *packed, ptrdiff_t width, const float *b, ptrdiff_t b_row,
-                                   ptrdiff_t b_column, ptrdiff_t rows, ptrdiff_t exist) {
-    float columns[FS_LANES][FS_LANES];
-    for (ptrdiff_t lane = 0; lane < FS_LANES; ++lane) {
-        const float *from = b + lane * b_column;
-        if (lane >= exist) {
-            vf_store(columns[lane], vf_set(0.0f));
-        } else if (b_row == 1) {
-            vf_store(columns[lane], load_lanes(from, rows));
-        } else {
-            for (ptrdiff_t k = 0; k < rows; ++k) {
-                columns[lane][k] = from[k * b_row];
-            }
-        }
-    }
-    for (ptrdiff_t k = 0; k < rows; ++k) {
-#pragma GCC unroll 16
-        for (int lane = 0; lane < FS_LANES; ++lane) {
-            packed[k * width + lane] = columns[lane][k];
-        }
-    }
-}
-
-/* Packs a panel of B: packed[k][v][lane] = b[k b_row + v b_vector + lane b_column], zeros in the
- * columns that do not exist. */
-static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_vector,
-                       ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
-                       ptrdiff_t lane_step) {
-    const ptrdiff_t width = vectors * FS_LANES;
-    const int whole = lanes - (vectors - 1) * lane_step >= FS_LANES;
-    if (b_column == 1 && whole && vectors == PANEL_VECTORS) {
-        for (ptrdiff_t k = 0; k < depth; ++k) {
-#pragma GCC unroll 4
-            for (int v = 0; v < PANEL_VECTORS; ++v) {
-                vf_store(packed + k * width + v * FS_LANES, vf_load(b + k * b_row + v * b_vector));
-            }
-        }
-        return;
-    }
-    if (b_column == 1) {
-        for (ptrdiff_t k = 0; k < depth; ++k) {
-            for (int v = 0; v < vectors; ++v) {
-                vf_store(packed + k * width + v * FS_LANES,
-                         load_lanes(b + k * b_row + v * b_vector, lanes - v * lane_step));
-            }
-        }
-        return;
-    }
-    for (int v = 0; v < vectors; ++v) {
-        const ptrdiff_t exist = smaller(FS_LANES, lanes - v * lane_step);
-        for (ptrdiff_t k = 0; k < depth; k += FS_LANES) {
-            pack_transposed_square(packed + k * width + v * FS_LANES, width,
-                                   b + k * b_row + v * b_vector, b_row, b_column,
-                                   smaller(FS_LANES, depth - k), exist);
-        }
-    }
 }
 
 /* A general product C = start + A B, any strides in A and B, columns of C and start contiguous.

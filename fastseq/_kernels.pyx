@@ -289,26 +289,26 @@ def sigmoid(x):
     return _elementwise(table.sigmoid, x)
 
 
-def softmax(x):
+ctypedef void (*rowwise)(float *, const float *, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+
+
+cdef np.ndarray _rowwise(rowwise function, object x):
+    """Of the last axis."""
     cdef np.ndarray xs = _scores(x, "x")
     cdef np.ndarray y = _new(_shape(xs))
     cdef ptrdiff_t V = xs.shape[xs.ndim - 1]
     cdef ptrdiff_t R = xs.size // V if V > 0 else 0
-    cdef const fs_kernels *kernels = table
     with nogil:
-        kernels.softmax(_data(y), _data(xs), R, V, threads)
+        function(_data(y), _data(xs), R, V, threads)
     return y
+
+
+def softmax(x):
+    return _rowwise(table.softmax, x)
 
 
 def log_softmax(x):
-    cdef np.ndarray xs = _scores(x, "x")
-    cdef np.ndarray y = _new(_shape(xs))
-    cdef ptrdiff_t V = xs.shape[xs.ndim - 1]
-    cdef ptrdiff_t R = xs.size // V if V > 0 else 0
-    cdef const fs_kernels *kernels = table
-    with nogil:
-        kernels.log_softmax(_data(y), _data(xs), R, V, threads)
-    return y
+    return _rowwise(table.log_softmax, x)
 
 
 cdef np.ndarray _labels(object labels, np.ndarray scores, object ignore_label):

@@ -1,0 +1,39 @@
+/* lanes.h — sizes, and runs of floats that need not fill their last vector. */
+#ifndef FS_LANES_H
+#define FS_LANES_H
+
+#include <stddef.h>
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) {
+    return a < b ? a : b;
+}
+
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) {
+    return a > b ? a : b;
+}
+
+static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+/* The next vector of a row with `left` elements left; lanes past its end are 0 or not stored. */
+static inline vf load_lanes(const float *p, ptrdiff_t left) {
+    return left >= FS_LANES ? vf_load(p) : vf_load_first(p, left);
+}
+
+static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
+    if (left >= FS_LANES) {
+        vf_store(p, x);
+    } else {
+        vf_store_first(p, x, left);
+    }
+}
+
+/* to += from */
+static inline void add_floats(float *to, const float *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        store_lanes(to + i, vf_add(load_lanes(to + i, n - i), load_lanes(from + i, n - i)), n - i);
+    }
+}
+
+#endif
