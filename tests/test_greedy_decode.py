@@ -10,6 +10,7 @@ import pytest
 import fastseq
 from fastseq import _kernels
 from fastseq.layers import TimeAffine
+from fastseq.models.seq2seq import Encoder
 
 Array = npt.NDArray[Any]
 
@@ -227,3 +228,23 @@ def test_layers_of_the_users_own_are_called() -> None:
     model.decoder.affine = Mine(*model.decoder.affine.params)
     assert model.generate(xs, 1, 3) == expected
     assert calls == [(1, 1, 4)] * 3
+
+
+def test_an_encoder_of_the_users_own_is_called() -> None:
+    calls = []
+
+    class Mine(Encoder):
+        def forward(self, xs: np.ndarray) -> np.ndarray:
+            calls.append(xs.shape)
+            return super().forward(xs)
+
+    np.random.seed(0)
+    model = fastseq.Seq2seq(7, 3, 4)
+    xs = np.random.randint(0, 7, (5, 6))
+    expected = model.generate_batch(xs, 1, 3)
+    params = model.encoder.params
+    model.encoder = Mine(7, 3, 4)
+    for own, param in zip(model.encoder.params, params, strict=True):
+        own[...] = param
+    np.testing.assert_array_equal(model.generate_batch(xs, 1, 3), expected)
+    assert calls == [(5, 6)]

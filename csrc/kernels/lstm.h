@@ -28,6 +28,7 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
         vf_store(gates + 3 * FS_LANES, o);
         vf_store(run->c + next * Hp + column, c);
     }
+    /* a pass of its own: in the one above, each row's tanh would wait for the row's gates */
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t next = row_after(step, n);
         const vf o =
