@@ -29,6 +29,16 @@ static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
     }
 }
 
+/* The same with `rest` in the lanes past the row's end. */
+static inline vf load_lanes_or(const float *p, ptrdiff_t left, float rest) {
+    static const float number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    if (left >= FS_LANES) {
+        return vf_load(p);
+    }
+    return vf_select(vf_less(vf_load(number), vf_set((float)left)), vf_load_first(p, left),
+                     vf_set(rest));
+}
+
 /* to += from */
 static inline void add_floats(float *to, const float *from, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {

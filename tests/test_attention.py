@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 import fastseq_reference
+from fastseq import _kernels
 from fastseq.layers import Attention, AttentionWeight, TimeAttention, WeightSum
 from helpers import SIZES, assert_close, float32_tolerance
 
@@ -261,6 +262,18 @@ def test_decoder_step_is_the_same_alone_and_in_a_sequence(isa: str) -> None:
     whole = layer.forward(hs_enc, hs_dec)
     for t in range(9):
         assert np.array_equal(layer.forward(hs_enc, hs_dec[:, t : t + 1]), whole[:, t : t + 1])
+
+
+def test_dot_product_has_the_same_bits_in_every_block(isa: str) -> None:
+    hs_enc, _, dout = arguments(1, 9, 9, 33)
+    no_weights = np.zeros((1, 9, 9), np.float32)
+    _, alone = _kernels.weight_sum_backward(dout[:, 4:5], hs_enc[:, 3:4], no_weights[:, :1, :1])
+    for d in range(5):
+        for e in range(4):
+            _, dots = _kernels.weight_sum_backward(
+                dout[:, d:], hs_enc[:, e:], no_weights[:, d:, e:]
+            )
+            assert dots[0, 4 - d, 3 - e] == alone
 
 
 def test_results_have_the_same_bits_on_any_number_of_threads(

@@ -123,6 +123,14 @@ def test_gradients_are_written_in_any_layout(isa: str, form: str) -> None:
     np.testing.assert_array_equal(out, plain)
 
 
+def test_a_new_array_begins_a_cache_line() -> None:
+    for size in range(1, 40):
+        kept = _kernels.tanh(draw(size))
+        assert kept.ctypes.data % 64 == 0
+        assert kept.flags.c_contiguous
+        assert kept.flags.writeable
+
+
 def test_an_output_that_overlaps_an_input_does_not_disturb_it(isa: str) -> None:
     x, W = draw(4, 4), draw(4, 4, seed=1)
     expected = np.empty((4, 4), np.float32)

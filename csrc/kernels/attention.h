@@ -34,11 +34,11 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
         vf row[DOT_ROWS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; ++i) {
-            row[i] = vf_load(a + i * H + k);
+            row[i] = vf_keep(vf_load(a + i * H + k));
         }
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
-            const vf column = vf_load(b + j * H + k);
+            const vf column = vf_keep(vf_load(b + j * H + k));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
                 sum[i][j] = vf_fma(row[i], column, sum[i][j]);
@@ -57,9 +57,15 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
     }
 #pragma GCC unroll 4
     for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 4
-        for (int j = 0; j < columns; ++j) {
-            out[i * out_row + j] = vf_sum(sum[i][j]);
+        float *to = out + i * out_row;
+        if (columns == 1) {
+            to[0] = vf_sum(sum[i][0]);
+        } else if (columns == DOT_COLUMNS) {
+            vf_sums4(to, sum[i][0], sum[i][1], sum[i][2], sum[i][3]);
+        } else {
+            float sums[DOT_COLUMNS];
+            vf_sums4(sums, sum[i][0], sum[i][1], sum[i][columns - 1], sum[i][columns - 1]);
+            memcpy(to, sums, (size_t)columns * sizeof *sums);
         }
     }
 }
@@ -155,7 +161,7 @@ static void softmax_of_scores(float *scores, float scale, ptrdiff_t td, ptrdiff_
                               ptrdiff_t Te) {
     for (ptrdiff_t d = 0; d < td; ++d) {
         float *row = scores + d * Te;
-        for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
+        for (ptrdiff_t e = 0; scale != 1.0f && e < te; e += FS_LANES) {
             store_lanes(row + e, vf_mul(load_lanes(row + e, te - e), vf_set(scale)), te - e);
         }
         softmax_row(row, row, te);

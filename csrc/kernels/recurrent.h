@@ -181,8 +181,9 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
         run->c0 = call->c0 ? call->c0 + column : NULL;
         load_shared_inputs(run, call->E, call->context);
     }
+    const ptrdiff_t panels = pass.directions * count_all_panels(pass.runs);
+    parallel_for(panels, recurrent_threads(&pass, panels, threads), pack_forward_task, &pass);
     const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
-    parallel_for(pass.directions * count_all_panels(pass.runs), team, pack_forward_task, &pass);
     const int sharing = step_threads(&pass, threads);
     if (sharing > pass.directions * call->size.N) {
         for (int k = 0; k < pass.directions; ++k) {
@@ -221,8 +222,10 @@ static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
     pass.dxs = call->dxs;
     pass.dE = call->dE;
     pass.dcontext = call->dcontext;
+    const ptrdiff_t transposed = pass.directions * count_transposed(pass.runs);
+    parallel_for(transposed, recurrent_threads(&pass, transposed, threads), pack_backward_task,
+                 &pass);
     const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
-    parallel_for(pass.directions * count_transposed(pass.runs), team, pack_backward_task, &pass);
     parallel_for(pass.directions * count_row_items(pass.runs), team, backward_task, &pass);
     const int to_store = call->size.V == 0 || call->size.C > 0;
     parallel_for(to_store ? call->size.N : 0, team, input_gradients_task, &pass);

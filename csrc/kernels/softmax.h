@@ -29,23 +29,20 @@ static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
 
 static float largest(const float *x, ptrdiff_t n) {
     vf most = vf_set(-INFINITY);
-    ptrdiff_t i = 0;
-    for (; i + FS_LANES <= n; i += FS_LANES) {
-        most = vf_max(most, vf_load(x + i));
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        most = vf_max(most, load_lanes_or(x + i, n - i, -INFINITY));
     }
-    float result = vf_largest(most);
-    for (; i < n; ++i) {
-        result = x[i] > result ? x[i] : result;
-    }
-    return result;
+    return vf_largest(most);
 }
 
 /* y_j = exp(x_j - shift) with shift = max x; returns the sum of y. y may be x. */
 static float exp_shifted(float *y, const float *x, float shift, ptrdiff_t n) {
     vf sum = vf_set(0.0f);
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        store_lanes(y + i, vf_exp(vf_sub(load_lanes(x + i, n - i), vf_set(shift))), n - i);
-        sum = vf_add(sum, load_lanes(y + i, n - i));
+        /* exp(-inf) = 0 adds nothing */
+        const vf e = vf_exp(vf_sub(load_lanes_or(x + i, n - i, -INFINITY), vf_set(shift)));
+        store_lanes(y + i, e, n - i);
+        sum = vf_add(sum, e);
     }
     return vf_sum(sum);
 }

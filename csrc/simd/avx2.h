@@ -21,6 +21,10 @@ static inline __m256i first_lanes(ptrdiff_t n) {
 static inline vf vf_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
+static inline vf vf_keep(vf x) {
+    __asm__("" : "+x"(x));
+    return x;
+}
 static inline vf vf_load_first(const float *p, ptrdiff_t n) {
     return _mm256_maskload_ps(p, first_lanes(n));
 }
@@ -80,6 +84,16 @@ static inline float vf_sum(vf x) {
     __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
+    /* halves, then quarters and eighths, as vf_sum adds them */
+    const __m256 ab =
+        _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    const __m256 cd =
+        _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+    __m256 sum = _mm256_add_ps(_mm256_unpacklo_ps(ab, cd), _mm256_unpackhi_ps(ab, cd));
+    sum = _mm256_add_ps(sum, _mm256_permute_ps(sum, 0x4E)); /* a, c, ... and b, d, ... */
+    _mm_storeu_ps(to, _mm_unpacklo_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
 }
 static inline float vf_largest(vf x) {
     __m128 most = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -20,6 +20,10 @@ static inline __mmask16 first_lanes(ptrdiff_t n) {
 static inline vf vf_load(const float *p) {
     return _mm512_loadu_ps(p);
 }
+static inline vf vf_keep(vf x) {
+    __asm__("" : "+v"(x));
+    return x;
+}
 static inline vf vf_load_first(const float *p, ptrdiff_t n) {
     return _mm512_maskz_loadu_ps(first_lanes(n), p);
 }
@@ -79,6 +83,19 @@ static inline vf vf_power2(vf shifted) {
 }
 static inline float vf_sum(vf x) {
     return _mm512_reduce_add_ps(x);
+}
+static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
+    /* halves, then quarters, as vf_sum adds them; after these a quarter belongs to each vector */
+    const __m512 ab =
+        _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+    const __m512 cd =
+        _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
+    __m512 sum =
+        _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
+    sum = _mm512_add_ps(sum, _mm512_permute_ps(sum, 0x4E));
+    sum = _mm512_add_ps(sum, _mm512_movehdup_ps(sum));
+    const __m512i firsts = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+    _mm_storeu_ps(to, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sum)));
 }
 static inline float vf_largest(vf x) {
     return _mm512_reduce_max_ps(x);

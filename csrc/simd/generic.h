@@ -5,7 +5,7 @@
  * FS_TILE_ROWS  rows of a register tile of FS_TILE_ROWS x 4 vectors that does not spill
  * vf, vmask     a vector; the result of a comparison
  *
- * Lane i of a result depends on lane i of the arguments only (vf_sum and vf_largest excepted).
+ * Lane i of a result depends on lane i of the arguments only (sums and vf_largest excepted).
  * That is what makes a row's result independent of its neighbours. No operation needs an aligned
  * pointer. */
 #ifndef FS_SIMD_H
@@ -25,6 +25,10 @@ typedef int32_t vmask __attribute__((vector_size(16)));
 static inline vf vf_load(const float *p) {
     vf x;
     memcpy(&x, p, sizeof x);
+    return x;
+}
+/* x, held in a register: what several operations need, a compiler would else load for each. */
+static inline vf vf_keep(vf x) {
     return x;
 }
 /* The first n lanes from memory, the others 0; n >= FS_LANES loads all. Reads nothing further. */
@@ -96,10 +100,16 @@ static inline vf vf_copysign(vf magnitude, vf sign) {
 static inline vf vf_power2(vf shifted) {
     return (vf)((vmask)shifted << 23);
 }
-/* The sum and the maximum of all lanes, in an order fixed for the instruction set. The only two
- * operations that mix lanes. */
+/* The sum and the maximum of all lanes, in an order fixed for the instruction set; the sums of four
+ * vectors, each with the bits of vf_sum. Only these operations mix lanes. */
 static inline float vf_sum(vf x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
+}
+static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
+    to[0] = vf_sum(a);
+    to[1] = vf_sum(b);
+    to[2] = vf_sum(c);
+    to[3] = vf_sum(d);
 }
 static inline float vf_largest(vf x) {
     const float a = x[0] > x[1] ? x[0] : x[1];

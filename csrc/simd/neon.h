@@ -16,6 +16,10 @@ typedef uint32x4_t vmask;
 static inline vf vf_load(const float *p) {
     return vld1q_f32(p);
 }
+static inline vf vf_keep(vf x) {
+    __asm__("" : "+w"(x));
+    return x;
+}
 static inline vf vf_load_first(const float *p, ptrdiff_t n) {
     float lane[FS_LANES] = {0.0f, 0.0f, 0.0f, 0.0f};
     for (ptrdiff_t i = 0; i < n && i < FS_LANES; ++i) {
@@ -80,6 +84,12 @@ static inline vf vf_power2(vf shifted) {
 }
 static inline float vf_sum(vf x) {
     return vaddvq_f32(x);
+}
+static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
+    to[0] = vf_sum(a);
+    to[1] = vf_sum(b);
+    to[2] = vf_sum(c);
+    to[3] = vf_sum(d);
 }
 static inline float vf_largest(vf x) {
     return vmaxvq_f32(x);
