@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
             vf column[PANEL_VECTORS];
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; ++v) {
-                column[v] = vf_keep(vf_load(b + v * b_vector));
+                column[v] = vf_load(b + v * b_vector);
             }
 #pragma GCC unroll 6
             for (int r = 0; r < rows; ++r) {

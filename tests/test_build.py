@@ -135,6 +135,40 @@ def test_register_tile_is_fused_multiply_adds(name: str, register: str, unit_of:
     assert max(len(fused.findall(code)) for code in tiles) >= 12
 
 
+def inner_loops(code: str) -> list[str]:
+    """The bodies of a function's innermost loops, from its disassembly."""
+    lines = {int(line.split(":")[0], 16): line for line in code.splitlines() if ":\t" in line}
+    loops = []
+    for address, line in lines.items():
+        jump = re.search(r"\tj[a-z]+\s+(?:0x)?([0-9a-f]+)\b", line)
+        if jump and int(jump[1], 16) <= address:
+            loops.append((int(jump[1], 16), address))
+    innermost = [
+        (begin, end)
+        for begin, end in loops
+        if not any(begin <= other[0] and other[1] < end for other in loops)
+    ]
+    bodies = [
+        "\n".join(line for address, line in lines.items() if begin <= address <= end)
+        for begin, end in innermost
+    ]
+    # code that was moved behind the return jumps back, too, but makes no loop
+    return [body for body in bodies if not re.search(r"\tret", body)]
+
+
+@pytest.mark.parametrize("name", ["avx2", "avx512"])
+def test_sums_stay_in_registers(name: str, unit_of: UnitOf) -> None:
+    loops = {
+        function: [loop for loop in inner_loops(code) if "vfmadd" in loop]
+        for function, code in unit_of(name).functions.items()
+        if re.match(r"(tile|dots)_\dx\d", function)
+    }
+    assert len(loops) >= 12
+    assert all(loops.values())
+    spills = re.compile(r"\bvmov[au]p[sd]\s+%[xyz]mm\d+,.*\(%r[sb]p")
+    assert [name for name, bodies in loops.items() if any(map(spills.search, bodies))] == []
+
+
 def test_extension_exports_its_init_function_and_nothing_else() -> None:
     if shutil.which("nm") is None or not sys.platform.startswith("linux"):
         pytest.skip("needs nm on Linux")
