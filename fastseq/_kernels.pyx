@@ -260,11 +260,107 @@ cdef inline float *_data(np.ndarray x) noexcept nogil:
     return <float *> np.PyArray_DATA(x)
 
 
+# ---- memory ----
+#
+# The system's memory comes with a page fault for every 4 KB, about as long as a kernel takes to
+# fill them, and the allocator may give it back and fetch it anew for each array. So blocks that
+# nobody needs any longer are kept for the next of about their size.
+
+cdef enum:
+    KEPT_BLOCKS = 32
+    KEPT_BYTES = 64 << 20     # in all; the oldest go first
+    SMALLEST_KEPT = 64 << 10  # smaller ones are left to the allocator
+    MOST_DIMENSIONS = 64      # that an array of NumPy has
+
+ctypedef struct _Block:
+    void *memory
+    size_t size
+
+cdef _Block[KEPT_BLOCKS] kept_blocks  # in the order of their return
+cdef int kept_count = 0
+cdef size_t kept_bytes = 0
+
+
+cdef _Block _remove_kept(int which) noexcept:
+    global kept_count, kept_bytes
+    cdef _Block block = kept_blocks[which]
+    cdef int i
+    kept_count -= 1
+    kept_bytes -= block.size
+    for i in range(which, kept_count):
+        kept_blocks[i] = kept_blocks[i + 1]
+    return block
+
+
+cdef _Block _take_block(size_t size) noexcept:
+    """The smallest kept one that is large enough but by a fourth at most, or a new one; its memory
+    is NULL when there is none."""
+    cdef _Block block
+    cdef int best = -1
+    cdef int i
+    for i in range(kept_count - 1, -1, -1):  # the last ones may still be in the cache
+        if size <= kept_blocks[i].size <= size + size // 4:
+            if best < 0 or kept_blocks[i].size < kept_blocks[best].size:
+                best = i
+    if best >= 0:
+        return _remove_kept(best)
+    block.size = size
+    block.memory = PyMem_RawMalloc(size)
+    return block
+
+
+cdef void _give_back(_Block block) noexcept:
+    global kept_count, kept_bytes
+    if block.memory == NULL or not SMALLEST_KEPT <= block.size <= KEPT_BYTES:
+        PyMem_RawFree(block.memory)
+        return
+    while kept_count == KEPT_BLOCKS or kept_bytes + block.size > KEPT_BYTES:
+        PyMem_RawFree(_remove_kept(0).memory)
+    kept_blocks[kept_count] = block
+    kept_count += 1
+    kept_bytes += block.size
+
+
+cdef class _Buffer:
+    """Memory for floats that only grows; it begins a cache line, as each vector in it then lies in
+    one line only."""
+
+    cdef _Block block
+    cdef float *data
+    cdef size_t capacity
+
+    def __dealloc__(self):
+        _give_back(self.block)
+
+    cdef float *reserve(self, object floats) except NULL:
+        """Room for so many floats; what was there before is lost when it has to grow."""
+        cdef size_t wanted
+        if floats > (1 << 60):
+            raise MemoryError(f"cannot allocate {4 * floats} bytes")
+        wanted = floats
+        if self.data == NULL or wanted > self.capacity:
+            _give_back(self.block)
+            self.block = _take_block(wanted * sizeof(float) + 64)
+            self.data = NULL
+            if self.block.memory == NULL:
+                raise MemoryError(f"cannot allocate {4 * floats} bytes")
+            self.data = <float *> ((<uintptr_t> self.block.memory + 63) & ~<uintptr_t> 63)
+            self.capacity = wanted
+        return self.data
+
+
 cdef np.ndarray _new(tuple shape):
-    """An array whose first element begins a cache line: each vector then lies in one line only."""
-    cdef np.ndarray raw = np.empty(math.prod(shape) + 16, np.float32)
-    cdef ptrdiff_t skipped = -<ptrdiff_t> (<uintptr_t> np.PyArray_DATA(raw) >> 2) & 15
-    return raw[skipped:raw.size - 16 + skipped].reshape(shape)
+    """An array of the caller's, whose memory is kept once he has forgotten it."""
+    cdef _Buffer buffer = _Buffer()
+    cdef np.npy_intp[MOST_DIMENSIONS] sizes
+    cdef int i
+    buffer.reserve(math.prod(shape))
+    for i in range(len(shape)):
+        sizes[i] = shape[i]
+    cdef np.ndarray array = np.PyArray_SimpleNewFromData(
+        <int> len(shape), sizes, np.NPY_FLOAT32, buffer.data)
+    np.set_array_base(array, buffer)
+    return array
 
 
 # ---- elementwise functions, softmax, loss ----
@@ -480,33 +576,6 @@ def affine_backward(dout, x, W, dW, db=None):
 
 
 # ---- recurrent ----
-
-
-cdef class _Buffer:
-    """Memory for floats, aligned to a cache line, that only grows."""
-
-    cdef void *raw
-    cdef float *data
-    cdef size_t capacity
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.raw)
-
-    cdef float *reserve(self, object floats) except NULL:
-        """Room for so many floats; what was there before is lost when it has to grow."""
-        cdef size_t wanted
-        if floats > (1 << 60):
-            raise MemoryError(f"cannot allocate {4 * floats} bytes")
-        wanted = floats
-        if self.raw == NULL or wanted > self.capacity:
-            PyMem_RawFree(self.raw)
-            self.capacity = 0
-            self.raw = PyMem_RawMalloc(wanted * sizeof(float) + 64)
-            if self.raw == NULL:
-                raise MemoryError(f"cannot allocate {4 * floats} bytes")
-            self.data = <float *> ((<uintptr_t> self.raw + 63) & ~<uintptr_t> 63)
-            self.capacity = wanted
-        return self.data
 
 
 cdef class Workspace:

@@ -1,4 +1,4 @@
-"""The door to the kernels itself: instruction sets, workspaces, outputs, sizes of zero, errors."""
+"""The door to the kernels: memory, instruction sets, workspaces, outputs, sizes of zero, errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,46 @@ def lstm_arguments(N: int, T: int, D: int, H: int) -> tuple[np.ndarray, list[np.
 def lstm_gradients(D: int, H: int) -> list[np.ndarray]:
     shapes = ((D, 4 * H), (H, 4 * H), (4 * H,))
     return [np.full(shape, np.nan, np.float32) for shape in shapes]
+
+
+# ---- memory ----
+
+
+def test_a_new_array_begins_a_cache_line_and_is_like_any_other() -> None:
+    for size in (*range(40), 1000, 100_000):
+        array = _kernels.tanh(draw(size))
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+    assert np.array_equal(pickle.loads(pickle.dumps(array)), array)
+    assert _kernels.tanh(np.zeros((1,) * 32)).shape == (1,) * 32
+
+
+def test_memory_serves_again_once_no_array_needs_it() -> None:
+    x = draw(100_000)
+    array = _kernels.tanh(x)
+    address, value = array.ctypes.data, float(array[5])
+    row = array[5:6]
+    del array
+    second = _kernels.tanh(2 * x)
+    assert second.ctypes.data != address
+    assert float(row[0]) == value
+    del row
+    assert _kernels.tanh(x).ctypes.data == address
+    assert np.allclose(second, np.tanh(2 * x))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
+def test_little_memory_is_kept() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    x = draw(2 << 20)
+    before = resident_bytes()
+    arrays = [_kernels.tanh(x) for _ in range(40)]
+    assert resident_bytes() > before + 40 * x.nbytes * 0.9
+    del arrays
+    assert resident_bytes() < before + 80 * 2**20
 
 
 # ---- instruction sets ----
@@ -121,14 +162,6 @@ def test_gradients_are_written_in_any_layout(isa: str, form: str) -> None:
     }[form]
     _kernels.affine_backward(dout, x, W, out)
     np.testing.assert_array_equal(out, plain)
-
-
-def test_a_new_array_begins_a_cache_line() -> None:
-    for size in range(1, 40):
-        kept = _kernels.tanh(draw(size))
-        assert kept.ctypes.data % 64 == 0
-        assert kept.flags.c_contiguous
-        assert kept.flags.writeable
 
 
 def test_an_output_that_overlaps_an_input_does_not_disturb_it(isa: str) -> None:
