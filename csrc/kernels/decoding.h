@@ -131,11 +131,12 @@ static void step_ids(const greedy_pass *pass, ptrdiff_t step, ptrdiff_t begin, p
     }
 }
 
-static void greedy_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const greedy_pass *pass = context;
+/* Rows taken through all steps together: what attention reads of them at each stays in the cache. */
+#define GREEDY_ROWS 24
+
+static void decode_rows(const greedy_pass *pass, ptrdiff_t begin, ptrdiff_t end) {
     const fs_greedy_decode *call = pass->call;
     const ptrdiff_t H = call->H;
-    (void)thread;
     load_greedy_rows(pass, begin, end);
     for (ptrdiff_t step = 0; step < call->steps; ++step) {
         step_states(pass, step, begin, end);
@@ -145,6 +146,13 @@ static void greedy_task(void *context, ptrdiff_t begin, ptrdiff_t end, int threa
         const ptrdiff_t from = n * pass->K + pass->K - H;
         memcpy(call->h + n * H, pass->features + from, (size_t)H * sizeof(float));
         memcpy(call->c + n * H, pass->cells + from, (size_t)H * sizeof(float));
+    }
+}
+
+static void greedy_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
+    (void)thread;
+    for (ptrdiff_t n = begin; n < end; n += GREEDY_ROWS) {
+        decode_rows(context, n, smaller(n + GREEDY_ROWS, end));
     }
 }
 
