@@ -18,7 +18,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize bench bench-guard lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize bench bench-guard bench-limits lint format wheel clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with th
 
 bench-guard: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
 	@$(BIN)/python benchmarks/guard.py $(ARGS)
+
+bench-limits: $(VENV)/built  ## this machine's limits, and how near the loops of the kernels come
+	@$(BIN)/python benchmarks/limits.py
 
 lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
 	@$(BIN)/ruff check --quiet .

@@ -161,15 +161,15 @@ def count_instructions(compiler: list[str]) -> dict[str, int]:
     return {match[1]: int(match[2]) for match in found if match}
 
 
-def compiler_flags() -> list[str]:
-    """What setup.py compiles the table with, but threads, and where the headers are."""
+def compiler_flags(name: str = ISA) -> list[str]:
+    """What setup.py compiles a table with, but threads, and where the headers are."""
     for switch in ("FASTSEQ_DEBUG", "FASTSEQ_SANITIZE"):  # setup.py would heed them
         os.environ.pop(switch, None)
     setup = runpy.run_path(str(HERE.parent / "setup.py"))
-    [isa] = [isa for isa in setup["ISAS"] if isa.name == ISA]
-    if platform.machine().lower() not in isa.machines:
-        raise GuardError(f"counts {ISA} code, which this machine, {platform.machine()}, cannot run")
-    return [*setup["COMMON_FLAGS"], *isa.flags, f"-DFS_HAVE_{ISA.upper()}", f"-I{CSRC}"]
+    [isa] = [isa for isa in setup["ISAS"] if isa.name == name]
+    if isa.machines and platform.machine().lower() not in isa.machines:
+        raise GuardError(f"needs {name}, which this machine, {platform.machine()}, cannot run")
+    return [*setup["COMMON_FLAGS"], *isa.flags, f"-DFS_HAVE_{name.upper()}", f"-I{CSRC}"]
 
 
 def run(*command: str | Path, stdin: str = "") -> str:

@@ -306,6 +306,9 @@ cdef _Block _take_block(size_t size) noexcept:
         return _remove_kept(best)
     block.size = size
     block.memory = PyMem_RawMalloc(size)
+    while block.memory == NULL and kept_count > 0:  # what is kept may be what is missing
+        PyMem_RawFree(_remove_kept(0).memory)
+        block.memory = PyMem_RawMalloc(size)
     return block
 
 

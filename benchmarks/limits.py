@@ -1,0 +1,37 @@
+"""What this machine can do at most, and how near the loops of csrc come to it: one table.
+
+Compiles limits.c with the kernels of the instruction set in use (`FASTSEQ_ISA` chooses) and the
+flags of setup.py, and runs it. Leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fastseq.config import get_config
+from guard import CSRC, HERE, GuardError, compiler_flags, compiler_name, run
+
+
+def main() -> int:
+    """Compile and run; the exit status."""
+    compiler = os.environ.get("CC", "cc").split()
+    isa = str(get_config()["isa"])
+    try:
+        print(f"{compiler_name(compiler)}, {isa}")
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder, "limits")
+            source = f'-DFS_ISA_SOURCE="{CSRC}/isa/{isa}.c"'
+            flags = [*compiler_flags(isa), "-D_GNU_SOURCE", "-fopenmp", source]
+            run(*compiler, *flags, HERE / "limits.c", "-lm", "-o", program)
+            return subprocess.run([program]).returncode
+    except GuardError as error:
+        print(f"limits.py: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
