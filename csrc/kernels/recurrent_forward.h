@@ -312,23 +312,22 @@ static void take_streamed(const recurrent_run *run, const gate_group *group, gat
 static void look_up_inputs(const recurrent_run *run, const gate_group *group, gate_panel panel,
                            ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t N = run->size.N, V = run->size.V;
-    const ptrdiff_t first = first_row(run, t);
     const ptrdiff_t width = group->gates * FS_LANES;
-    for (int v = 0; v < panel.vectors; ++v) {
-        float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t)) +
-                        v * next_vector(group, run->value_rows);
-        const float *table =
-            row_vector(group->table, V, group, panel.p, 0) + v * next_vector(group, V);
-        const float *from_context =
-            run->size.C > 0
-                ? row_vector(group->from_context, N, group, panel.p, 0) + v * next_vector(group, N)
-                : NULL;
-        for (ptrdiff_t n = begin; n < end; ++n) {
-            vf A = vf_load(table + run->ids[first + n] * width);
-            if (from_context) {
-                A = vf_add(A, vf_load(from_context + n * width));
+    const int32_t *ids = run->ids + first_row(run, t);
+    float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t));
+    const ptrdiff_t value_vector = next_vector(group, run->value_rows);
+    const float *table = row_vector(group->table, V, group, panel.p, 0);
+    const ptrdiff_t table_vector = next_vector(group, V);
+    const float *context =
+        run->size.C > 0 ? row_vector(group->from_context, N, group, panel.p, 0) : NULL;
+    const ptrdiff_t context_vector = next_vector(group, N);
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        for (int v = 0; v < panel.vectors; ++v) {
+            vf A = vf_load(table + ids[n] * width + v * table_vector);
+            if (context) {
+                A = vf_add(A, vf_load(context + n * width + v * context_vector));
             }
-            vf_store(values + n * width, A);
+            vf_store(values + n * width + v * value_vector, A);
         }
     }
 }
