@@ -131,7 +131,7 @@ static void step_ids(const greedy_pass *pass, ptrdiff_t step, ptrdiff_t begin, p
     }
 }
 
-/* Rows taken through all steps together: what attention reads of them at each stays in the cache. */
+/* Rows that take all steps together: what attention reads of them at each stays in the cache. */
 #define GREEDY_ROWS 24
 
 static void decode_rows(const greedy_pass *pass, ptrdiff_t begin, ptrdiff_t end) {
