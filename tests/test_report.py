@@ -89,7 +89,11 @@ def test_markdown_says_it_all() -> None:
     assert "| greedy | 1 | 500 (500–500) | 10.0 (10.0–10.0) |  |  |" in text
     for line in ("- CPU: Some Processor", "- skipped: JAX: not installed", "PyTorch 2.13.0"):
         assert line in text
-    assert "lstm-both-N" not in text  # the curves' points are no works of their own
+    works, others = text.split("## Instruction sets\n", 1)
+    assert "lstm-both-N" not in works  # the curves' points are no works of their own
+    assert "| lstm-both-N" in others.split("## Scaling\n")[1]
+    assert "| work | threads | avx2 ÷ avx512" in others
+    assert "## Import time" in others
 
 
 def test_json_holds_every_group() -> None:

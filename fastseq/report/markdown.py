@@ -29,9 +29,14 @@ def render(run: Run, comparison: Comparison | None = None) -> str:
     figures = table.ratios(run)
     if figures.rows:
         parts += ["## Time", _table(figures), _titles(figures), _LEGEND]
-    memory = table.memory(run)
-    if memory.rows:
-        parts += ["## Peak memory", _table(memory)]
+    for heading, others in (
+        ("Instruction sets", table.instruction_sets(run)),
+        ("Scaling", table.scaling(run)),
+        ("Import time", table.imports(run)),
+        ("Peak memory", table.memory(run)),
+    ):
+        if others.rows:
+            parts += [f"## {heading}", _table(others)]
     machine = [f"- {_escape(name)}: {_escape(value)}" for name, value in words.machine(run)]
     if machine:
         parts += ["## Machine", "\n".join(machine)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fastseq.report import words
-from fastseq.report.run import OURS, Entry, Figure, Run
+from fastseq.report.run import OURS, Entry, Figure, Group, Run
 
 
 class Cell(NamedTuple):
@@ -36,7 +36,15 @@ def ratios(run: Run) -> Table:
 
     A column for which there is nothing is left out.
     """
-    groups = words.works(run)
+    return _ratios(run, words.works(run))
+
+
+def scaling(run: Run) -> Table:
+    """The same for the points of the curves."""
+    return _ratios(run, [group for group in run.groups if group.ours.kind == "scaling"])
+
+
+def _ratios(run: Run, groups: Sequence[Group]) -> Table:
     columns = [f"{OURS}, ms", *map(words.ratio_name, run.libraries()), "of the limit"]
     rows = [
         Row(
@@ -50,6 +58,32 @@ def ratios(run: Run) -> Table:
         for group in groups
     ]
     return _without_empty_columns(columns, rows)
+
+
+def instruction_sets(run: Run) -> Table:
+    """How many times as long fastseq takes with narrower instruction sets."""
+    groups = [group for group in words.works(run) if group.narrower]
+    isas = list(dict.fromkeys(str(entry.isa) for group in groups for entry in group.narrower))
+    rows = []
+    for group in groups:
+        ratios = {str(entry.isa): group.ours.ratio(entry) for entry in group.narrower}
+        rows.append(Row(group.ours, [_cell(ratios.get(isa), words.three_digits) for isa in isas]))
+    widest = ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
+    return _without_empty_columns([f"{isa} ÷ {widest}" for isa in isas], rows)
+
+
+def imports(run: Run) -> Table:
+    """Milliseconds of a new process that imports a library and ends."""
+    groups = [group for group in run.groups if group.ours.kind == "import"]
+    libraries = list(dict.fromkeys(entry.library for group in groups for entry in group.entries))
+    rows = []
+    for group in groups:
+        entries = map(group.find, libraries)
+        times = [entry.milliseconds if entry else None for entry in entries]
+        rows.append(Row(group.ours, [_cell(time, words.three_digits) for time in times]))
+    return _without_empty_columns(
+        [f"{words.library_name(library)}, ms" for library in libraries], rows
+    )
 
 
 def memory(run: Run) -> Table:
