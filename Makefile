@@ -38,7 +38,7 @@ test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped wher
 test-sanitize: export FASTSEQ_SANITIZE = address,undefined
 test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers in the kernels
 	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
-	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    $(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with the reference; also as build/bench.json
