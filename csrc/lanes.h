@@ -21,14 +21,6 @@ static inline vf load_lanes(const float *p, ptrdiff_t left) {
     return left >= FS_LANES ? vf_load(p) : vf_load_first(p, left);
 }
 
-static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
-    if (left >= FS_LANES) {
-        vf_store(p, x);
-    } else {
-        vf_store_first(p, x, left);
-    }
-}
-
 /* The same with `rest` in the lanes past the row's end. */
 static inline vf load_lanes_or(const float *p, ptrdiff_t left, float rest) {
     static const float number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -37,6 +29,14 @@ static inline vf load_lanes_or(const float *p, ptrdiff_t left, float rest) {
     }
     return vf_select(vf_less(vf_load(number), vf_set((float)left)), vf_load_first(p, left),
                      vf_set(rest));
+}
+
+static inline void store_lanes(float *p, vf x, ptrdiff_t left) {
+    if (left >= FS_LANES) {
+        vf_store(p, x);
+    } else {
+        vf_store_first(p, x, left);
+    }
 }
 
 /* to += from */

@@ -161,8 +161,10 @@ static void softmax_of_scores(float *scores, float scale, ptrdiff_t td, ptrdiff_
                               ptrdiff_t Te) {
     for (ptrdiff_t d = 0; d < td; ++d) {
         float *row = scores + d * Te;
-        for (ptrdiff_t e = 0; scale != 1.0f && e < te; e += FS_LANES) {
-            store_lanes(row + e, vf_mul(load_lanes(row + e, te - e), vf_set(scale)), te - e);
+        if (scale != 1.0f) {
+            for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
+                store_lanes(row + e, vf_mul(load_lanes(row + e, te - e), vf_set(scale)), te - e);
+            }
         }
         softmax_row(row, row, te);
     }

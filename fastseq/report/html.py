@@ -211,7 +211,7 @@ def _fractions(run: Run) -> str:
 
 
 def _instruction_sets(run: Run) -> str:
-    groups = [group for group in words.works(run) if group.narrower]
+    groups, widest = words.instruction_sets(run)
     if not groups:
         return ""
     fewest = min(group.ours.threads for group in groups)
@@ -222,7 +222,6 @@ def _instruction_sets(run: Run) -> str:
         ratios = [(str(entry.isa), group.ours.ratio(entry)) for entry in group.narrower]
         return [charts.Bar(isa, ratio, words.times(ratio.median), OURS) for isa, ratio in ratios]
 
-    widest = ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
     shown = f"how many times as long as with {widest} fastseq takes with narrower instruction sets"
     pictures = _bar_charts("isa", groups, bars_of, (words.times, words.round_times), shown)
     explanation = (

@@ -62,13 +62,12 @@ def _ratios(run: Run, groups: Sequence[Group]) -> Table:
 
 def instruction_sets(run: Run) -> Table:
     """How many times as long fastseq takes with narrower instruction sets."""
-    groups = [group for group in words.works(run) if group.narrower]
+    groups, widest = words.instruction_sets(run)
     isas = list(dict.fromkeys(str(entry.isa) for group in groups for entry in group.narrower))
     rows = []
     for group in groups:
         ratios = {str(entry.isa): group.ours.ratio(entry) for entry in group.narrower}
         rows.append(Row(group.ours, [_cell(ratios.get(isa), words.three_digits) for isa in isas]))
-    widest = ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
     return _without_empty_columns([f"{isa} ÷ {widest}" for isa in isas], rows)
 
 

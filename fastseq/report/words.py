@@ -46,6 +46,12 @@ def works(run: Run) -> list[Group]:
     return sorted(groups, key=lambda group: order.index(group.ours.kind))
 
 
+def instruction_sets(run: Run) -> tuple[list[Group], str]:
+    """The works measured with several instruction sets, and the name of the widest."""
+    groups = [group for group in works(run) if group.narrower]
+    return groups, ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
+
+
 def three_digits(number: float) -> str:
     """Rounded to three significant digits, or to a whole number if that has more."""
     return f"{number:,.0f}" if number >= 1000 else f"{number:#.3g}".removesuffix(".")
