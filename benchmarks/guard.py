@@ -148,8 +148,8 @@ def count_instructions(compiler: list[str]) -> dict[str, int]:
         raise GuardError(NEEDS_VALGRIND)
     with tempfile.TemporaryDirectory() as folder:
         work, out = Path(folder, "guard_work"), Path(folder, "counts")
-        sources = (HERE / "guard_work.c", CSRC / f"isa/{ISA}.c")
-        run(*compiler, *compiler_flags(), *sources, "-lm", "-o", work)
+        sources = (HERE / "guard_work.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
+        run(*compiler, *compiler_flags(), "-pthread", *sources, "-lm", "-o", work)
         run(
             *("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no"),
             *(f"--callgrind-out-file={out}", work),

@@ -11,6 +11,8 @@
 #include "fastseq.h"
 
 static const fs_kernels *const table = &fs_kernels_avx2;
+static const fs_context one_thread_context = {.threads = 1};
+static const fs_context *const context = &one_thread_context;
 
 /* The first call is not counted: in it the linker binds the functions of the C library. */
 #define COUNT(kernel, ...) COUNT_AS(#kernel, kernel, __VA_ARGS__)
@@ -73,8 +75,8 @@ static void count_softmax_loss(void) {
     double *losses = new_array(R * (ptrdiff_t)sizeof(double));
     float *p = new_floats(R * V);
     float *dxs = new_floats(R * V);
-    COUNT(softmax_loss_forward, p, losses, xs, labels, R, V, 1);
-    COUNT(softmax_loss_backward, dxs, p, labels, 0.5f, R, V, 1);
+    COUNT(softmax_loss_forward, p, losses, xs, labels, R, V, context);
+    COUNT(softmax_loss_backward, dxs, p, labels, 0.5f, R, V, context);
 }
 
 static void count_embedding(void) {
@@ -85,8 +87,8 @@ static void count_embedding(void) {
     const int64_t *ids = new_ids(R, V);
     float *ys = new_floats(R * D);
     float *dW = new_floats(V * D);
-    COUNT(embedding_forward, ys, W, ids, R, D, 1);
-    COUNT(embedding_backward, dW, ys, ids, R, V, D, 1);
+    COUNT(embedding_forward, ys, W, ids, R, D, context);
+    COUNT(embedding_backward, dW, ys, ids, R, V, D, context);
 }
 
 static void count_affine(void) {
@@ -100,48 +102,70 @@ static void count_affine(void) {
     float *dxs = new_floats(R * K);
     float *dW = new_floats(K * M);
     float *db = new_floats(M);
-    COUNT(affine_forward, ys, xs, W, b, 0, R, K, M, 1);
-    COUNT(affine_backward, dxs, dW, db, ys, xs, W, R, K, M, 1);
+    COUNT(affine_forward, ys, xs, W, b, 0, R, K, M, context);
+    COUNT(affine_backward, dxs, dW, db, ys, xs, W, R, K, M, context);
 }
 
-static void count_cell(fs_cell cell, ptrdiff_t gates, const char *forward, const char *backward) {
-    const fs_recurrent_size size = {
-        .cell = cell, .directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
-    const ptrdiff_t columns = gates * size.H;
+static void count_cell(fs_recurrent_size size, const char *forward, const char *backward) {
+    const fs_cell_info *cell = &fs_cells[size.cell];
     const ptrdiff_t state = size.N * size.H;
-    const fs_recurrent_weights weights = {new_matrix(size.D, columns), new_matrix(size.H, columns),
-                                          new_floats(columns)};
+    fs_recurrent_weights weights = {0};
+    fs_recurrent_gradients gradients = {0};
+    for (int i = 0; i < cell->weight_count; ++i) {
+        const fs_weight_info *info = &fs_weights[cell->weights[i]];
+        const ptrdiff_t columns = (info->every_gate ? cell->gates : 1) * size.H;
+        const ptrdiff_t rows = info->rows == FS_VECTOR          ? 1
+                               : info->rows == FS_ROW_PER_STATE ? size.H
+                                                                : size.D;
+        weights.array[cell->weights[i]] = new_matrix(rows, columns);
+        gradients.array[cell->weights[i]] = new_floats(rows * columns);
+    }
     float *cache = new_floats(table->recurrent_cache_floats(&size));
     const fs_recurrent_forward forward_call = {
         .hs = new_floats(state * size.T),
         .h = new_floats(state),
         .c = new_floats(state),
         .cache = cache,
-        .scratch = new_floats(table->recurrent_forward_floats(&size)),
-        .xs = new_floats(size.N * size.T * size.D),
+        .scratch = new_floats(table->recurrent_forward_floats(&size, context)),
+        .xs = size.V > 0 ? NULL : new_floats(size.N * size.T * size.D),
+        .ids = size.V > 0 ? new_ids(size.N * size.T, size.V) : NULL,
+        .E = new_matrix(size.V, size.D),
         .weights = {weights},
         .size = size,
     };
-    COUNT_AS(forward, recurrent_forward, &forward_call, 1);
+    COUNT_AS(forward, recurrent_forward, &forward_call, context);
+    if (backward == NULL) {
+        return;
+    }
     const fs_recurrent_backward backward_call = {
         .dxs = new_floats(size.N * size.T * size.D),
         .dh0 = new_floats(state),
         .dc0 = new_floats(state),
-        .scratch = new_floats(table->recurrent_backward_floats(&size)),
-        .gradients = {{new_floats(size.D * columns), new_floats(size.H * columns),
-                       new_floats(columns)}},
+        .scratch = new_floats(table->recurrent_backward_floats(&size, context)),
+        .gradients = {gradients},
         .dhs = new_floats(state * size.T),
         .cache = cache,
         .weights = {weights},
         .size = size,
     };
-    COUNT_AS(backward, recurrent_backward, &backward_call, 1);
+    COUNT_AS(backward, recurrent_backward, &backward_call, context);
 }
 
 static void count_recurrent(void) {
-    count_cell(FS_RNN, 1, "rnn_forward", "rnn_backward");
-    count_cell(FS_GRU, 3, "gru_forward", "gru_backward");
-    count_cell(FS_LSTM, 4, "lstm_forward", "lstm_backward");
+    fs_recurrent_size size = {.directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
+    size.cell = FS_RNN;
+    count_cell(size, "rnn_forward", "rnn_backward");
+    size.cell = FS_GRU;
+    count_cell(size, "gru_forward", "gru_backward");
+    size.cell = FS_GRU_RESET_AFTER;
+    count_cell(size, "gru_reset_after_forward", "gru_reset_after_backward");
+    size.cell = FS_LSTM;
+    count_cell(size, "lstm_forward", "lstm_backward");
+    /* few rows: weights are read where they lie; of an embedding, only the rows in use */
+    size.N = 1;
+    count_cell(size, "lstm_few_rows", NULL);
+    size.V = 1000;
+    count_cell(size, "lstm_few_rows_of_embedding", NULL);
 }
 
 static void count_attention(void) {
@@ -153,9 +177,9 @@ static void count_attention(void) {
     float *weights = new_floats(size.N * size.Td * size.Te);
     float *denc = new_floats(size.N * size.Te * size.H);
     float *ddec = new_floats(size.N * size.Td * size.H);
-    float *scratch = new_floats(2 * size.Td * (size.Te + size.H));
-    COUNT(attention_forward, out, weights, enc, dec, 1.0f, size, 1);
-    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, 1.0f, size, 1);
+    float *scratch = new_floats(table->attention_backward_floats(size, context));
+    COUNT(attention_forward, out, weights, enc, dec, 1.0f, size, context);
+    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, 1.0f, size, context);
 }
 
 static void count_adam(void) {
@@ -167,7 +191,7 @@ static void count_adam(void) {
     for (ptrdiff_t i = 0; i < n; ++i) {
         v[i] *= v[i];
     }
-    COUNT(adam_step, p, m, v, g, 0.001f, 0.1f, 0.001f, 1e-7f, n, 1);
+    COUNT(adam_step, p, m, v, g, 0.001f, 0.1f, 0.001f, 1e-7f, n, context);
 }
 
 int main(void) {

@@ -2,7 +2,7 @@
  *
  * limits.py compiles it with one table's own source and the flags of setup.py, so that the static
  * functions of csrc can be timed one by one. Each line is the best of many repetitions on one
- * thread, but for the meeting of two. */
+ * thread, but for the barrier of two. */
 #include FS_ISA_SOURCE
 
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #define FAR_FLOATS (1 << 25)
 #define PAGES 1024
 #define PAGE 4096
-#define MEETINGS 100
+#define BARRIERS 100
 
 static double now(void) {
     struct timespec time;
@@ -87,7 +87,7 @@ static panel_product product_of(const float *a, const float *b, float *c) {
                            .lanes = FS_LANES};
 }
 
-/* One row times weights of DEPTH x 4 DEPTH, panels forth at one step and back at the next. */
+/* One row times weights of DEPTH x 4 DEPTH, panels ascending at one step, descending at the next. */
 static void read_weights(const float *a, const float *weights, float *c, int step) {
     const ptrdiff_t panels = 4 * DEPTH / PANEL_COLUMNS;
     for (ptrdiff_t i = 0; i < panels; ++i) {
@@ -96,11 +96,10 @@ static void read_weights(const float *a, const float *weights, float *c, int ste
     }
 }
 
-static void meet(void *context, int share, int shares) {
-    (void)context;
-    (void)share;
-    for (int meeting = 0; meeting < MEETINGS; ++meeting) {
-        wait_for_others(shares);
+static void pass_barriers(void *argument, parallel_team team) {
+    (void)argument;
+    for (int i = 0; i < BARRIERS; ++i) {
+        barrier(team);
     }
 }
 
@@ -147,8 +146,10 @@ int main(void) {
     TIME(exps, 3000, tanh_array(c, a, ROWS * DEPTH));
     printf("tanh of a vector                %7.1f ns\n", 1e9 * exps / (ROWS * DEPTH / FS_LANES));
 
-    TIME(meetings, 30, parallel_shares(2, meet, NULL));
-    printf("two threads meet                %7.2f us\n", 1e6 * meetings / MEETINGS);
+    const fs_context context = {.threads = 2, .pool = fs_thread_pool_create()};
+    TIME(barriers, 30, parallel_together(&context, 2, pass_barriers, NULL));
+    printf("barrier of two threads          %7.2f us\n", 1e6 * barriers / BARRIERS);
+    fs_thread_pool_destroy(context.pool);
 
     TIME(pages, 100, touch_new_pages());
     printf("first touch of a page           %7.2f us\n", 1e6 * pages / PAGES);

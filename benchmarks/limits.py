@@ -25,8 +25,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder, "limits")
             source = f'-DFS_ISA_SOURCE="{CSRC}/isa/{isa}.c"'
-            flags = [*compiler_flags(isa), "-D_GNU_SOURCE", "-fopenmp", source]
-            run(*compiler, *flags, HERE / "limits.c", "-lm", "-o", program)
+            flags = [*compiler_flags(isa), "-D_GNU_SOURCE", "-pthread", source]
+            sources = (HERE / "limits.c", CSRC / "thread_pool.c")
+            run(*compiler, *flags, *sources, "-lm", "-o", program)
             return subprocess.run([program]).returncode
     except GuardError as error:
         print(f"limits.py: {error}", file=sys.stderr)

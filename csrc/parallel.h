@@ -1,94 +1,116 @@
-/* parallel.h — splits a range among threads; the only place that knows OpenMP.
+/* parallel.h — splits a range over the threads of a context's pool.
  *
- * A task computes items [begin, end) and is told which thread it is, 0 <= thread < threads. It must
- * give the same bits however the range is cut. Without OpenMP, or with one thread, it is called
- * once in the caller and no thread is touched: that is what makes a forked child safe. */
+ * A task computes items [begin, end); it must give the same bits however the range is cut, and
+ * whichever rank takes a piece. Small work is computed by the caller alone: it wakes no thread. */
 #ifndef FS_PARALLEL_H
 #define FS_PARALLEL_H
 
 #include <stddef.h>
 
+#include "fastseq.h"
 #include "float_mode.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+/* Threads pay only if each gets at least this many floating-point operations (about 5 us): waking
+ * and joining them costs one or two. */
+#define WORK_PER_THREAD 5.0e5
 
-typedef void (*fs_task)(void *context, ptrdiff_t begin, ptrdiff_t end, int thread);
+/* rank < parallel_ranks(...) of the call: for a task that needs memory of its own. */
+typedef void (*range_task)(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank);
 
-/* Threads pay only if each gets at least this many floating-point operations (about 5 us):
- * starting and joining a team costs one or two. */
-#define FS_WORK_PER_THREAD 5.0e5
-
-/* How many of `threads` are worth starting for `items` items of `work` operations in all. */
-static inline int worthwhile_threads(ptrdiff_t items, double work, int threads) {
-    const double affordable = work / FS_WORK_PER_THREAD;
-    if (affordable < threads) {
-        threads = (int)affordable;
+/* How many threads of the context are worth it for `items` items of `work` operations in all. */
+static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, double work) {
+    int ranks = context->pool ? context->threads : 1;
+    const double affordable = work / WORK_PER_THREAD;
+    if (affordable < ranks) {
+        ranks = (int)affordable;
     }
-    if (items < threads) {
-        threads = (int)items;
+    if (items < ranks) {
+        ranks = (int)items;
     }
-    return threads < 1 ? 1 : threads;
+    return ranks < 1 ? 1 : ranks;
 }
 
-static inline void run_task(fs_task task, void *context, ptrdiff_t begin, ptrdiff_t end,
-                            int thread) {
+/* The same settings for calls inside a task, which have one thread: that of the task. */
+static inline fs_context one_thread(const fs_context *context) {
+    fs_context alone = *context;
+    alone.threads = 1;
+    alone.pool = NULL;
+    return alone;
+}
+
+typedef struct {
+    range_task task;
+    void *argument;
+    ptrdiff_t items;
+    int chunks;
+} parallel_range;
+
+static inline void run_range(range_task task, void *argument, ptrdiff_t begin, ptrdiff_t end,
+                             int rank) {
     if (begin < end) {
         const uint64_t mode = begin_zero_denormals();
-        task(context, begin, end, thread);
+        task(argument, begin, end, rank);
         restore_float_mode(mode);
     }
 }
 
-/* Cuts [0, items) into `threads` runs of nearly equal length and computes them. */
-static inline void parallel_for(ptrdiff_t items, int threads, fs_task task, void *context) {
-#ifdef _OPENMP
-    if (threads > 1 && items > 1) {
-#pragma omp parallel num_threads(threads)
-        {
-            /* the team may come out smaller than was asked for */
-            const ptrdiff_t team = omp_get_num_threads();
-            const ptrdiff_t thread = omp_get_thread_num();
-            run_task(task, context, items * thread / team, items * (thread + 1) / team,
-                     (int)thread);
-        }
-        return;
-    }
-#else
-    (void)threads;
-#endif
-    run_task(task, context, 0, items, 0);
+static void range_chunk(void *argument, int chunk, int rank) {
+    const parallel_range *range = argument;
+    run_range(range->task, range->argument, range->items * chunk / range->chunks,
+              range->items * (chunk + 1) / range->chunks, rank);
 }
 
-/* A task that its threads do together, thread `share` of `shares`, waiting for each other. */
-typedef void (*fs_shared_task)(void *context, int share, int shares);
+/* Computes [0, items), which are `work` operations in all, in chunks of nearly equal length. */
+static inline void parallel_for(const fs_context *context, ptrdiff_t items, double work,
+                                range_task task, void *argument) {
+    const int ranks = parallel_ranks(context, items, work);
+    if (ranks == 1) {
+        run_range(task, argument, 0, items, 0); /* which the compiler can inline */
+        return;
+    }
+    const int chunks = fs_thread_pool_chunks(context->pool, ranks);
+    parallel_range range = {task, argument, items, items < chunks ? (int)items : chunks};
+    fs_thread_pool_run(context->pool, ranks, range.chunks, range_chunk, &range);
+}
 
-static inline void run_shared(fs_shared_task task, void *context, int share, int shares) {
+/* Threads that compute together and wait for each other at barriers. */
+typedef struct {
+    int rank, ranks;
+    fs_thread_pool *pool;
+} parallel_team;
+
+static const parallel_team team_of_one = {0, 1, NULL};
+
+typedef void (*team_task)(void *argument, parallel_team team);
+
+typedef struct {
+    team_task task;
+    void *argument;
+    fs_thread_pool *pool;
+} parallel_shared;
+
+static void shared_rank(void *argument, int rank, int ranks) {
+    const parallel_shared *shared = argument;
     const uint64_t mode = begin_zero_denormals();
-    task(context, share, shares);
+    shared->task(shared->argument, (parallel_team){rank, ranks, shared->pool});
     restore_float_mode(mode);
 }
 
-static inline void parallel_shares(int threads, fs_shared_task task, void *context) {
-#ifdef _OPENMP
-    if (threads > 1) {
-#pragma omp parallel num_threads(threads)
-        run_shared(task, context, omp_get_thread_num(), omp_get_num_threads());
-        return;
+/* Calls the task on up to `threads` threads at once. */
+static inline void parallel_together(const fs_context *context, int threads, team_task task,
+                                     void *argument) {
+    parallel_shared shared = {task, argument, context->pool};
+    if (threads > 1 && context->pool) {
+        fs_thread_pool_run_team(context->pool, threads, shared_rank, &shared);
+    } else {
+        shared_rank(&shared, 0, 1);
     }
-#else
-    (void)threads;
-#endif
-    run_shared(task, context, 0, 1);
 }
 
-/* Until every thread of a shared task has come here. */
-static inline void wait_for_others(ptrdiff_t shares) {
-    if (shares > 1) {
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
+/* Until every rank of the team has come here. */
+static inline void barrier(parallel_team team) {
+    if (team.ranks > 1) {
+        fs_thread_pool_barrier(team.pool, team.ranks);
     }
 }
 

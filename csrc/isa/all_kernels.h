@@ -5,13 +5,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "../arena.h"
 #include "../fastseq.h"
 #include "../gemm.h"
 #include "../parallel.h"
 #include "../vmath.h"
 
-/* attention uses softmax, and additive attention both; each recurrent layer what they share, in
- * this order */
+/* in the order in which they use each other */
 #include "../kernels/affine.h"
 #include "../kernels/embedding.h"
 #include "../kernels/optim.h"
@@ -21,21 +21,16 @@
 
 #include "../kernels/additive_attention.h"
 
-#include "../kernels/recurrent_layout.h"
-#include "../kernels/recurrent_forward.h"
+#include "../kernels/recurrent/layout.h"
 
-#include "../kernels/recurrent_backward.h"
+#include "../kernels/recurrent/forward.h"
 
-#include "../kernels/recurrent.h"
+#include "../kernels/recurrent/backward.h"
 
-#include "../kernels/gru.h"
-#include "../kernels/lstm.h"
-#include "../kernels/rnn.h"
+#include "../kernels/recurrent/cells.h"
+#include "../kernels/recurrent/pass.h"
 
-/* use affine, attention, embedding, softmax and the recurrent layers */
 #include "../kernels/decoding.h"
-
-#include "../kernels/row_decoding.h"
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
@@ -56,17 +51,17 @@ const fs_kernels FS_TABLE = {
     .recurrent_forward = recurrent_forward,
     .recurrent_backward_floats = recurrent_backward_floats,
     .recurrent_backward = recurrent_backward,
-    .greedy_decode_floats = greedy_decode_floats,
-    .greedy_decode = greedy_decode,
-    .decode_row_floats = decode_row_floats,
-    .decode_row = decode_row,
+    .decode_floats = decode_floats,
+    .decode = decode,
     .attention_forward = attention_forward,
     .attention_weights_forward = attention_weights_forward,
     .weighted_sum_forward = weighted_sum_forward,
+    .attention_backward_floats = attention_backward_floats,
     .attention_backward = attention_backward,
     .attention_weights_backward = attention_weights_backward,
     .weighted_sum_backward = weighted_sum_backward,
     .additive_weights_forward = additive_weights_forward,
+    .additive_backward_floats = additive_backward_floats,
     .additive_weights_backward = additive_weights_backward,
     .sgd_step = sgd_step,
     .momentum_step = momentum_step,

@@ -57,10 +57,10 @@ static void additive_scores(float *scores, const float *enc, ptrdiff_t te, const
     }
 }
 
-static void additive_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const additive_rows *r = context;
+static void additive_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const additive_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    (void)thread;
+    (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *enc = r->enc + n * Te * H;
@@ -113,10 +113,10 @@ static void additive_scores_backward(float *denc, float *ddec, float *dv, const 
     }
 }
 
-static void additive_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const additive_rows *r = context;
+static void additive_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const additive_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    float *dscores = r->scratch + thread * Td * Te;
+    float *dscores = r->scratch + rank * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *enc = r->enc + n * Te * H;
@@ -136,22 +136,27 @@ static void additive_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end
     }
 }
 
-static int additive_threads(const fs_attention_size *size, int threads) {
-    const double work =
-        ADDITIVE_WORK * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
-    return worthwhile_threads(size->N, work, threads);
+static double additive_work(const fs_attention_size *size) {
+    return ADDITIVE_WORK * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
 }
 
 static void additive_weights_forward(float *weights, const float *enc, const float *dec,
-                                     const float *v, fs_attention_size size, int threads) {
+                                     const float *v, fs_attention_size size,
+                                     const fs_context *context) {
     additive_rows rows = {.weights = weights, .enc = enc, .dec = dec, .v = v, .size = size};
-    parallel_for(size.N, additive_threads(&size, threads), additive_forward_task, &rows);
+    parallel_for(context, size.N, additive_work(&size), additive_forward_task, &rows);
+}
+
+/* dscores (Td,Te) of each rank, then dv (H) of each row. */
+static ptrdiff_t additive_backward_floats(fs_attention_size size, const fs_context *context) {
+    const int ranks = parallel_ranks(context, size.N, additive_work(&size));
+    return ranks * size.Td * size.Te + size.N * size.H;
 }
 
 static void additive_weights_backward(float *denc, float *ddec, float *dv, float *scratch,
                                       const float *dweights, const float *enc, const float *dec,
                                       const float *v, const float *weights, fs_attention_size size,
-                                      int threads) {
+                                      const fs_context *context) {
     additive_rows rows = {.denc = denc,
                           .ddec = ddec,
                           .dv_of_rows = scratch,
@@ -162,7 +167,7 @@ static void additive_weights_backward(float *denc, float *ddec, float *dv, float
                           .given_weights = weights,
                           .dweights = dweights,
                           .size = size};
-    parallel_for(size.N, additive_threads(&size, threads), additive_backward_task, &rows);
+    parallel_for(context, size.N, additive_work(&size), additive_backward_task, &rows);
     // each row of the batch sums its own part of dv: in an order that no number of threads changes
     sum_rows(dv, rows.dv_of_rows, size.N, size.H);
 }

@@ -3,7 +3,7 @@
 #define FS_AFFINE_H
 
 static void affine_forward(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t b_row,
-                           ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, int threads) {
+                           ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, const fs_context *context) {
     compute_product(
         (matrix_product){
             .c = ys,
@@ -20,7 +20,83 @@ static void affine_forward(float *ys, const float *xs, fs_matrix W, const float 
             .depth = K,
             .columns = M,
         },
-        threads);
+        context);
+}
+
+/* y = x W + b, with weights that several products read. */
+typedef struct {
+    fs_matrix W;
+    const float *b; /* (columns) or NULL */
+    ptrdiff_t depth, columns;
+    float *packed; /* map_floats() of W in panels, or NULL: W is read where it lies */
+} affine_map;
+
+static ptrdiff_t map_floats(const affine_map *map) {
+    return map->depth * round_up(map->columns, FS_LANES);
+}
+
+static float *map_panel(const affine_map *map, panel_span span) {
+    return map->packed + span.first_vector * FS_LANES * map->depth;
+}
+
+/* Panels [begin, end). */
+static void pack_map(const affine_map *map, ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t panel = begin; panel < end; ++panel) {
+        const panel_span span = span_of_panel(panel, map->columns);
+        const ptrdiff_t column = span.first_vector * FS_LANES;
+        pack_panel(map_panel(map, span), map->W.data + column * map->W.column, map->W.row,
+                   FS_LANES * map->W.column, map->W.column, map->depth, span.vectors,
+                   map->columns - column, FS_LANES);
+    }
+}
+
+/* y (rows, columns), x (rows, depth); from one row to the next y_row and x_row. The bits are those
+ * of affine_forward. */
+static void compute_map(const affine_map *map, float *y, ptrdiff_t y_row, const float *x,
+                        ptrdiff_t x_row, ptrdiff_t rows) {
+    const ptrdiff_t panels = count_panels(map->columns);
+    if (map->packed == NULL) {
+        const matrix_product product = {
+            .c = y,
+            .c_row = y_row,
+            .start = map->b,
+            .a = x,
+            .a_row = x_row,
+            .a_depth = 1,
+            .b = map->W.data,
+            .b_row = map->W.row,
+            .b_column = map->W.column,
+            .rows = rows,
+            .depth = map->depth,
+            .columns = map->columns,
+        };
+        compute_block(&product, 0, rows, 0, panels);
+        return;
+    }
+    for (ptrdiff_t panel = 0; panel < panels; ++panel) {
+        const panel_span span = span_of_panel(panel, map->columns);
+        const ptrdiff_t column = span.first_vector * FS_LANES;
+        compute_panel(
+            (panel_product){
+                .c = y + column,
+                .c_row = y_row,
+                .c_vector = FS_LANES,
+                .start = map->b ? map->b + column : NULL,
+                .start_vector = FS_LANES,
+                .a = x,
+                .a_row = x_row,
+                .a_depth = 1,
+                .depth = map->depth,
+                .blocks = 1,
+                .b = map_panel(map, span),
+                .b_row = span.vectors * FS_LANES,
+                .b_vector = FS_LANES,
+                .vectors = span.vectors,
+                .lanes = map->columns - column,
+                .lane_step = FS_LANES,
+            },
+            rows);
+    }
 }
 
 /* sums (columns) <- the sum of the rows of x (rows, columns), in ascending order. */
@@ -37,7 +113,8 @@ static void sum_rows(float *sums, const float *x, ptrdiff_t rows, ptrdiff_t colu
 
 // forward was: ys = xs W + b
 static void affine_backward(float *dxs, float *dW, float *db, const float *dys, const float *xs,
-                            fs_matrix W, ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, int threads) {
+                            fs_matrix W, ptrdiff_t R, ptrdiff_t K, ptrdiff_t M,
+                            const fs_context *context) {
     // db = sum of dys over rows
     if (db) {
         sum_rows(db, dys, R, M);
@@ -57,7 +134,7 @@ static void affine_backward(float *dxs, float *dW, float *db, const float *dys, 
             .depth = R,
             .columns = M,
         },
-        threads);
+        context);
     // dxs = dys W^T
     compute_product(
         (matrix_product){
@@ -73,7 +150,7 @@ static void affine_backward(float *dxs, float *dW, float *db, const float *dys, 
             .depth = M,
             .columns = K,
         },
-        threads);
+        context);
 }
 
 #endif

@@ -189,10 +189,10 @@ static void softmax_of_scores_backward(float *ddots, const float *dweights, cons
     }
 }
 
-static void attention_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const attention_rows *r = context;
+static void attention_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const attention_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    (void)thread;
+    (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *enc = r->enc + n * Te * H;
@@ -213,10 +213,10 @@ static void attention_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end
 }
 
 // forward was: weights = softmax(scale dec enc^T); out = weights enc
-static void attention_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const attention_rows *r = context;
+static void attention_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const attention_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    float *both_weights = r->scratch + thread * 2 * Td * (Te + H);
+    float *both_weights = r->scratch + rank * 2 * Td * (Te + H);
     float *both_states = both_weights + 2 * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
@@ -242,10 +242,10 @@ static void attention_backward_task(void *context, ptrdiff_t begin, ptrdiff_t en
 }
 
 // forward was: weights = softmax(scale dec enc^T)
-static void weights_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const attention_rows *r = context;
+static void weights_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const attention_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    float *ddots = r->scratch + thread * Td * Te;
+    float *ddots = r->scratch + rank * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         float *denc = r->denc + n * Te * H;
@@ -261,10 +261,10 @@ static void weights_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end,
 }
 
 // forward was: out = weights enc
-static void weighted_sum_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const attention_rows *r = context;
+static void weighted_sum_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const attention_rows *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
-    (void)thread;
+    (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t te = encoder_steps(&r->size, n), td = decoder_steps(&r->size, n);
         const float *dout = r->dout + n * Td * H;
@@ -278,36 +278,49 @@ static void weighted_sum_backward_task(void *context, ptrdiff_t begin, ptrdiff_t
     }
 }
 
-static void run_attention(attention_rows rows, fs_task task, double products, int threads) {
-    const fs_attention_size *size = &rows.size;
-    const double work =
-        2.0 * products * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
-    parallel_for(size->N, worthwhile_threads(size->N, work, threads), task, &rows);
+/* How many operations so many products of states with states, or with weights, are. */
+static double attention_work(const fs_attention_size *size, int products) {
+    return 2.0 * products * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
+}
+
+#define BACKWARD_PRODUCTS 4
+
+static void run_attention(attention_rows rows, range_task task, int products,
+                          const fs_context *context) {
+    parallel_for(context, rows.size.N, attention_work(&rows.size, products), task, &rows);
 }
 
 static void attention_forward(float *out, float *weights, const float *enc, const float *dec,
-                              float scale, fs_attention_size size, int threads) {
+                              float scale, fs_attention_size size, const fs_context *context) {
     const attention_rows rows = {
         .out = out, .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
-    run_attention(rows, attention_forward_task, 2, threads);
+    run_attention(rows, attention_forward_task, 2, context);
 }
 
 static void attention_weights_forward(float *weights, const float *enc, const float *dec,
-                                      float scale, fs_attention_size size, int threads) {
+                                      float scale, fs_attention_size size,
+                                      const fs_context *context) {
     const attention_rows rows = {
         .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
-    run_attention(rows, attention_forward_task, 1, threads);
+    run_attention(rows, attention_forward_task, 1, context);
 }
 
 static void weighted_sum_forward(float *out, const float *enc, const float *weights,
-                                 fs_attention_size size, int threads) {
+                                 fs_attention_size size, const fs_context *context) {
     const attention_rows rows = {.out = out, .enc = enc, .given_weights = weights, .size = size};
-    run_attention(rows, attention_forward_task, 1, threads);
+    run_attention(rows, attention_forward_task, 1, context);
+}
+
+/* Of each rank, what attention_backward_task keeps of a row: more than weights_backward_task does,
+ * which has fewer products and so no more ranks. */
+static ptrdiff_t attention_backward_floats(fs_attention_size size, const fs_context *context) {
+    const int ranks = parallel_ranks(context, size.N, attention_work(&size, BACKWARD_PRODUCTS));
+    return ranks * 2 * size.Td * (size.Te + size.H);
 }
 
 static void attention_backward(float *denc, float *ddec, float *scratch, const float *dout,
                                const float *enc, const float *dec, const float *weights,
-                               float scale, fs_attention_size size, int threads) {
+                               float scale, fs_attention_size size, const fs_context *context) {
     const attention_rows rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
@@ -317,13 +330,13 @@ static void attention_backward(float *denc, float *ddec, float *scratch, const f
                                  .given_weights = weights,
                                  .scale = scale,
                                  .size = size};
-    run_attention(rows, attention_backward_task, 4, threads);
+    run_attention(rows, attention_backward_task, BACKWARD_PRODUCTS, context);
 }
 
 static void attention_weights_backward(float *denc, float *ddec, float *scratch,
                                        const float *dweights, const float *enc, const float *dec,
                                        const float *weights, float scale, fs_attention_size size,
-                                       int threads) {
+                                       const fs_context *context) {
     const attention_rows rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
@@ -333,18 +346,19 @@ static void attention_weights_backward(float *denc, float *ddec, float *scratch,
                                  .given_weights = weights,
                                  .scale = scale,
                                  .size = size};
-    run_attention(rows, weights_backward_task, 2, threads);
+    run_attention(rows, weights_backward_task, 2, context);
 }
 
 static void weighted_sum_backward(float *denc, float *dweights, const float *dout, const float *enc,
-                                  const float *weights, fs_attention_size size, int threads) {
+                                  const float *weights, fs_attention_size size,
+                                  const fs_context *context) {
     const attention_rows rows = {.denc = denc,
                                  .dweights = dweights,
                                  .dout = dout,
                                  .enc = enc,
                                  .given_weights = weights,
                                  .size = size};
-    run_attention(rows, weighted_sum_backward_task, 2, threads);
+    run_attention(rows, weighted_sum_backward_task, 2, context);
 }
 
 #endif

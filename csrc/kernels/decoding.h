@@ -1,182 +1,398 @@
-/* kernels/decoding.h — greedy decoding: the best id of a step is what the next step reads.
+/* kernels/decoding.h — greedy decoding: each step reads the id that the step before it chose.
  *
- * Batch rows are independent: each thread takes its rows through all steps. Weights are packed
- * once; a step then is that of the layers for these rows, with the same bits.
+ * Rows are independent. A thread decodes its rows in a few slots: a step computes the rows in all
+ * of them together, each at a step of its own; where a row has ended, the next row begins. Every
+ * product sums in the order of the layers' kernels: a row has the bits of its steps one by one.
  *
- *     inputs    (N, X)  [peek | embedding]
- *     features  (N, K)  [context or peek | h], or h alone
- *     cells     (N, K)  c, where features have h: a recurrent layer has both at one stride */
+ * Weights are packed once for all threads. They are streamed at each step where they are read few
+ * times, or by a single row, which uses each weight once a step, packed or not.
+ *
+ *     x        (slots, X)    [peek, embedding] or the embedding; of another layer the h below it
+ *     combined (slots, 2 H)  [context, h], where W_combine multiplies it
+ *     outputs  (slots, F)    [peek, a], where a is [context, h] or h without W_combine */
 #ifndef FS_DECODING_H
 #define FS_DECODING_H
 
-typedef struct {
-    const fs_greedy_decode *call;
-    recurrent_pass lstm; /* of one step, from the state in features and cells to the next */
-    ptrdiff_t X, K, M;   /* M: columns of W and scores, full vectors */
-    float *inputs, *features, *cells, *scores;
-    float *packed_W, *packed_b; /* (K, M), (M) */
-} greedy_pass;
+/* Rows that a thread decodes at once: enough to use the weights that a step loads, so few that the
+ * encoder's states, which attention reads at each step, stay in the cache. */
+#define DECODING_SLOTS 24
 
-static greedy_pass plan_greedy(const fs_greedy_decode *call) {
+/* What moving one weight into its packed panel costs, in operations, when deciding on threads. */
+#define PACKING_WORK 16.0
+
+/* Their order is that of a step. A map that a decoder does not have has no columns. */
+enum { QUERY_MAP, COMBINE_MAP, SCORES_MAP, DECODING_MAPS };
+
+/* What all threads share. */
+typedef struct {
+    const fs_decode *call;
+    fs_context alone;       /* for kernels that are called inside a task */
+    ptrdiff_t peek_columns; /* H, or 0 without peek */
+    ptrdiff_t X, F;         /* columns of the first layer's x, and of outputs */
+    ptrdiff_t slots;        /* at most DECODING_SLOTS */
+    int few_reads;          /* whether packing weights takes longer than it saves */
+    double work;            /* of all steps, in operations */
+    double weight_count;    /* of layers and maps */
+    ptrdiff_t panels;       /* of their weights */
+    recurrent_run *layers;  /* (layers), which have weights, and no memory for rows */
+    affine_map maps[DECODING_MAPS];
+    float *rank_memory; /* (ranks, rank_floats) */
+    ptrdiff_t rank_floats;
+} decoding_pass;
+
+/* Which row of the call is in a slot, how many steps it has taken, and how many it may take. */
+typedef struct {
+    ptrdiff_t row, taken, limit;
+} decoding_slot;
+
+/* What one rank keeps. Rows are in its first `active` slots. */
+typedef struct {
+    const decoding_pass *pass;
+    decoding_slot slot[DECODING_SLOTS];
+    ptrdiff_t active;
+    recurrent_run *layers;
+    float *h; /* of the top layer, in combined or in outputs; the context lies before it */
+    ptrdiff_t h_row;
+    float *combined, *queries, *outputs;
+    float *scores, *log_p; /* (slots, V), and (V) of one of them */
+} decoding_rank;
+
+/* ---- memory ---- */
+
+static recurrent_run *take_runs(arena *scratch, ptrdiff_t count) {
+    _Static_assert(sizeof(recurrent_run) % sizeof(float) == 0, "counted in floats");
+    return (void *)take(scratch, count * (ptrdiff_t)(sizeof(recurrent_run) / sizeof(float)));
+}
+
+static decoding_pass plan_decoding(const fs_decode *call, const fs_context *context) {
     const ptrdiff_t H = call->H;
-    assert(!call->peek || !call->enc);
-    greedy_pass pass = {
-        .call = call,
-        .lstm = {.directions = 1},
-        .X = call->D + (call->peek ? H : 0),
-        .K = call->peek || call->enc ? 2 * H : H,
-        .M = round_up(call->V, FS_LANES),
-    };
-    recurrent_run *run = &pass.lstm.runs[0];
-    /* The layer packs weights that enough rows will read: here all steps do. */
-    const ptrdiff_t readers = smaller(call->N * call->steps, FEW_ROWS + 1);
-    *run = plan_recurrent(&(fs_recurrent_size){.cell = FS_LSTM,
-                                               .directions = 1,
-                                               .N = larger(call->N, readers),
-                                               .T = 1,
-                                               .D = pass.X,
-                                               .H = H});
-    run->Wc = run->Wx = call->lstm.Wx;
-    run->Wh = call->lstm.Wh;
-    run->b = call->lstm.b;
-    run->columns = pass.K;
+    const int combines = call->W_combine.data != NULL;
+    assert(call->layers >= 1 && (call->enc || (!combines && !call->W_query.data)));
+    decoding_pass pass = {.call = call,
+                          .alone = one_thread(context),
+                          .peek_columns = call->peek ? H : 0,
+                          .slots = smaller(call->N, DECODING_SLOTS),
+                          .few_reads = call->N == 1 || call->N * call->steps <= FEW_ROWS};
+    pass.X = pass.peek_columns + call->D;
+    pass.F = pass.peek_columns + (call->enc && !combines ? 2 * H : H);
+    pass.maps[QUERY_MAP] = (affine_map){call->W_query, NULL, H, call->W_query.data ? H : 0, NULL};
+    pass.maps[COMBINE_MAP] =
+        (affine_map){call->W_combine, call->b_combine, 2 * H, combines ? H : 0, NULL};
+    pass.maps[SCORES_MAP] = (affine_map){call->W, call->b, pass.F, call->V, NULL};
+    const double gates = fs_cells[call->cell].gates * (double)H;
+    pass.weight_count = gates * (double)(pass.X + H + 2 * (call->layers - 1) * H);
+    for (int m = 0; m < DECODING_MAPS; ++m) {
+        pass.weight_count += (double)pass.maps[m].depth * (double)pass.maps[m].columns;
+    }
+    const double attention = call->keys ? 2.0 + ADDITIVE_WORK : 4.0; /* two products of states */
+    const double each_step = 2.0 * pass.weight_count + attention * (double)(call->Te * H) +
+                             SOFTMAX_WORK * (double)call->V;
+    pass.work = (double)(call->N * call->steps) * each_step;
     return pass;
 }
 
-/* Returns how many floats it used of `memory`, which may be NULL. */
-static ptrdiff_t place_greedy(greedy_pass *pass, float *memory) {
-    const ptrdiff_t N = pass->call->N;
-    recurrent_run *run = &pass->lstm.runs[0];
+/* A layer that takes one step of all slots. */
+static recurrent_run plan_decoding_layer(const decoding_pass *pass, ptrdiff_t layer) {
+    fs_recurrent_size size = {.cell = pass->call->cell, .directions = 1, .inference = 1, .T = 1};
+    size.N = pass->slots;
+    size.D = layer > 0 ? pass->call->H : pass->X;
+    size.H = pass->call->H;
+    recurrent_run run = plan_recurrent(&size);
+    run.few_reads = pass->few_reads;
+    return run;
+}
+
+/* Each returns how many floats it used of `memory`, which may be NULL. */
+static ptrdiff_t place_rank(decoding_rank *rank, const decoding_pass *pass, float *memory) {
+    const fs_decode *call = pass->call;
+    const ptrdiff_t H = call->H;
     arena scratch = {.memory = memory};
-    scratch.used += place_cache(run, memory);
-    scratch.used += place_forward(run, memory ? memory + scratch.used : NULL);
-    pass->inputs = take(&scratch, N * pass->X);
-    pass->features = take(&scratch, N * pass->K);
-    pass->cells = take(&scratch, N * pass->K);
-    pass->scores = take(&scratch, N * pass->M);
-    pass->packed_W = take(&scratch, pass->K * pass->M);
-    pass->packed_b = take(&scratch, pass->M);
+    *rank = (decoding_rank){.pass = pass, .layers = take_runs(&scratch, call->layers)};
+    rank->outputs = take(&scratch, pass->slots * pass->F);
+    rank->h_row = call->W_combine.data ? 2 * H : pass->F;
+    rank->combined = call->W_combine.data ? take(&scratch, pass->slots * 2 * H) : rank->outputs;
+    rank->h = memory ? rank->combined + rank->h_row - H : NULL;
+    rank->queries = take(&scratch, call->W_query.data ? pass->slots * H : 0);
+    rank->scores = take(&scratch, pass->slots * call->V);
+    rank->log_p = take(&scratch, call->V);
+    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+        recurrent_run run = memory ? pass->layers[layer] : plan_decoding_layer(pass, layer);
+        scratch.used += place_cache(&run, rest_of(&scratch));
+        scratch.used += place_streamed(&run, rest_of(&scratch));
+        if (memory) {
+            rank->layers[layer] = run;
+        }
+    }
     return scratch.used;
 }
 
-/* W and b with zeros behind their last columns, so that no step has to pack a last vector. */
-static void pack_scores(const greedy_pass *pass) {
-    const fs_greedy_decode *call = pass->call;
-    const fs_matrix W = call->W;
-    const int vectors = (int)count_vectors(call->V);
-    pack_panel(pass->packed_W, W.data, W.row, FS_LANES * W.column, W.column, pass->K, vectors,
-               call->V, FS_LANES);
-    pack_panel(pass->packed_b, call->b, 0, FS_LANES, 1, 1, vectors, call->V, FS_LANES);
+static ptrdiff_t place_decoding(decoding_pass *pass, const fs_context *context, float *memory) {
+    const fs_decode *call = pass->call;
+    arena scratch = {.memory = memory};
+    pass->layers = take_runs(&scratch, call->layers);
+    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+        recurrent_run run = plan_decoding_layer(pass, layer);
+        scratch.used += place_packed(&run, rest_of(&scratch));
+        pass->panels += count_all_panels(&run);
+        if (memory) {
+            set_weights(&run, &call->recurrent[layer]);
+            pass->layers[layer] = run;
+        }
+    }
+    for (int m = 0; m < DECODING_MAPS; ++m) {
+        affine_map *map = &pass->maps[m];
+        float *packed = take(&scratch, map_floats(map));
+        pass->panels += count_panels(map->columns);
+        map->packed = memory && !(pass->few_reads && map->W.column == 1) ? packed : NULL;
+    }
+    decoding_rank rank;
+    const int ranks = parallel_ranks(context, call->N, pass->work);
+    pass->rank_floats = place_rank(&rank, pass, NULL);
+    pass->rank_memory = take(&scratch, ranks * pass->rank_floats);
+    return scratch.used;
 }
 
-/* What stays the same over all steps, and the first state. */
-static void load_greedy_rows(const greedy_pass *pass, ptrdiff_t begin, ptrdiff_t end) {
-    const fs_greedy_decode *call = pass->call;
-    const ptrdiff_t H = call->H;
-    const size_t state = (size_t)H * sizeof(float);
-    for (ptrdiff_t n = begin; n < end; ++n) {
-        float *features = pass->features + n * pass->K;
-        memcpy(features + pass->K - H, call->h0 + n * H, state);
-        memset(pass->cells + n * pass->K, 0, (size_t)pass->K * sizeof(float));
-        if (call->peek) {
-            memcpy(features, call->peek + n * H, state);
-            memcpy(pass->inputs + n * pass->X, call->peek + n * H, state);
+/* ---- slots ---- */
+
+/* State row `to` of all layers <- the caller's states of batch row n. */
+static void load_slot(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t to) {
+    const fs_decode *call = rank->pass->call;
+    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+        const recurrent_run *run = &rank->layers[layer];
+        const ptrdiff_t from = (layer * call->N + n) * call->H;
+        load_states(run->h + to * run->Hp, call->h0 + from, run, 0, 1);
+        if (run->has_cell) {
+            const float *c0 = call->c0 ? call->c0 + from : NULL;
+            load_states(run->c + to * run->Hp, c0, run, 0, 1);
         }
     }
 }
 
-/* From ids to the next h and c. */
-static void step_states(const greedy_pass *pass, ptrdiff_t step, ptrdiff_t begin, ptrdiff_t end) {
-    const fs_greedy_decode *call = pass->call;
-    const recurrent_run *run = &pass->lstm.runs[0];
-    const ptrdiff_t H = call->H;
-    for (ptrdiff_t n = begin; n < end; ++n) {
-        const int64_t id = step > 0 ? call->ids[n * call->steps + step - 1] : call->start_id;
-        float *embedded = pass->inputs + n * pass->X + pass->X - call->D;
-        embedding_forward(embedded, call->embedding, &id, 1, call->D, 1);
-    }
-    load_inputs(run, begin, end);
-    run->layer->forward_rows(run, (recurrent_part){begin, end, 0, 1});
-    for (ptrdiff_t n = begin; n < end; ++n) {
-        memcpy(pass->cells + n * pass->K + pass->K - H, run->c + (run->state_rows + n) * run->Hp,
-               (size_t)H * sizeof(float));
-    }
-}
-
-/* The first of the largest of x; of a NaN, the first NaN. */
-static ptrdiff_t index_of_largest(const float *x, ptrdiff_t n) {
-    ptrdiff_t largest = 0;
-    for (ptrdiff_t i = 1; i < n && !isnan(x[largest]); ++i) {
-        if (!(x[i] <= x[largest])) {
-            largest = i;
+/* The caller's states of batch row n <- state row `from` of all layers. */
+static void store_slot(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t from) {
+    const fs_decode *call = rank->pass->call;
+    const size_t bytes = (size_t)call->H * sizeof(float);
+    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+        const recurrent_run *run = &rank->layers[layer];
+        const ptrdiff_t to = (layer * call->N + n) * call->H;
+        memcpy(call->h + to, run->h + from * run->Hp, bytes);
+        if (run->has_cell) {
+            memcpy(call->c + to, run->c + from * run->Hp, bytes);
         }
     }
-    return largest;
 }
 
-/* From h to ids. */
-static void step_ids(const greedy_pass *pass, ptrdiff_t step, ptrdiff_t begin, ptrdiff_t end) {
-    const fs_greedy_decode *call = pass->call;
-    const ptrdiff_t H = call->H, K = pass->K, M = pass->M;
-    const fs_attention_size one_step = {.N = 1, .Te = call->Te, .Td = 1, .H = H};
-    for (ptrdiff_t n = begin; n < end && call->enc; ++n) {
-        float *features = pass->features + n * K;
-        attention_forward(features, call->weights + n * call->Te, call->enc + n * call->Te * H,
-                          features + H, 1.0f, one_step, 1);
-    }
-    affine_forward(pass->scores + begin * M, pass->features + begin * K,
-                   (fs_matrix){pass->packed_W, M, 1}, pass->packed_b, 0, end - begin, K, M, 1);
-    for (ptrdiff_t n = begin; n < end; ++n) {
-        call->ids[n * call->steps + step] = index_of_largest(pass->scores + n * M, call->V);
+static void move_slot(const decoding_rank *rank, ptrdiff_t to, ptrdiff_t from) {
+    for (ptrdiff_t layer = 0; layer < rank->pass->call->layers; ++layer) {
+        const recurrent_run *run = &rank->layers[layer];
+        const size_t bytes = (size_t)run->Hp * sizeof(float);
+        memcpy(run->h + to * run->Hp, run->h + from * run->Hp, bytes);
+        if (run->has_cell) {
+            memcpy(run->c + to * run->Hp, run->c + from * run->Hp, bytes);
+        }
     }
 }
 
-/* Rows that take all steps together: what attention reads of them at each stays in the cache. */
-#define GREEDY_ROWS 24
-
-static void decode_rows(const greedy_pass *pass, ptrdiff_t begin, ptrdiff_t end) {
-    const fs_greedy_decode *call = pass->call;
-    const ptrdiff_t H = call->H;
-    load_greedy_rows(pass, begin, end);
-    for (ptrdiff_t step = 0; step < call->steps; ++step) {
-        step_states(pass, step, begin, end);
-        step_ids(pass, step, begin, end);
+/* Batch row n has ended: its states are in state row `from`. */
+static void end_row(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t taken, ptrdiff_t from) {
+    const fs_decode *call = rank->pass->call;
+    call->taken[n] = taken;
+    for (ptrdiff_t step = taken; step < call->steps; ++step) {
+        call->ids[n * call->steps + step] = larger(call->end_id, 0);
     }
-    for (ptrdiff_t n = begin; n < end; ++n) {
-        const ptrdiff_t from = n * pass->K + pass->K - H;
-        memcpy(call->h + n * H, pass->features + from, (size_t)H * sizeof(float));
-        memcpy(call->c + n * H, pass->cells + from, (size_t)H * sizeof(float));
+    store_slot(rank, n, from);
+}
+
+/* Batch row n into the next slot, unless it has no step. */
+static void begin_row(decoding_rank *rank, ptrdiff_t n) {
+    const fs_decode *call = rank->pass->call;
+    load_slot(rank, n, rank->active);
+    if (call->weights) {
+        zero_rows(call->weights, n, n + 1, call->Te);
+    }
+    if (call->log_probabilities) {
+        call->log_probabilities[n] = 0.0;
+    }
+    const ptrdiff_t limit = call->limits ? call->limits[n] : call->steps;
+    if (limit == 0) {
+        end_row(rank, n, 0, rank->active);
+        return;
+    }
+    rank->slot[rank->active++] = (decoding_slot){n, 0, limit};
+}
+
+/* ---- a step of all active rows ---- */
+
+/* The first layer's x, and peek in outputs. */
+static void read_inputs(const decoding_rank *rank) {
+    const decoding_pass *pass = rank->pass;
+    const fs_decode *call = pass->call;
+    const ptrdiff_t before = pass->peek_columns;
+    const size_t bytes = (size_t)before * sizeof(float);
+    for (ptrdiff_t i = 0; i < rank->active; ++i) {
+        const ptrdiff_t n = rank->slot[i].row, taken = rank->slot[i].taken;
+        const int64_t id = taken > 0 ? call->ids[n * call->steps + taken - 1] : call->start_id;
+        float *x = rank->layers[0].x + i * pass->X;
+        if (bytes > 0) {
+            memcpy(x, call->peek + n * before, bytes);
+            memcpy(rank->outputs + i * pass->F, call->peek + n * before, bytes);
+        }
+        embedding_forward(x + before, call->embedding, &id, 1, call->D, &pass->alone);
     }
 }
 
-static void greedy_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    (void)thread;
-    for (ptrdiff_t n = begin; n < end; n += GREEDY_ROWS) {
-        decode_rows(context, n, smaller(n + GREEDY_ROWS, end));
+/* h and c of all layers. The h of a layer is the x of the next, or where rank->h is. */
+static void advance_layers(const decoding_rank *rank) {
+    const ptrdiff_t H = rank->pass->call->H, top = rank->pass->call->layers - 1;
+    for (ptrdiff_t layer = 0; layer <= top; ++layer) {
+        recurrent_run *run = &rank->layers[layer];
+        run->size.N = rank->active;
+        run->rows = rank->active;
+        run->hs = layer < top ? rank->layers[layer + 1].x : rank->h;
+        run->columns = layer < top ? H : rank->h_row;
+        for (int g = 0; g < run->groups && streams_weights(run); ++g) {
+            stream_inputs(run, &run->group[g], columns_of_parts(run, &run->group[g], 0, 1, 1));
+        }
+        run->passes->forward_rows(run, (recurrent_part){0, rank->active, team_of_one});
     }
 }
 
-static void greedy_decode(const fs_greedy_decode *call, int threads) {
-    greedy_pass pass = plan_greedy(call);
-    place_greedy(&pass, call->scratch);
-    const ptrdiff_t N = call->N, H = call->H;
-    recurrent_run *run = &pass.lstm.runs[0];
-    run->xs = pass.inputs;
-    run->h0 = run->hs = pass.features + pass.K - H;
-    run->c0 = pass.cells + pass.K - H;
-    const double products =
-        (double)H * (double)(4 * (pass.X + H) + 2 * call->Te) + (double)pass.K * (double)pass.M;
-    const double work = 2.0 * (double)(N * call->steps) * products;
-    const int team = worthwhile_threads(N, work, threads);
-    parallel_for(count_all_panels(run), team, pack_forward_task, &pass.lstm);
-    pack_scores(&pass);
-    parallel_for(N, team, greedy_task, &pass);
+/* The context before each h. */
+static void attend(const decoding_rank *rank) {
+    const decoding_pass *pass = rank->pass;
+    const fs_decode *call = pass->call;
+    const ptrdiff_t H = call->H, Te = call->Te;
+    if (call->W_query.data) {
+        compute_map(&pass->maps[QUERY_MAP], rank->queries, H, rank->h, rank->h_row, rank->active);
+    }
+    for (ptrdiff_t i = 0; i < rank->active; ++i) {
+        const ptrdiff_t n = rank->slot[i].row;
+        const fs_attention_size size = {
+            .N = 1,
+            .Te = Te,
+            .Td = 1,
+            .H = H,
+            .encoder_lengths = call->encoder_lengths ? call->encoder_lengths + n : NULL};
+        float *h = rank->h + i * rank->h_row, *weights = call->weights + n * Te;
+        const float *query = call->W_query.data ? rank->queries + i * H : h;
+        const float *enc = call->enc + n * Te * H;
+        if (call->keys) {
+            additive_weights_forward(weights, call->keys + n * Te * H, query, call->v, size,
+                                     &pass->alone);
+            weighted_sum_forward(h - H, enc, weights, size, &pass->alone);
+        } else {
+            attention_forward(h - H, weights, enc, query, call->scale, size, &pass->alone);
+        }
+    }
 }
 
-/* What the caller must bring. */
-static ptrdiff_t greedy_decode_floats(const fs_greedy_decode *call) {
-    greedy_pass pass = plan_greedy(call);
-    return place_greedy(&pass, NULL);
+/* Scores, from outputs that have a already unless W_combine makes it. */
+static void compute_scores(const decoding_rank *rank) {
+    const decoding_pass *pass = rank->pass;
+    const ptrdiff_t H = pass->call->H, V = pass->call->V, F = pass->F;
+    if (pass->call->W_combine.data) {
+        float *a = rank->outputs + pass->peek_columns;
+        compute_map(&pass->maps[COMBINE_MAP], a, F, rank->combined, 2 * H, rank->active);
+        for (ptrdiff_t i = 0; i < rank->active; ++i) {
+            tanh_array(a + i * F, a + i * F, H);
+        }
+    }
+    compute_map(&pass->maps[SCORES_MAP], rank->scores, V, rank->outputs, F, rank->active);
+}
+
+static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
+    const fs_decode *call = rank->pass->call;
+    const float *scores = rank->scores + slot * call->V;
+    if (call->log_probabilities) {
+        log_softmax_row(rank->log_p, scores, call->V);
+        scores = rank->log_p;
+    }
+    const ptrdiff_t first = call->first_id;
+    const ptrdiff_t id = first + index_of_largest(scores + first, call->V - first);
+    if (call->log_probabilities) {
+        call->log_probabilities[rank->slot[slot].row] += (double)scores[id];
+    }
+    return id;
+}
+
+/* Ids from scores; rows that have not ended move to the first slots, for their next step. */
+static void choose_ids(decoding_rank *rank) {
+    const fs_decode *call = rank->pass->call;
+    ptrdiff_t going_on = 0;
+    for (ptrdiff_t i = 0; i < rank->active; ++i) {
+        const ptrdiff_t state = rank->layers[0].state_rows + i; /* after the step */
+        const int64_t id = choose_id(rank, i);
+        decoding_slot slot = rank->slot[i];
+        call->ids[slot.row * call->steps + slot.taken] = id;
+        ++slot.taken;
+        if (id == call->end_id || slot.taken == slot.limit) {
+            end_row(rank, slot.row, slot.taken, state);
+            continue;
+        }
+        move_slot(rank, going_on, state);
+        rank->slot[going_on++] = slot;
+    }
+    rank->active = going_on;
+}
+
+/* ---- the call ---- */
+
+static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank_index) {
+    const decoding_pass *pass = argument;
+    decoding_rank rank;
+    place_rank(&rank, pass, pass->rank_memory + rank_index * pass->rank_floats);
+    /* rows of equal length make groups: of equal size, so that the last is not a small one */
+    const ptrdiff_t groups = (end - begin + pass->slots - 1) / pass->slots;
+    const ptrdiff_t most = (end - begin + groups - 1) / groups;
+    for (ptrdiff_t next = begin; next < end || rank.active > 0;) {
+        while (next < end && rank.active < most) {
+            begin_row(&rank, next++);
+        }
+        read_inputs(&rank);
+        advance_layers(&rank);
+        if (pass->call->enc) {
+            attend(&rank);
+        }
+        compute_scores(&rank);
+        choose_ids(&rank);
+    }
+}
+
+/* Panels [begin, end) of all layers, then of all maps. */
+static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const decoding_pass *pass = argument;
+    (void)rank;
+    for (ptrdiff_t layer = 0; layer < pass->call->layers; ++layer) {
+        const recurrent_run *run = &pass->layers[layer];
+        const ptrdiff_t panels = count_all_panels(run);
+        if (!streams_weights(run)) {
+            pack_forward(run, smaller(larger(begin, 0), panels), smaller(larger(end, 0), panels));
+        }
+        begin -= panels;
+        end -= panels;
+    }
+    for (int m = 0; m < DECODING_MAPS; ++m) {
+        const affine_map *map = &pass->maps[m];
+        const ptrdiff_t panels = count_panels(map->columns);
+        if (map->packed) {
+            pack_map(map, smaller(larger(begin, 0), panels), smaller(larger(end, 0), panels));
+        }
+        begin -= panels;
+        end -= panels;
+    }
+}
+
+static void decode(const fs_decode *call, const fs_context *context) {
+    decoding_pass pass = plan_decoding(call, context);
+    place_decoding(&pass, context, align_to_cache_line(call->scratch));
+    const double packing = pass.few_reads ? 0.0 : PACKING_WORK * pass.weight_count;
+    parallel_for(context, pass.panels, packing, pack_decoding_task, &pass);
+    parallel_for(context, call->N, pass.work, decode_task, &pass);
+}
+
+static ptrdiff_t decode_floats(const fs_decode *call, const fs_context *context) {
+    decoding_pass pass = plan_decoding(call, context);
+    return ALIGNMENT_FLOATS + place_decoding(&pass, context, NULL);
 }
 
 #endif

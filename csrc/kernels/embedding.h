@@ -9,9 +9,9 @@ typedef struct {
     ptrdiff_t D;
 } embedding_gather;
 
-static void embedding_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const embedding_gather *g = context;
-    (void)thread;
+static void embedding_forward_rows(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const embedding_gather *g = argument;
+    (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
         assert(g->ids[r] >= 0);
         const float *from = g->W.data + g->ids[r] * g->W.row;
@@ -27,10 +27,10 @@ static void embedding_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end
 }
 
 static void embedding_forward(float *ys, fs_matrix W, const int64_t *ids, ptrdiff_t R, ptrdiff_t D,
-                              int threads) {
+                              const fs_context *context) {
     embedding_gather gather = {.ys = ys, .W = W, .ids = ids, .D = D};
     const double work = (double)R * (double)D;
-    parallel_for(R, worthwhile_threads(R, work, threads), embedding_forward_rows, &gather);
+    parallel_for(context, R, work, embedding_forward_rows, &gather);
 }
 
 typedef struct {
@@ -42,18 +42,18 @@ typedef struct {
 
 // forward was: ys_r = W[ids_r]. Each thread owns a run of ids and reads all rows in order, so that
 // sums do not depend on how many threads there are.
-static void embedding_backward_ids(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const embedding_scatter *s = context;
-    const ptrdiff_t D = s->D;
-    (void)thread;
-    memset(s->dW + begin * D, 0, (size_t)((end - begin) * D) * sizeof *s->dW);
-    for (ptrdiff_t r = 0; r < s->R; ++r) {
-        const ptrdiff_t id = s->ids[r];
+static void embedding_backward_ids(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const embedding_scatter s = *(const embedding_scatter *)argument;
+    const ptrdiff_t D = s.D;
+    (void)rank;
+    memset(s.dW + begin * D, 0, (size_t)((end - begin) * D) * sizeof *s.dW);
+    for (ptrdiff_t r = 0; r < s.R; ++r) {
+        const ptrdiff_t id = s.ids[r];
         if (id < begin || id >= end) {
             continue;
         }
-        const float *from = s->dys + r * D;
-        float *to = s->dW + id * D;
+        const float *from = s.dys + r * D;
+        float *to = s.dW + id * D;
         for (ptrdiff_t d = 0; d < D; d += FS_LANES) {
             const vf sum = vf_add(load_lanes(to + d, D - d), load_lanes(from + d, D - d));
             store_lanes(to + d, sum, D - d);
@@ -62,10 +62,10 @@ static void embedding_backward_ids(void *context, ptrdiff_t begin, ptrdiff_t end
 }
 
 static void embedding_backward(float *dW, const float *dys, const int64_t *ids, ptrdiff_t R,
-                               ptrdiff_t V, ptrdiff_t D, int threads) {
+                               ptrdiff_t V, ptrdiff_t D, const fs_context *context) {
     embedding_scatter scatter = {.dW = dW, .dys = dys, .ids = ids, .R = R, .D = D};
     const double work = (double)(R + V) * (double)D;
-    parallel_for(V, worthwhile_threads(V, work, threads), embedding_backward_ids, &scatter);
+    parallel_for(context, V, work, embedding_backward_ids, &scatter);
 }
 
 #endif

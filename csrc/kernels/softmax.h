@@ -35,6 +35,17 @@ static float largest(const float *x, ptrdiff_t n) {
     return vf_largest(most);
 }
 
+/* The first of the largest of x; of a NaN, the first NaN. */
+static ptrdiff_t index_of_largest(const float *x, ptrdiff_t n) {
+    ptrdiff_t found = 0;
+    for (ptrdiff_t i = 1; i < n && !isnan(x[found]); ++i) {
+        if (!(x[i] <= x[found])) {
+            found = i;
+        }
+    }
+    return found;
+}
+
 /* y_j = exp(x_j - shift) with shift = max x; returns the sum of y. y may be x. */
 static float exp_shifted(float *y, const float *x, float shift, ptrdiff_t n) {
     vf sum = vf_set(0.0f);
@@ -80,83 +91,84 @@ typedef struct {
 /* What one element of a softmax costs, in operations, when deciding on threads. */
 #define SOFTMAX_WORK 40.0
 
-static void softmax_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const softmax_rows *s = context;
-    (void)thread;
+static void softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const softmax_rows s = *(const softmax_rows *)argument;
+    (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        softmax_row(s->y + r * s->V, s->x + r * s->V, s->V);
+        softmax_row(s.y + r * s.V, s.x + r * s.V, s.V);
     }
 }
 
-static void softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads) {
+static void softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
     softmax_rows rows = {.y = y, .x = x, .V = V};
     const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(R, worthwhile_threads(R, work, threads), softmax_task, &rows);
+    parallel_for(context, R, work, softmax_task, &rows);
 }
 
-static void log_softmax_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const softmax_rows *s = context;
-    (void)thread;
+static void log_softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const softmax_rows s = *(const softmax_rows *)argument;
+    (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        log_softmax_row(s->y + r * s->V, s->x + r * s->V, s->V);
+        log_softmax_row(s.y + r * s.V, s.x + r * s.V, s.V);
     }
 }
 
-static void log_softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, int threads) {
+static void log_softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
+                        const fs_context *context) {
     softmax_rows rows = {.y = y, .x = x, .V = V};
     const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(R, worthwhile_threads(R, work, threads), log_softmax_task, &rows);
+    parallel_for(context, R, work, log_softmax_task, &rows);
 }
 
 /* -log p_j = log sum_k exp(x_k - shift) - (x_j - shift): finite even where p_j rounds to 0. */
-static void softmax_loss_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const softmax_rows *s = context;
-    (void)thread;
+static void softmax_loss_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const softmax_rows s = *(const softmax_rows *)argument;
+    (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        const float *x = s->x + r * s->V;
-        float *p = s->y + r * s->V;
-        const float shift = largest(x, s->V);
-        const float sum = exp_shifted(p, x, shift, s->V);
-        divide_row(p, sum, s->V);
-        const int64_t label = s->labels[r];
-        assert(label < s->V);
-        s->losses[r] = label < 0 ? 0.0 : log((double)sum) - ((double)x[label] - (double)shift);
+        const float *x = s.x + r * s.V;
+        float *p = s.y + r * s.V;
+        const float shift = largest(x, s.V);
+        const float sum = exp_shifted(p, x, shift, s.V);
+        divide_row(p, sum, s.V);
+        const int64_t label = s.labels[r];
+        assert(label < s.V);
+        s.losses[r] = label < 0 ? 0.0 : log((double)sum) - ((double)x[label] - (double)shift);
     }
 }
 
 static void softmax_loss_forward(float *p, double *losses, const float *xs, const int64_t *labels,
-                                 ptrdiff_t R, ptrdiff_t V, int threads) {
+                                 ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
     softmax_rows rows = {.y = p, .losses = losses, .x = xs, .labels = labels, .V = V};
     const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(R, worthwhile_threads(R, work, threads), softmax_loss_forward_task, &rows);
+    parallel_for(context, R, work, softmax_loss_forward_task, &rows);
 }
 
 // forward was: p = softmax(x); loss = -log p[label]
-static void softmax_loss_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const softmax_rows *s = context;
-    (void)thread;
+static void softmax_loss_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const softmax_rows s = *(const softmax_rows *)argument;
+    (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        const float *p = s->x + r * s->V;
-        float *dx = s->y + r * s->V;
-        const int64_t label = s->labels[r];
-        assert(label < s->V);
+        const float *p = s.x + r * s.V;
+        float *dx = s.y + r * s.V;
+        const int64_t label = s.labels[r];
+        assert(label < s.V);
         if (label < 0) {
-            memset(dx, 0, (size_t)s->V * sizeof *dx);
+            memset(dx, 0, (size_t)s.V * sizeof *dx);
             continue;
         }
-        for (ptrdiff_t i = 0; i < s->V; i += FS_LANES) {
-            const vf scaled = vf_mul(load_lanes(p + i, s->V - i), vf_set(s->scale));
-            store_lanes(dx + i, scaled, s->V - i);
+        for (ptrdiff_t i = 0; i < s.V; i += FS_LANES) {
+            const vf scaled = vf_mul(load_lanes(p + i, s.V - i), vf_set(s.scale));
+            store_lanes(dx + i, scaled, s.V - i);
         }
-        dx[label] = (p[label] - 1.0f) * s->scale;
+        dx[label] = (p[label] - 1.0f) * s.scale;
     }
 }
 
 static void softmax_loss_backward(float *dxs, const float *p, const int64_t *labels, float scale,
-                                  ptrdiff_t R, ptrdiff_t V, int threads) {
+                                  ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
     softmax_rows rows = {.y = dxs, .x = p, .labels = labels, .scale = scale, .V = V};
     const double work = (double)R * (double)V;
-    parallel_for(R, worthwhile_threads(R, work, threads), softmax_loss_backward_task, &rows);
+    parallel_for(context, R, work, softmax_loss_backward_task, &rows);
 }
 
 #endif

@@ -28,19 +28,20 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
         }
     }
     float *ys = new_floats(R * M);
-    k->affine_forward(ys, xs, W, b, b_row, R, K, M, THREADS);
+    SLOT(k, affine_forward)(ys, xs, W, b, b_row, R, K, M, &test_context);
     ran("affine_forward");
     expect_close("ys", ys, ys_expected, R * M, K, 1);
     float *alone = new_floats(R * M);
     for (ptrdiff_t r = 0; r < R; ++r) {
-        k->affine_forward(alone + r * M, xs + r * K, W, b ? b + r * b_row : b, 0, 1, K, M, THREADS);
+        SLOT(k, affine_forward)(alone + r * M, xs + r * K, W, b ? b + r * b_row : b, 0, 1, K, M,
+                                &test_context);
     }
     expect(same_bits(ys, alone, R * M), "a row has the same bits alone");
 
     float *dxs = new_floats(R * K);
     float *dW = new_floats(K * M);
     float *db = b ? new_floats(M) : NULL;
-    k->affine_backward(dxs, dW, db, dys, xs, W, R, K, M, THREADS);
+    SLOT(k, affine_backward)(dxs, dW, db, dys, xs, W, R, K, M, &test_context);
     ran("affine_backward");
     expect_close("dxs", dxs, dxs_expected, R * K, M, 1);
     expect_close("dW", dW, dW_expected, K * M, R, 1);
@@ -49,7 +50,7 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
     }
     if (R > 0 && K > 0) {
         xs[K - 1] = NAN;
-        k->affine_forward(alone, xs, W, b, b_row, R, K, M, THREADS);
+        SLOT(k, affine_forward)(alone, xs, W, b, b_row, R, K, M, &test_context);
         ran("affine_forward");
         expect_nan_in_first_row(alone, ys, R, M);
     }

@@ -6,6 +6,9 @@
 #include "check.h"
 #include "softmax.h"
 
+/* Threads that used the same scratch would do harm only if they ran at the same time. */
+#define ATTENTION_REPEATS 10
+
 /* What lies past a row's steps is NaN in all inputs, and 0 in all results. */
 typedef struct {
     fs_attention_size size;
@@ -165,16 +168,22 @@ static void expect_gradients(attention_case *c, const float *weights) {
     }
 }
 
+/* How often a backward pass is run: again if it is worth several threads. */
+static int backward_repeats(const fs_attention_size *s) {
+    return (double)s->N * (double)s->Te * (double)s->Td * (double)s->H > 1e6 ? ATTENTION_REPEATS
+                                                                             : 1;
+}
+
 /* ---- what the kernels keep to ---- */
 
 /* One of the two kernels of weights. */
 static void run_weights(const fs_kernels *k, float *weights, const float *enc, const float *dec,
                         const attention_case *c, fs_attention_size size) {
     if (c->v) {
-        k->additive_weights_forward(weights, enc, dec, c->v, size, THREADS);
+        SLOT(k, additive_weights_forward)(weights, enc, dec, c->v, size, &test_context);
         ran("additive_weights_forward");
     } else {
-        k->attention_weights_forward(weights, enc, dec, c->scale, size, THREADS);
+        SLOT(k, attention_weights_forward)(weights, enc, dec, c->scale, size, &test_context);
         ran("attention_weights_forward");
     }
 }
@@ -194,7 +203,7 @@ static void check_attention_rows_alone(const fs_kernels *k, const attention_case
             expect(same_bits(row_weights + d * r.te, weights + (n * Td + d) * Te, r.te),
                    "a row's weights have the same bits alone");
         }
-        k->weighted_sum_forward(row_out, r.enc, row_weights, alone, THREADS);
+        SLOT(k, weighted_sum_forward)(row_out, r.enc, row_weights, alone, &test_context);
         ran("weighted_sum_forward");
         expect(same_bits(row_out, out + n * Td * H, r.td * H),
                "a row's out has the same bits alone");
@@ -211,11 +220,12 @@ static void check_nan_in_attention(const fs_kernels *k, const attention_case *c,
     dec[H - 1] = NAN;
     run_weights(k, dirty_weights, c->enc, dec, c, c->size);
     expect_nan_in_first_row(dirty_weights, weights, N * Td, Te);
-    k->weighted_sum_forward(dirty_out, c->enc, dirty_weights, c->size, THREADS);
+    SLOT(k, weighted_sum_forward)(dirty_out, c->enc, dirty_weights, c->size, &test_context);
     ran("weighted_sum_forward");
     expect_nan_in_first_row(dirty_out, out, N * Td, H);
     if (!c->v) {
-        k->attention_forward(dirty_out, dirty_weights, c->enc, dec, c->scale, c->size, THREADS);
+        SLOT(k, attention_forward)(dirty_out, dirty_weights, c->enc, dec, c->scale, c->size,
+                                   &test_context);
         ran("attention_forward");
         expect_nan_in_first_row(dirty_weights, weights, N * Td, Te);
         expect_nan_in_first_row(dirty_out, out, N * Td, H);
@@ -229,7 +239,8 @@ static void check_halves_forward(const fs_kernels *k, const attention_case *c, f
     const ptrdiff_t length = H + 2 * Te;
     run_weights(k, weights, c->enc, c->dec, c, c->size);
     expect_close("weights", weights, c->weights, N * Td * Te, length, 0);
-    k->weighted_sum_forward(out, c->enc, new_spoilt(weights, &c->size), c->size, THREADS);
+    SLOT(k, weighted_sum_forward)(out, c->enc, new_spoilt(weights, &c->size), c->size,
+                                  &test_context);
     ran("weighted_sum_forward");
     expect_close("out", out, c->out, N * Td * H, length, 1);
     check_attention_rows_alone(k, c, weights, out);
@@ -243,79 +254,94 @@ static void check_sum_backward(const fs_kernels *k, const attention_case *c, con
                                float *dweights, ptrdiff_t length) {
     const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
     float *denc = new_floats(N * Te * H);
-    k->weighted_sum_backward(denc, dweights, c->dout, c->enc, weights, c->size, THREADS);
+    SLOT(k, weighted_sum_backward)(denc, dweights, c->dout, c->enc, weights, c->size,
+                                   &test_context);
     ran("weighted_sum_backward");
     expect_close("denc", denc, c->denc_of_sum, N * Te * H, length, 1);
     expect_close("dweights", dweights, c->dweights, N * Td * Te, length, 1);
 }
 
-static void check_attention_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths) {
+static void check_whole_backward(const fs_kernels *k, const attention_case *c, const float *weights,
+                                 ptrdiff_t length) {
+    const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    const int arrays = allocation_count;
+    for (int repeat = 0; repeat < backward_repeats(&c->size); ++repeat) {
+        float *denc = new_floats(N * Te * H);
+        float *ddec = new_floats(N * Td * H);
+        float *scratch = new_floats(SLOT(k, attention_backward_floats)(c->size, &test_context));
+        SLOT(k, attention_backward)(denc, ddec, scratch, c->dout, c->enc, c->dec, weights, c->scale,
+                                    c->size, &test_context);
+        ran("attention_backward");
+        expect_close("denc", denc, c->denc, N * Te * H, length, 1);
+        expect_close("ddec", ddec, c->ddec, N * Td * H, length, 1);
+        free_arrays_from(arrays);
+    }
+}
+
+/* The other half's gradients, of one of the two kernels of weights. */
+static void check_weights_backward(const fs_kernels *k, const attention_case *c,
+                                   const float *weights, const float *dweights, ptrdiff_t length) {
+    const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
+    const int arrays = allocation_count;
+    for (int repeat = 0; repeat < backward_repeats(&c->size); ++repeat) {
+        float *denc = new_floats(N * Te * H);
+        float *ddec = new_floats(N * Td * H);
+        float *dv = new_floats(H);
+        if (c->v) {
+            float *scratch = new_floats(SLOT(k, additive_backward_floats)(c->size, &test_context));
+            SLOT(k, additive_weights_backward)(denc, ddec, dv, scratch, dweights, c->enc, c->dec,
+                                               c->v, weights, c->size, &test_context);
+            ran("additive_weights_backward");
+            expect_close("dv", dv, c->dv, H, length + N * Td * Te, 1);
+        } else {
+            float *scratch = new_floats(SLOT(k, attention_backward_floats)(c->size, &test_context));
+            SLOT(k, attention_weights_backward)(denc, ddec, scratch, dweights, c->enc, c->dec,
+                                                weights, c->scale, c->size, &test_context);
+            ran("attention_weights_backward");
+        }
+        expect_close("denc", denc, c->denc_of_weights, N * Te * H, length, 1);
+        expect_close("ddec", ddec, c->ddec, N * Td * H, length, 1);
+        free_arrays_from(arrays);
+    }
+}
+
+/* Either attention, in its halves; that of dot products also as a whole. */
+static void check_attention_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths,
+                                 int additive) {
     const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
-    attention_case c = new_case(shape, with_lengths, 0);
+    attention_case c = new_case(shape, with_lengths, additive);
     float *weights = new_floats(N * Td * Te);
     float *out = new_floats(N * Td * H);
     check_halves_forward(k, &c, weights, out);
-    float *whole_weights = new_floats(N * Td * Te);
-    float *whole_out = new_floats(N * Td * H);
-    k->attention_forward(whole_out, whole_weights, c.enc, c.dec, c.scale, c.size, THREADS);
-    ran("attention_forward");
-    expect_close("weights", whole_weights, c.weights, N * Td * Te, H + 2 * Te, 0);
-    expect_close("out", whole_out, c.out, N * Td * H, H + 2 * Te, 1);
-    expect(same_bits(whole_weights, weights, N * Td * Te), "has the bits of its halves");
-    expect(same_bits(whole_out, out, N * Td * H), "has the bits of its halves");
+    if (!additive) {
+        float *whole_weights = new_floats(N * Td * Te);
+        float *whole_out = new_floats(N * Td * H);
+        SLOT(k, attention_forward)(whole_out, whole_weights, c.enc, c.dec, c.scale, c.size,
+                                   &test_context);
+        ran("attention_forward");
+        expect_close("weights", whole_weights, c.weights, N * Td * Te, H + 2 * Te, 0);
+        expect_close("out", whole_out, c.out, N * Td * H, H + 2 * Te, 1);
+        expect(same_bits(whole_weights, weights, N * Td * Te), "has the bits of its halves");
+        expect(same_bits(whole_out, out, N * Td * H), "has the bits of its halves");
+    }
 
     expect_gradients(&c, weights);
     const ptrdiff_t length = H + 2 * Te + 2 * Td;
     const float *w = new_spoilt(weights, &c.size);
     float *dweights = new_floats(N * Td * Te);
-    float *denc = new_floats(N * Te * H);
-    float *ddec = new_floats(N * Td * H);
-    float *scratch = new_floats(THREADS * 2 * Td * (Te + H));
-    k->attention_backward(denc, ddec, scratch, c.dout, c.enc, c.dec, w, c.scale, c.size, THREADS);
-    ran("attention_backward");
-    expect_close("denc", denc, c.denc, N * Te * H, length, 1);
-    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
-
+    if (!additive) {
+        check_whole_backward(k, &c, w, length);
+    }
     check_sum_backward(k, &c, w, dweights, length);
-    denc = new_floats(N * Te * H);
-    ddec = new_floats(N * Td * H);
-    scratch = new_floats(THREADS * Td * Te);
-    k->attention_weights_backward(denc, ddec, scratch, new_spoilt(dweights, &c.size), c.enc, c.dec,
-                                  w, c.scale, c.size, THREADS);
-    ran("attention_weights_backward");
-    expect_close("denc", denc, c.denc_of_weights, N * Te * H, length, 1);
-    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
-}
-
-static void check_additive_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths) {
-    const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
-    attention_case c = new_case(shape, with_lengths, 1);
-    float *weights = new_floats(N * Td * Te);
-    check_halves_forward(k, &c, weights, new_floats(N * Td * H));
-
-    expect_gradients(&c, weights);
-    const ptrdiff_t length = H + 2 * Te + 2 * Td;
-    const float *w = new_spoilt(weights, &c.size);
-    float *dweights = new_floats(N * Td * Te);
-    check_sum_backward(k, &c, w, dweights, length);
-    float *denc = new_floats(N * Te * H);
-    float *ddec = new_floats(N * Td * H);
-    float *dv = new_floats(H);
-    float *scratch = new_floats(THREADS * Td * Te + N * H);
-    k->additive_weights_backward(denc, ddec, dv, scratch, new_spoilt(dweights, &c.size), c.enc,
-                                 c.dec, c.v, w, c.size, THREADS);
-    ran("additive_weights_backward");
-    expect_close("denc", denc, c.denc_of_weights, N * Te * H, length, 1);
-    expect_close("ddec", ddec, c.ddec, N * Td * H, length, 1);
-    expect_close("dv", dv, c.dv, H, length + N * Td * Te, 1);
+    check_weights_backward(k, &c, w, new_spoilt(dweights, &c.size), length);
 }
 
 static void check_attention(const fs_kernels *k, const ptrdiff_t *shape) {
-    check_attention_case(k, shape, 0);
-    check_additive_case(k, shape, 0);
-    if (shape[1] > 0) { /* a row has at least one encoder step */
-        check_attention_case(k, shape, 1);
-        check_additive_case(k, shape, 1);
+    for (int additive = 0; additive < 2; ++additive) {
+        check_attention_case(k, shape, 0, additive);
+        if (shape[1] > 0) { /* a row has at least one encoder step */
+            check_attention_case(k, shape, 1, additive);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,16 @@
 #include "fastseq.h"
 
 #define THREADS 2 /* for every kernel; those of small shapes use one */
+
+/* Made in main, for all checks. */
+static fs_thread_pool *test_pool;
+
+/* What kernels are called with. */
+static fs_context test_context;
+
+static fs_context context_of(int threads) {
+    return (fs_context){.threads = threads, .pool = test_pool, .precision = FS_FLOAT32};
+}
 
 /* ---- arrays ---- */
 
@@ -146,7 +157,7 @@ static void free_arrays_from(int count) {
 
 /* ---- the tally ---- */
 
-#define MAX_KERNELS 40
+#define MAX_KERNELS 64
 #define MAX_MESSAGES 20
 
 typedef struct {
@@ -160,12 +171,13 @@ static int tally_count;
 static tally *current;
 static int message_count;
 static char situation[96]; /* what is being checked: table, shape, layout */
+static char form[96];      /* and in which form, where a shape is checked in several */
 
 static void expect(int holds, const char *what) {
     current->passed += holds;
     current->failed += !holds;
     if (!holds && message_count++ < MAX_MESSAGES) {
-        printf("FAILED %s, %s: %s\n", current->kernel, situation, what);
+        printf("FAILED %s, %s%s: %s\n", current->kernel, situation, form, what);
     }
 }
 
@@ -196,6 +208,54 @@ static void print_tallies(const char *table) {
     }
 }
 
+/* ---- slots ---- */
+
+/* A slot of a table is called as SLOT(k, name)(...), which notes that there is a check of it. */
+#define SLOT(k, name) (note_slot(offsetof(fs_kernels, name)), (k)->name)
+#define MAX_SLOTS (sizeof(fs_kernels) / sizeof(void (*)(void)))
+
+static int slot_is_called[MAX_SLOTS];
+
+static void note_slot(size_t offset) {
+    slot_is_called[offset / sizeof(void (*)(void))] = 1;
+}
+
+/* ---- the same bits with any number of threads ---- */
+
+/* A shape is checked again with other numbers of threads and the same inputs. Of the first time, a
+ * hash of each result is kept. */
+#define MAX_RESULTS 4096
+
+static uint64_t first_results[MAX_RESULTS];
+static int result_count;
+static int is_repeated;
+
+/* FNV-1a, a word at a time; one NaN is as good as another. */
+static uint64_t hash_of(const double *x, ptrdiff_t n) {
+    uint64_t hash = 14695981039346656037u;
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        uint64_t bits = 0;
+        if (!isnan(x[i])) {
+            memcpy(&bits, &x[i], sizeof bits);
+        }
+        hash = (hash ^ bits) * 1099511628211u;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+static void expect_first_result(const double *x, ptrdiff_t n) {
+    const uint64_t hash = hash_of(x, n);
+    if (result_count == MAX_RESULTS) {
+        fputs("driver: more results than MAX_RESULTS\n", stderr);
+        exit(2);
+    }
+    if (is_repeated) {
+        expect(hash == first_results[result_count], "no bit depends on the number of threads");
+    }
+    first_results[result_count++] = hash;
+}
+
 /* ---- comparisons ---- */
 
 /* The largest |a - b|; NaN equals NaN, and is infinitely far from anything else. */
@@ -220,6 +280,7 @@ static double largest_difference(const double *a, const double *b, ptrdiff_t n) 
  * `expected`, or `term` where cancellation may leave less: what one term of its sums can be. */
 static void expect_close_doubles(const char *what, const double *actual, const double *expected,
                                  ptrdiff_t n, ptrdiff_t length, double term) {
+    expect_first_result(actual, n);
     double magnitude = term;
     for (ptrdiff_t i = 0; i < n; ++i) {
         magnitude = fmax(magnitude, fabs(expected[i]));

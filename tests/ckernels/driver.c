@@ -11,30 +11,51 @@
 #include "decoding.h"
 #include "embedding.h"
 #include "gru.h"
+#include "gru_reset_after.h"
 #include "lstm.h"
 #include "optim.h"
+#include "recurrent_threads.h"
 #include "rnn.h"
-#include "row_decoding.h"
 #include "softmax.h"
 #include "vmath.h"
 
 #define MAX_TABLES 8
 #define MAX_DIMENSIONS 4
-#define SIZE_FUNCTIONS 5    /* slots that only tell the size of a cache or scratch */
-#define RECURRENT_TALLIES 6 /* of the two slots that three layers share */
-#define RECURRENT_SLOTS 2
 
 typedef void (*shape_check)(const fs_kernels *k, const ptrdiff_t *shape);
+
+static const recurrent_layer *const layers[FS_CELLS] = {
+    [FS_RNN] = &rnn,
+    [FS_GRU] = &gru,
+    [FS_GRU_RESET_AFTER] = &gru_reset_after,
+    [FS_LSTM] = &lstm,
+};
 
 static void check_shape(const fs_kernels *k, shape_check check, const ptrdiff_t *shape) {
     snprintf(situation, sizeof situation, "%s, shape %td %td %td %td, weights %s", k->name,
              shape[0], shape[1], shape[2], shape[3], LAYOUT_NAMES[weights_layout]);
+    form[0] = '\0';
+    result_count = 0;
     check(k, shape);
     free_arrays_from(0);
 }
 
+/* A shape that is worth several threads, which no result may show. */
+static void check_large_shape(const fs_kernels *k, shape_check check, const ptrdiff_t *shape) {
+    const int threads[] = {THREADS, 1, THREADS + 1};
+    const uint32_t inputs = random_state;
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; ++i) {
+        random_state = inputs;
+        test_context.threads = threads[i];
+        is_repeated = i > 0;
+        check_shape(k, check, shape);
+    }
+    test_context.threads = THREADS;
+    is_repeated = 0;
+}
+
 /* Each dimension of a small shape varied in turn, then the large shape, which crosses the blocks
- * that csrc/gemm.h cuts depth into and is worth two threads. */
+ * that csrc/gemm.h cuts depth into. */
 static void check_shapes(const fs_kernels *k, shape_check check, int dimensions,
                          const ptrdiff_t large[MAX_DIMENSIONS]) {
     const ptrdiff_t sizes[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65};
@@ -45,36 +66,69 @@ static void check_shapes(const fs_kernels *k, shape_check check, int dimensions,
             check_shape(k, check, shape);
         }
     }
-    check_shape(k, check, large);
+    check_large_shape(k, check, large);
+}
+
+/* In every form: few rows, of one step and of many, and more, at once and step by step. */
+static void check_forms(const fs_kernels *k) {
+    const ptrdiff_t shapes[][MAX_DIMENSIONS] = {{1, 2, 6, 7},  {5, 3, 6, 7},  {1, 16, 6, 17},
+                                                {6, 4, 5, 37}, {20, 3, 3, 9}, {65, 2, 6, 7}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; ++i) {
+        check_shape(k, check_recurrent_forms, shapes[i]);
+    }
+}
+
+static void check_layers(const fs_kernels *k) {
+    for (fs_cell cell = 0; cell < FS_CELLS; ++cell) {
+        layer = layers[cell];
+        const ptrdiff_t H = 41 + 64 / fs_cells[cell].gates;
+        check_shapes(k, check_recurrent, 4, (ptrdiff_t[MAX_DIMENSIONS]){35, 5, 9, H});
+        check_forms(k);
+    }
+}
+
+/* Rows that are few and many, of one sequence; and as many rows as threads, or more. */
+static void check_threads(const fs_kernels *k) {
+    for (fs_cell cell = 0; cell < FS_CELLS; ++cell) {
+        layer = layers[cell];
+        check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){1, 16, 5, 401});
+        check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){1, 20, 5, 401});
+        check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){4, 4, 5, 401});
+    }
+}
+
+/* Every slot is called by a check. */
+static void check_slots(const fs_kernels *k) {
+    form[0] = '\0';
+    for (size_t slot = offsetof(fs_kernels, exp) / sizeof k->exp; slot < MAX_SLOTS; ++slot) {
+        snprintf(situation, sizeof situation, "%s, slot %zu", k->name, slot);
+        ran("(table)");
+        expect(slot_is_called[slot], "every slot is checked");
+    }
 }
 
 static void check_table(const fs_kernels *k) {
     tally_count = 0;
+    memset(slot_is_called, 0, sizeof slot_is_called);
     check_vmath(k);
     for (weights_layout = 0; weights_layout < LAYOUTS; ++weights_layout) {
-        check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){70, 9, 5});
+        check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){400, 11, 4000});
         check_shapes(k, check_affine, 3, (ptrdiff_t[MAX_DIMENSIONS]){33, 300, 257});
-        check_shapes(k, check_lstm, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 41});
-        check_shapes(k, check_rnn, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 105});
-        check_shapes(k, check_gru, 4, (ptrdiff_t[MAX_DIMENSIONS]){60, 5, 9, 57});
+        check_layers(k);
         check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
-        check_shapes(k, check_row_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){2, 70, 9, 57});
     }
     weights_layout = CONTIGUOUS;
+    check_threads(k);
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_log_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
-    check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
+    check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){1501, 1000});
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
     check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_velocities, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_squares, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_adam, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
-    check_shapes(k, check_sum_and_scale, 1, (ptrdiff_t[MAX_DIMENSIONS]){250 * FS_SUM_RUN + 1});
-    const size_t slots = (sizeof *k - offsetof(fs_kernels, exp)) / sizeof k->exp;
-    const size_t checked =
-        (size_t)tally_count - RECURRENT_TALLIES + RECURRENT_SLOTS + SIZE_FUNCTIONS;
-    ran("(table)");
-    expect(checked == slots, "every slot is checked");
+    check_shapes(k, check_sum_and_scale, 1, (ptrdiff_t[MAX_DIMENSIONS]){500 * FS_SUM_RUN + 1});
+    check_slots(k);
     print_tallies(k->name);
 }
 
@@ -102,6 +156,8 @@ int main(int argc, char **argv) {
         tables[count] = fs_table(count);
         ++count;
     }
+    test_pool = fs_thread_pool_create();
+    test_context = context_of(THREADS);
     int passed = 0;
     int failed = 0;
     for (int i = 0; i < count; ++i) {
@@ -111,6 +167,7 @@ int main(int argc, char **argv) {
             failed += tallies[j].failed;
         }
     }
+    fs_thread_pool_destroy(test_pool);
     printf("%d passed, %d failed\n", passed, failed);
     return passed == 0 || failed > 0;
 }

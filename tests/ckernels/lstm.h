@@ -37,17 +37,10 @@ static void oracle_lstm_step_backward(const oracle_step *s, const recurrent_case
     oracle_product_backward(s->dh, s, s->h_prev, 0, 4 * H, l);
 }
 
-static void check_lstm(const fs_kernels *k, const ptrdiff_t *shape) {
-    const recurrent_layer lstm = {
-        .forward_name = "lstm_forward",
-        .backward_name = "lstm_backward",
-        .cell = FS_LSTM,
-        .gates = 4,
-        .has_cell = 1,
-        .step = oracle_lstm_step,
-        .step_backward = oracle_lstm_step_backward,
-    };
-    check_recurrent(k, &lstm, shape);
-}
+static const recurrent_layer lstm = {
+    .cell = FS_LSTM,
+    .step = oracle_lstm_step,
+    .step_backward = oracle_lstm_step_backward,
+};
 
 #endif

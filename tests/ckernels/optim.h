@@ -13,7 +13,7 @@ static void check_sgd(const fs_kernels *k, const ptrdiff_t *shape) {
     for (ptrdiff_t i = 0; i < n; ++i) {
         p_expected[i] = p[i] - (double)rate * g[i];
     }
-    k->sgd_step(p, g, rate, n, THREADS);
+    SLOT(k, sgd_step)(p, g, rate, n, &test_context);
     ran("sgd_step");
     expect_close("p", p, p_expected, n, 1, 1);
 }
@@ -35,11 +35,12 @@ static void check_velocities(const fs_kernels *k, const ptrdiff_t *shape) {
         nesterov_expected[i] = p[i] + momentum * momentum * v_expected[i];
         nesterov_expected[i] -= (1 + momentum) * rate * g[i];
     }
-    k->momentum_step(p, v, g, (float)rate, (float)momentum, n, THREADS);
+    SLOT(k, momentum_step)(p, v, g, (float)rate, (float)momentum, n, &test_context);
     ran("momentum_step");
     expect_close("p", p, p_expected, n, 1, 1);
     expect_close("v", v, v_expected, n, 1, 1);
-    k->nesterov_step(nesterov_p, nesterov_v, g, (float)rate, (float)momentum, n, THREADS);
+    SLOT(k, nesterov_step)(nesterov_p, nesterov_v, g, (float)rate, (float)momentum, n,
+                           &test_context);
     ran("nesterov_step");
     expect_close("p", nesterov_p, nesterov_expected, n, 1, 1);
     expect_close("v", nesterov_v, v_expected, n, 1, 1);
@@ -62,10 +63,10 @@ static void check_scaled_step(const fs_kernels *k, ptrdiff_t n, int adagrad) {
         p_expected[i] = p[i] - rate * gradient / (sqrt(h_expected[i]) + epsilon);
     }
     if (adagrad) {
-        k->adagrad_step(p, h, g, rate, epsilon, n, THREADS);
+        SLOT(k, adagrad_step)(p, h, g, rate, epsilon, n, &test_context);
         ran("adagrad_step");
     } else {
-        k->rmsprop_step(p, h, g, rate, decay, gain, epsilon, n, THREADS);
+        SLOT(k, rmsprop_step)(p, h, g, rate, decay, gain, epsilon, n, &test_context);
         ran("rmsprop_step");
     }
     expect_close("p", p, p_expected, n, 1, 1);
@@ -94,7 +95,7 @@ static void check_adam(const fs_kernels *k, const ptrdiff_t *shape) {
         v_expected[i] = v[i] + gain2 * (gradient * gradient - v[i]);
         p_expected[i] = p[i] - rate * m_expected[i] / (sqrt(v_expected[i]) + epsilon);
     }
-    k->adam_step(p, m, v, g, rate, gain1, gain2, epsilon, n, THREADS);
+    SLOT(k, adam_step)(p, m, v, g, rate, gain1, gain2, epsilon, n, &test_context);
     ran("adam_step");
     expect_close("p", p, p_expected, n, 1, 1);
     expect_close("m", m, m_expected, n, 1, 1);
@@ -112,10 +113,10 @@ static void check_sum_and_scale(const fs_kernels *k, const ptrdiff_t *shape) {
         scaled_expected[i] = 0.1 * x[i];
     }
     double *sums = new_doubles(runs);
-    k->sum_squares(sums, x, n, THREADS);
+    SLOT(k, sum_squares)(sums, x, n, &test_context);
     ran("sum_squares");
     expect_close_doubles("sums", sums, sums_expected, runs, n < FS_SUM_RUN ? n : FS_SUM_RUN, 0);
-    k->scale(x, 0.1f, n, THREADS);
+    SLOT(k, scale)(x, 0.1f, n, &test_context);
     ran("scale");
     expect_close("x", x, scaled_expected, n, 1, 0);
 }

@@ -19,16 +19,10 @@ static void oracle_rnn_step_backward(const oracle_step *s, const recurrent_case 
     oracle_product_backward(s->dh, s, s->h_prev, 0, l->size.H, l);
 }
 
-static void check_rnn(const fs_kernels *k, const ptrdiff_t *shape) {
-    const recurrent_layer rnn = {
-        .forward_name = "rnn_forward",
-        .backward_name = "rnn_backward",
-        .cell = FS_RNN,
-        .gates = 1,
-        .step = oracle_rnn_step,
-        .step_backward = oracle_rnn_step_backward,
-    };
-    check_recurrent(k, &rnn, shape);
-}
+static const recurrent_layer rnn = {
+    .cell = FS_RNN,
+    .step = oracle_rnn_step,
+    .step_backward = oracle_rnn_step_backward,
+};
 
 #endif

@@ -27,22 +27,22 @@ static void check_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
     double *p_expected = new_zeros(R * V);
     float *p = new_floats(R * V);
     float *alone = new_floats(R * V);
-    k->softmax(p, xs, R, V, THREADS);
+    SLOT(k, softmax)(p, xs, R, V, &test_context);
     ran("softmax");
     for (ptrdiff_t r = 0; r < R; ++r) {
         oracle_softmax(p_expected + r * V, wide_xs + r * V, V);
-        k->softmax(alone + r * V, xs + r * V, 1, V, THREADS);
+        SLOT(k, softmax)(alone + r * V, xs + r * V, 1, V, &test_context);
     }
     expect_close("p", p, p_expected, R * V, V, 0);
     expect(same_bits(p, alone, R * V), "a row has the same bits alone");
     if (R > 0 && V > 0) {
         float *dirty = new_copy(xs, R * V);
         dirty[V - 1] = NAN;
-        k->softmax(dirty, dirty, R, V, THREADS);
+        SLOT(k, softmax)(dirty, dirty, R, V, &test_context);
         ran("softmax");
         expect_nan_in_first_row(dirty, p, R, V);
     }
-    k->softmax(xs, xs, R, V, THREADS);
+    SLOT(k, softmax)(xs, xs, R, V, &test_context);
     ran("softmax");
     expect(same_bits(xs, p, R * V), "y may be x");
 }
@@ -54,21 +54,21 @@ static void check_log_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
     double *expected = new_zeros(R * V);
     float *log_p = new_floats(R * V);
     float *alone = new_floats(R * V);
-    k->log_softmax(log_p, xs, R, V, THREADS);
+    SLOT(k, log_softmax)(log_p, xs, R, V, &test_context);
     ran("log_softmax");
     for (ptrdiff_t r = 0; r < R; ++r) {
         const double log_sum = oracle_softmax(expected + r * V, wide_xs + r * V, V);
         for (ptrdiff_t j = 0; j < V; ++j) {
             expected[r * V + j] = wide_xs[r * V + j] - log_sum;
         }
-        k->log_softmax(alone + r * V, xs + r * V, 1, V, THREADS);
+        SLOT(k, log_softmax)(alone + r * V, xs + r * V, 1, V, &test_context);
     }
     expect_close("log p", log_p, expected, R * V, V, 400);
     expect(same_bits(log_p, alone, R * V), "a row has the same bits alone");
     if (R > 0 && V > 0) {
         float *dirty = new_copy(xs, R * V), *dirty_log_p = new_floats(R * V);
         dirty[V - 1] = NAN;
-        k->log_softmax(dirty_log_p, dirty, R, V, THREADS);
+        SLOT(k, log_softmax)(dirty_log_p, dirty, R, V, &test_context);
         ran("log_softmax");
         expect_nan_in_first_row(dirty_log_p, log_p, R, V);
     }
@@ -94,12 +94,12 @@ static void check_softmax_loss(const fs_kernels *k, const ptrdiff_t *shape) {
     }
     float *p = new_floats(R * V);
     double *losses = new_doubles(R);
-    k->softmax_loss_forward(p, losses, xs, labels, R, V, THREADS);
+    SLOT(k, softmax_loss_forward)(p, losses, xs, labels, R, V, &test_context);
     ran("softmax_loss_forward");
     expect_close("p", p, p_expected, R * V, V, 0);
     expect_close_doubles("losses", losses, losses_expected, R, V, 8);
     float *dxs = new_floats(R * V);
-    k->softmax_loss_backward(dxs, p, labels, scale, R, V, THREADS);
+    SLOT(k, softmax_loss_backward)(dxs, p, labels, scale, R, V, &test_context);
     ran("softmax_loss_backward");
     expect_close("dxs", dxs, dxs_expected, R * V, V, scale);
 }

@@ -98,23 +98,23 @@ static void check_special_values(const fs_kernels *k) {
         elementwise function;
         float x, y;
     } cases[] = {
-        {"exp", k->exp, 0.0f, 1.0f},
-        {"exp", k->exp, -0.0f, 1.0f},
-        {"exp", k->exp, INFINITY, INFINITY},
-        {"exp", k->exp, -INFINITY, 0.0f},
-        {"exp", k->exp, 89.0f, INFINITY},
-        {"exp", k->exp, -103.9f, 0x1p-149f}, /* the smallest denormal */
-        {"exp", k->exp, -104.1f, 0.0f},
-        {"tanh", k->tanh, 0.0f, 0.0f},
-        {"tanh", k->tanh, -0.0f, -0.0f},
-        {"tanh", k->tanh, INFINITY, 1.0f},
-        {"tanh", k->tanh, -INFINITY, -1.0f},
-        {"tanh", k->tanh, -0x1p-149f, -0x1p-149f},
-        {"sigmoid", k->sigmoid, 0.0f, 0.5f},
-        {"sigmoid", k->sigmoid, -0.0f, 0.5f},
-        {"sigmoid", k->sigmoid, INFINITY, 1.0f},
-        {"sigmoid", k->sigmoid, -INFINITY, 0.0f},
-        {"sigmoid", k->sigmoid, -103.9f, 0x1p-149f},
+        {"exp", SLOT(k, exp), 0.0f, 1.0f},
+        {"exp", SLOT(k, exp), -0.0f, 1.0f},
+        {"exp", SLOT(k, exp), INFINITY, INFINITY},
+        {"exp", SLOT(k, exp), -INFINITY, 0.0f},
+        {"exp", SLOT(k, exp), 89.0f, INFINITY},
+        {"exp", SLOT(k, exp), -103.9f, 0x1p-149f}, /* the smallest denormal */
+        {"exp", SLOT(k, exp), -104.1f, 0.0f},
+        {"tanh", SLOT(k, tanh), 0.0f, 0.0f},
+        {"tanh", SLOT(k, tanh), -0.0f, -0.0f},
+        {"tanh", SLOT(k, tanh), INFINITY, 1.0f},
+        {"tanh", SLOT(k, tanh), -INFINITY, -1.0f},
+        {"tanh", SLOT(k, tanh), -0x1p-149f, -0x1p-149f},
+        {"sigmoid", SLOT(k, sigmoid), 0.0f, 0.5f},
+        {"sigmoid", SLOT(k, sigmoid), -0.0f, 0.5f},
+        {"sigmoid", SLOT(k, sigmoid), INFINITY, 1.0f},
+        {"sigmoid", SLOT(k, sigmoid), -INFINITY, 0.0f},
+        {"sigmoid", SLOT(k, sigmoid), -103.9f, 0x1p-149f},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         float y;
@@ -126,9 +126,9 @@ static void check_special_values(const fs_kernels *k) {
 }
 
 static void check_vmath(const fs_kernels *k) {
-    check_elementwise("exp", k->exp, exp);
-    check_elementwise("tanh", k->tanh, tanh);
-    check_elementwise("sigmoid", k->sigmoid, oracle_sigmoid);
+    check_elementwise("exp", SLOT(k, exp), exp);
+    check_elementwise("tanh", SLOT(k, tanh), tanh);
+    check_elementwise("sigmoid", SLOT(k, sigmoid), oracle_sigmoid);
     check_special_values(k);
 }
 

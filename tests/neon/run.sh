@@ -35,14 +35,15 @@ echo '#include <stdlib.h>' | $compiler -E - >/dev/null 2>&1 || skip "no C librar
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 jobs=""
-for source in csrc/isa/baseline.c csrc/isa/neon.c csrc/dispatch.c tests/ckernels/driver.c; do
+for source in csrc/isa/baseline.c csrc/isa/neon.c csrc/dispatch.c csrc/thread_pool.c \
+    tests/ckernels/driver.c; do
     # shellcheck disable=SC2086  # the flags are a list
-    $compiler $FLAGS -Wall -Wextra -DFS_HAVE_NEON -Icsrc \
+    $compiler $FLAGS -pthread -Wall -Wextra -DFS_HAVE_NEON -Icsrc \
         -c "$source" -o "$folder/$(basename "$source" .c).o" &
     jobs="$jobs $!"
 done
 for job in $jobs; do
     wait "$job"
 done
-$compiler $static "$folder"/*.o -lm -o "$folder/driver"
+$compiler -pthread $static "$folder"/*.o -lm -o "$folder/driver"
 $emulator "$folder/driver" "$@"

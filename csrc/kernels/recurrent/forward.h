@@ -1,13 +1,12 @@
-/* kernels/recurrent_forward.h — of a recurrent layer's forward pass: inputs and outputs, packing,
- * and the products that make A, for some batch rows at one step. recurrent_layout.h says what lies
- * where. */
+/* kernels/recurrent/forward.h — of a recurrent layer's forward pass: inputs and outputs, packing,
+ * and the products that make A, for some batch rows at one step. layout.h says what lies where. */
 #ifndef FS_RECURRENT_FORWARD_H
 #define FS_RECURRENT_FORWARD_H
 
 /* Rows of weights that all panels take before the next are read: they stay in the cache. */
 #define PACKED_AT_ONCE 4
 
-/* Rows of a packed panel: b, and the first of Wc, Wx and Wh. */
+/* Rows of a packed panel: b, the first of Wc and Wx, bh, and the first of Wh. */
 static float *packed_row(const recurrent_run *run, const gate_group *group, gate_panel panel,
                          ptrdiff_t row) {
     return group->packed +
@@ -26,14 +25,17 @@ static float *packed_Wx(const recurrent_run *run, const gate_group *group, gate_
     return packed_row(run, group, panel, 1 + run->size.C);
 }
 
-static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+static float *packed_bh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
     return packed_row(run, group, panel, 1 + run->size.C + run->size.D);
+}
+
+static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    return packed_row(run, group, panel, 2 + run->size.C + run->size.D);
 }
 
 /* Whether weights are read where they lie, all columns of A at once. */
 static int streams_weights(const recurrent_run *run) {
-    return run->rows <= FEW_ROWS && run->size.V == 0 && run->size.C == 0 && run->Wx.column == 1 &&
-           run->Wh.column == 1;
+    return run->few_reads && run->Wx.column == 1 && run->Wh.column == 1;
 }
 
 /* W (depth, gates H) into row `first` of panels [begin, end) and those below. */
@@ -82,13 +84,22 @@ static void load_first_states(float *to, const float *from, const recurrent_run 
     load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* those without a step */
 }
 
-/* The embedding and the context, which all steps share. */
-static void load_shared_inputs(const recurrent_run *run, fs_matrix E, const float *context) {
-    const ptrdiff_t V = run->size.V, D = run->size.D, C = run->size.C;
-    for (ptrdiff_t v = 0; v < V; ++v) {
-        for (ptrdiff_t d = 0; d < D; ++d) {
-            run->x[v * D + d] = E.data[v * E.row + d * E.column];
-        }
+/* Row `id` of the embedding. */
+static void load_embedding(const recurrent_run *run, float *x, ptrdiff_t id) {
+    if (run->E.column == 1) {
+        memcpy(x, run->E.data + id * run->E.row, (size_t)run->size.D * sizeof(float));
+        return;
+    }
+    for (ptrdiff_t d = 0; d < run->size.D; ++d) {
+        x[d] = run->E.data[id * run->E.row + d * run->E.column];
+    }
+}
+
+/* What all steps have in common: the embedding of a table, and the context. */
+static void load_common_inputs(const recurrent_run *run, const float *context) {
+    const ptrdiff_t D = run->size.D, C = run->size.C;
+    for (ptrdiff_t v = 0; v < run->table_rows; ++v) {
+        load_embedding(run, run->x + v * D, v);
     }
     for (ptrdiff_t n = 0; C > 0 && n < run->size.N; ++n) {
         memcpy(run->context + n * C, context + batch_row(run, n) * C, (size_t)C * sizeof(float));
@@ -106,7 +117,10 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
             const ptrdiff_t from = callers_step(run, n, t);
             if (run->size.V > 0) {
                 run->ids[row] = (int32_t)run->callers_ids[from];
-            } else {
+            }
+            if (run->gathers) {
+                load_embedding(run, run->x + row * D, run->ids[row]);
+            } else if (run->size.V == 0) {
                 memcpy(run->x + row * D, run->xs + from * D, (size_t)D * sizeof(float));
             }
         }
@@ -116,7 +130,7 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
         }
     }
     load_first_states(run->h, run->h0, run, begin, end);
-    if (run->layer->has_cell) {
+    if (run->has_cell) {
         load_first_states(run->c, run->c0, run, begin, end);
     }
 }
@@ -157,9 +171,10 @@ static void compute_gates(const gate_group *group, gate_panel panel, gate_produc
         product.rows);
 }
 
-/* What all steps share of one panel: context Wc + b; and E Wx, with b if there is no context. */
-static void share_products(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D, V = run->size.V;
+/* Of one panel, what all steps have in common: context Wc + b; and a table of E Wx, with b if there
+ * is no context. */
+static void common_products(const recurrent_run *run, const gate_group *group, gate_panel panel) {
+    const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D, V = run->table_rows;
     const float *b = packed_b(run, group, panel);
     if (C > 0) {
         compute_gates(
@@ -188,19 +203,119 @@ static void share_products(const recurrent_run *run, const gate_group *group, ga
     }
 }
 
-/* Panels [begin, end) of b, Wc, Wx and Wh, and what comes of them for all steps. */
+/* c += a W for the columns of a group;  c (rows, streamed_row), a (rows, depth). */
+static matrix_product group_product(const recurrent_run *run, const gate_group *group, float *c,
+                                    const float *a, ptrdiff_t a_row, fs_matrix W, ptrdiff_t depth,
+                                    ptrdiff_t rows) {
+    const ptrdiff_t row = streamed_row(run, group);
+    return (matrix_product){
+        .c = c,
+        .c_row = row,
+        .start = c,
+        .start_row = row,
+        .a = a,
+        .a_row = a_row,
+        .a_depth = 1,
+        .b = W.data + group->first * run->size.H,
+        .b_row = W.row,
+        .b_column = 1,
+        .rows = rows,
+        .depth = depth,
+        .columns = group->gates * run->size.H,
+    };
+}
+
+/* Columns of a group's streamed rows. */
+typedef struct {
+    ptrdiff_t begin, end; /* in panels */
+    ptrdiff_t first_column, last_column;
+} streamed_columns;
+
+/* Of `count` equal parts of a group's columns, parts [begin, end). */
+static streamed_columns columns_of_parts(const recurrent_run *run, const gate_group *group,
+                                         ptrdiff_t begin, ptrdiff_t end, ptrdiff_t count) {
+    const ptrdiff_t columns = group->gates * run->size.H;
+    const ptrdiff_t panels = count_panels(columns);
+    const ptrdiff_t first = panels * begin / count, last = panels * end / count;
+    return (streamed_columns){first, last, column_of_panel(first, columns),
+                              column_of_panel(last, columns)};
+}
+
+/* A = x Wx + b, or x Wx + (context Wc + b), for some columns of a group and the steps of all rows:
+ * each weight is read once. Sums have the order that they have in packed panels. */
+static void stream_inputs(const recurrent_run *run, const gate_group *group,
+                          streamed_columns columns) {
+    const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D;
+    const ptrdiff_t row = streamed_row(run, group), first = columns.first_column;
+    const ptrdiff_t count = columns.last_column - first;
+    const size_t bytes = (size_t)count * sizeof(float);
+    const float *b = run->b + group->first * run->size.H + first;
+    if (C > 0) {
+        for (ptrdiff_t n = 0; n < N; ++n) {
+            memcpy(group->streamed_context + n * row + first, b, bytes);
+        }
+        const matrix_product product =
+            group_product(run, group, group->streamed_context, run->context, C, run->Wc, C, N);
+        compute_block(&product, 0, N, columns.begin, columns.end);
+    }
+    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
+        for (ptrdiff_t n = 0; n < count_rows(run, t); ++n) {
+            float *A = group->streamed + (first_row(run, t) + n) * row + first;
+            if (C > 0 && run->gathers) {
+                memset(A, 0, bytes);
+            } else {
+                memcpy(A, C > 0 ? group->streamed_context + n * row + first : b, bytes);
+            }
+        }
+    }
+    const matrix_product product =
+        group_product(run, group, group->streamed, run->x, D, run->Wx, D, run->rows);
+    compute_block(&product, 0, run->rows, columns.begin, columns.end);
+    for (ptrdiff_t t = 0; C > 0 && run->gathers && t < run->size.T; ++t) {
+        for (ptrdiff_t n = 0; n < count_rows(run, t); ++n) {
+            add_floats(group->streamed + (first_row(run, t) + n) * row + first,
+                       group->streamed_context + n * row + first, count);
+        }
+    }
+}
+
+/* Panels [begin, end) of b, Wc, Wx, bh and Wh, and what comes of them for all steps. */
 static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     if (streams_weights(run)) {
+        const ptrdiff_t parts = count_all_panels(run);
+        for (int g = 0; g < run->groups; ++g) {
+            const gate_group *group = &run->group[g];
+            stream_inputs(run, group, columns_of_parts(run, group, begin, end, parts));
+        }
         return;
     }
     const ptrdiff_t inputs = run->size.C + run->size.D;
     pack_weights(run, begin, end, 0, (fs_matrix){run->b, 0, 1}, 1);
     pack_weights(run, begin, end, 1, run->Wc, inputs); /* Wx lies below it */
-    pack_weights(run, begin, end, 1 + inputs, run->Wh, run->size.H);
+    pack_weights(run, begin, end, 2 + inputs, run->Wh, run->size.H);
     for (ptrdiff_t item = begin; item < end; ++item) {
         ptrdiff_t index = item;
         const gate_group *group = group_of_panel(run, &index);
-        share_products(run, group, gate_panel_at(run, group, index));
+        const gate_panel panel = gate_panel_at(run, group, index);
+        if (group->apart) {
+            pack_panel(packed_bh(run, group, panel), run->bh + panel.p * FS_LANES, 0,
+                       panel.W_vector, 1, 1, panel.vectors, panel.lanes, panel.lane_step);
+        }
+        common_products(run, group, panel);
+    }
+}
+
+/* values += what the context adds, for `rows` rows of one panel. */
+static void add_context(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                        float *values, ptrdiff_t begin, ptrdiff_t rows) {
+    const ptrdiff_t N = run->size.N, width = group->gates * FS_LANES;
+    const float *context = row_vector(group->from_context, N, group, panel.p, begin);
+    for (ptrdiff_t n = 0; n < rows; ++n) {
+        for (int v = 0; v < panel.vectors; ++v) {
+            float *A = values + n * width + v * next_vector(group, run->value_rows);
+            vf_store(A,
+                     vf_add(vf_load(A), vf_load(context + n * width + v * next_vector(group, N))));
+        }
     }
 }
 
@@ -217,14 +332,16 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
         const ptrdiff_t end = whole
                                   ? first_row(run, last)
                                   : first_row(run, step) + smaller(part.end, count_rows(run, step));
+        float *values = gate_vector(group->values, group, run, panel.p,
+                                    first_value_row(run, step) + part.begin);
         const float *start = packed_b(run, group, panel);
         if (has_context) {
-            start = row_vector(group->from_context, N, group, panel.p, part.begin);
+            start = run->gathers ? NULL
+                                 : row_vector(group->from_context, N, group, panel.p, part.begin);
         }
         compute_gates(group, panel,
                       (gate_product){
-                          .values = gate_vector(group->values, group, run, panel.p,
-                                                first_value_row(run, step) + part.begin),
+                          .values = values,
                           .value_vector = next_vector(group, run->value_rows),
                           .start = start,
                           .start_row = has_context ? group->gates * FS_LANES : 0,
@@ -235,13 +352,17 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
                           .depth = D,
                           .rows = end - row,
                       });
+        if (has_context && run->gathers) {
+            /* as in a look-up: a row's sums have one order, however many rows there are */
+            add_context(run, group, panel, values, part.begin, end - row);
+        }
     }
 }
 
 /* The same for all panels of a part, where several steps are taken at once and t is the first. */
 static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t steps = run->steps_at_once;
-    if (run->size.V > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
+    if (run->table_rows > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
         return;
     }
     const ptrdiff_t last = smaller(t + steps, run->size.T);
@@ -253,65 +374,65 @@ static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdif
             project_panel(run, group, panel, part, t, last);
         }
     }
+    /* a cell may cut all its groups as one of them: other panels then than were projected here */
+    barrier(part.team);
 }
 
-/* A = x Wx + s_{t-1} Wh + b of few rows, for all columns of a group, of which threads take runs. */
-static void stream_gates(const recurrent_run *run, const gate_group *group, recurrent_part part,
-                         ptrdiff_t t) {
+/* A += s_{t-1} Wh of few rows, or M, for the columns of a group that the part's rank takes. */
+static void stream_states(const recurrent_run *run, const gate_group *group, recurrent_part part,
+                          ptrdiff_t t) {
     if (!streams_weights(run)) {
         return;
     }
-    const ptrdiff_t H = run->size.H, columns = group->gates * H, column = group->first * H;
-    const ptrdiff_t vectors = count_vectors(columns);
-    const ptrdiff_t begin = vectors * part.share / part.shares * FS_LANES;
-    const ptrdiff_t end = smaller(columns, vectors * (part.share + 1) / part.shares * FS_LANES);
-    const ptrdiff_t row = first_row(run, t) + part.begin;
-    matrix_product product = {
-        .c = group->streamed + part.begin * streamed_row(run, group),
-        .c_row = streamed_row(run, group),
-        .start = run->b + column,
-        .a = run->x + row * run->size.D,
-        .a_row = run->size.D,
-        .a_depth = 1,
-        .b = run->Wx.data + column,
-        .b_row = run->Wx.row,
-        .b_column = 1,
-        .rows = smaller(part.end, count_rows(run, t)) - part.begin,
-        .depth = run->size.D,
-        .columns = columns,
-    };
-    stream_product(&product, begin, end);
-    if (t > 0 || !run->size.from_zeros) {
-        product.start = product.c;
-        product.a = group->state + (first_state_row(run, t) + part.begin) * run->Hp;
-        product.a_row = run->Hp;
-        product.b = run->Wh.data + column;
-        product.b_row = run->Wh.row;
-        product.depth = H;
-        stream_product(&product, begin, end);
+    const streamed_columns columns =
+        columns_of_parts(run, group, part.team.rank, part.team.rank + 1, part.team.ranks);
+    const ptrdiff_t rows = smaller(part.end, count_rows(run, t)) - part.begin;
+    const int from_zeros = t == 0 && run->size.from_zeros;
+    float *A = group->streamed + (first_row(run, t) + part.begin) * streamed_row(run, group);
+    matrix_product product = group_product(
+        run, group, A, group->state + (first_state_row(run, t) + part.begin) * run->Hp, run->Hp,
+        run->Wh, from_zeros ? 0 : run->size.H, rows);
+    if (group->apart) {
+        product.c = group->streamed_state + part.begin * streamed_row(run, group);
+        product.start = run->bh;
+        product.start_row = 0;
     }
-    wait_for_others(part.shares);
+    if (rows > 0 && (group->apart || !from_zeros)) {
+        compute_block(&product, 0, rows, columns.begin, columns.end);
+    }
+    barrier(part.team);
 }
 
-/* values <- A, for rows [begin, end) of one panel at step t. */
+/* to (P, value_rows, gates, FS_LANES) <- streamed columns, of `rows` rows of one panel. */
+static void take_columns(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                         float *to, const float *streamed, ptrdiff_t rows) {
+    for (int v = 0; v < panel.vectors; ++v) {
+        float *values = to + v * next_vector(group, run->value_rows);
+        const float *from = streamed + panel.p * FS_LANES + v * panel.W_vector;
+        const ptrdiff_t lanes = panel.lanes - v * panel.lane_step;
+        for (ptrdiff_t n = 0; n < rows; ++n) {
+            vf_store(values + n * group->gates * FS_LANES,
+                     load_lanes(from + n * streamed_row(run, group), lanes));
+        }
+    }
+}
+
+/* values <- A, and M where it is kept apart, for rows [begin, end) of one panel at step t. */
 static void take_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
                           ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
-    for (int v = 0; v < panel.vectors; ++v) {
-        float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t)) +
-                        v * next_vector(group, run->value_rows);
-        const float *A = group->streamed + panel.p * FS_LANES + v * panel.W_vector;
-        const ptrdiff_t lanes = panel.lanes - v * panel.lane_step;
-        for (ptrdiff_t n = begin; n < end; ++n) {
-            vf_store(values + n * group->gates * FS_LANES,
-                     load_lanes(A + n * streamed_row(run, group), lanes));
-        }
+    const ptrdiff_t row = first_value_row(run, t) + begin, width = streamed_row(run, group);
+    take_columns(run, group, panel, gate_vector(group->values, group, run, panel.p, row),
+                 group->streamed + (first_row(run, t) + begin) * width, end - begin);
+    if (group->apart) {
+        take_columns(run, group, panel, gate_vector(group->state_values, group, run, panel.p, row),
+                     group->streamed_state + begin * width, end - begin);
     }
 }
 
 /* A from the table of the embedding, for rows [begin, end) of one panel at step t. */
 static void look_up_inputs(const recurrent_run *run, const gate_group *group, gate_panel panel,
                            ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t N = run->size.N, V = run->size.V;
+    const ptrdiff_t N = run->size.N, V = run->table_rows;
     const ptrdiff_t width = group->gates * FS_LANES;
     const int32_t *ids = run->ids + first_row(run, t);
     float *values = gate_vector(group->values, group, run, panel.p, first_value_row(run, t));
@@ -332,35 +453,36 @@ static void look_up_inputs(const recurrent_run *run, const gate_group *group, ga
     }
 }
 
-/* A of one panel at step t; before the first step s may be known as 0. */
+/* A of one panel at step t, and M; before the first step s may be known as 0. */
 static void recur(const recurrent_run *run, const gate_group *group, gate_panel panel,
                   recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t begin = part.begin, end = smaller(part.end, count_rows(run, t));
+    const int from_zeros = t == 0 && run->size.from_zeros;
     if (streams_weights(run)) {
         take_streamed(run, group, panel, t, begin, end);
         return;
     }
-    if (run->size.V > 0) {
+    if (run->table_rows > 0) {
         look_up_inputs(run, group, panel, t, begin, end);
     } else if (run->steps_at_once == 1) {
         project_panel(run, group, panel, part, t, t + 1);
     }
-    if (t == 0 && run->size.from_zeros) {
+    if (from_zeros && !group->apart) {
         return;
     }
     float *values =
-        gate_vector(group->values, group, run, panel.p, first_value_row(run, t) + begin);
+        gate_vector(group->state_values, group, run, panel.p, first_value_row(run, t) + begin);
     const ptrdiff_t value_vector = next_vector(group, run->value_rows);
     compute_gates(group, panel,
                   (gate_product){.values = values,
                                  .value_vector = value_vector,
-                                 .start = values,
-                                 .start_row = group->gates * FS_LANES,
-                                 .start_vector = value_vector,
+                                 .start = group->apart ? packed_bh(run, group, panel) : values,
+                                 .start_row = group->apart ? 0 : group->gates * FS_LANES,
+                                 .start_vector = group->apart ? FS_LANES : value_vector,
                                  .a = group->state + (first_state_row(run, t) + begin) * run->Hp,
                                  .a_row = run->Hp,
                                  .packed = packed_Wh(run, group, panel),
-                                 .depth = run->size.H,
+                                 .depth = from_zeros ? 0 : run->size.H,
                                  .rows = end - begin});
 }
 
@@ -368,8 +490,8 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
 static void store_outputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const step_rows step = rows_of_step(run, t);
     const ptrdiff_t end = smaller(part.end, count_rows(run, t));
-    wait_for_others(part.shares);
-    for (ptrdiff_t n = part.begin; part.share == 0 && n < end; ++n) {
+    barrier(part.team);
+    for (ptrdiff_t n = part.begin; part.team.rank == 0 && n < end; ++n) {
         memcpy(run->hs + callers_step(run, n, t) * run->columns,
                run->h + row_after(step, n) * run->Hp, (size_t)run->size.H * sizeof(float));
     }

@@ -1,6 +1,6 @@
-/* kernels/recurrent_backward.h — of a recurrent layer's backward pass: packing, gradients of states
+/* kernels/recurrent/backward.h — of a recurrent layer's backward pass: packing, gradients of states
  * and inputs for some batch rows at one step, then those of the weights over all rows.
- * recurrent_layout.h says what lies where. */
+ * layout.h says what lies where. */
 #ifndef FS_RECURRENT_BACKWARD_H
 #define FS_RECURRENT_BACKWARD_H
 
@@ -94,11 +94,12 @@ static void transposed_product(const recurrent_run *run, const gate_group *group
     }
 }
 
-// forward was: A_t = ... + s_{t-1} Wh, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is set or added to
+// forward was: A_t = ... + s_{t-1} Wh, or M_t, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is set or
+// added to
 static void recur_backward(const recurrent_run *run, const gate_group *group, float *ds,
                            int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t Hp = run->Hp;
-    const float *dA = gate_vector(group->gradients, group, run, 0, first_row(run, t) + begin);
+    const float *dA = gate_vector(group->state_gradients, group, run, 0, first_row(run, t) + begin);
     /* Hp columns: those that do not exist come out as 0 */
     transposed_product(run, group, ds + begin * Hp, Hp, accumulate, dA, run->rows,
                        group->packed_WhT, Hp, end - begin);
@@ -111,7 +112,7 @@ static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t be
                              ptrdiff_t end) {
     const ptrdiff_t D = run->size.D;
     const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
-    if (run->size.V > 0 || t % steps != 0) {
+    if (run->table_rows > 0 || t % steps != 0) {
         return;
     }
     for (int g = 0; g < run->groups; ++g) {
@@ -149,14 +150,28 @@ static void context_backward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
 }
 
 // forward was: table = E Wx + b, so dE = dtable Wx^T;  rows [begin, end), set or added to
-static void embedding_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
-                               ptrdiff_t end) {
-    const ptrdiff_t V = run->size.V, D = run->size.D;
+static void table_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
+                           ptrdiff_t end) {
+    const ptrdiff_t V = run->table_rows, D = run->size.D;
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
         transposed_product(run, group, dE + begin * D, D, accumulate || g > 0,
                            row_vector(group->table_gradients, V, group, 0, begin), V,
                            group->packed_WxT, D, end - begin);
+    }
+}
+
+// forward was: x = E[id], so dE[id] += dx;  ids [begin, end), set or added to, rows in order
+static void gathered_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
+                              ptrdiff_t end) {
+    const ptrdiff_t D = run->size.D;
+    if (!accumulate) {
+        memset(dE + begin * D, 0, (size_t)((end - begin) * D) * sizeof(float));
+    }
+    for (ptrdiff_t row = 0; row < run->rows; ++row) {
+        if (run->ids[row] >= begin && run->ids[row] < end) {
+            add_floats(dE + run->ids[row] * D, run->dx + row * D, D);
+        }
     }
 }
 
@@ -229,10 +244,11 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
         product.columns);
 }
 
-// forward was: A = ... + b, so db = sum of dA over rows, or of what the table has summed already
-static void bias_gradient(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                          float *gradients, ptrdiff_t rows) {
-    const float *dA = row_vector(gradients, rows, group, panel.p, 0);
+// forward was: A = ... + b, so db = sum of dA over rows, or of what the table has summed already;
+// M = ... + bh in the same way
+static void bias_gradient(const gate_group *group, gate_panel panel, float *db,
+                          const float *gradients, ptrdiff_t rows) {
+    const float *dA = gradients + panel.p * rows * group->gates * FS_LANES;
     vf sum[PANEL_VECTORS] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
     for (ptrdiff_t row = 0; row < rows; ++row) {
         for (int v = 0; v < panel.vectors; ++v) {
@@ -241,15 +257,14 @@ static void bias_gradient(const recurrent_run *run, const gate_group *group, gat
         dA += group->gates * FS_LANES;
     }
     for (int v = 0; v < panel.vectors; ++v) {
-        store_lanes(run->db + panel_column(run, group, panel) + v * panel.W_vector, sum[v],
-                    panel.lanes - v * panel.lane_step);
+        store_lanes(db + v * panel.W_vector, sum[v], panel.lanes - v * panel.lane_step);
     }
 }
 
 // forward was: A = table[id] + ..., so dtable[id] += dA; of one panel, rows in order
 static void add_to_table(const recurrent_run *run, const gate_group *group, gate_panel panel,
                          ptrdiff_t row, ptrdiff_t depth) {
-    const ptrdiff_t V = run->size.V, width = group->gates * FS_LANES;
+    const ptrdiff_t V = run->table_rows, width = group->gates * FS_LANES;
     const ptrdiff_t first = panel.p;
     const ptrdiff_t vectors = group->gates > 1 ? 1 : panel.vectors;
     for (ptrdiff_t p = first; p < first + vectors; ++p) {
@@ -269,6 +284,7 @@ static void add_to_table(const recurrent_run *run, const gate_group *group, gate
 // before the first step, its rows add nothing.
 static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     const fs_recurrent_size *size = &run->size;
+    const ptrdiff_t V = run->table_rows;
     const ptrdiff_t zeros = size->from_zeros ? count_rows(run, 0) : 0;
     ptrdiff_t row = 0;
     do { /* once even for no rows: the gradients are then 0 */
@@ -279,9 +295,9 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
             const gate_panel panel = gate_panel_at(run, group, index);
             const weight_product dWx = {run->dWx, run->x,           size->D,
                                         size->D,  group->gradients, run->rows};
-            const weight_product dWh = {run->dWh, group->state,     run->Hp,
-                                        size->H,  group->gradients, run->rows};
-            if (size->V > 0) {
+            const weight_product dWh = {run->dWh, group->state,           run->Hp,
+                                        size->H,  group->state_gradients, run->rows};
+            if (V > 0) {
                 add_to_table(run, group, panel, row, depth);
             } else {
                 weight_gradient(run, group, panel, dWx, row, depth, row > 0);
@@ -297,13 +313,18 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
         ptrdiff_t index = item;
         const gate_group *group = group_of_panel(run, &index);
         const gate_panel panel = gate_panel_at(run, group, index);
-        if (size->V > 0) {
+        float *db = run->db + panel_column(run, group, panel);
+        if (V > 0) {
             const weight_product dWx = {run->dWx, run->x, size->D, size->D, group->table_gradients,
-                                        size->V};
-            weight_gradient(run, group, panel, dWx, 0, size->V, 0);
-            bias_gradient(run, group, panel, group->table_gradients, size->V);
+                                        V};
+            weight_gradient(run, group, panel, dWx, 0, V, 0);
+            bias_gradient(group, panel, db, group->table_gradients, V);
         } else {
-            bias_gradient(run, group, panel, group->gradients, run->rows);
+            bias_gradient(group, panel, db, group->gradients, run->rows);
+        }
+        if (group->apart) {
+            bias_gradient(group, panel, run->dbh + panel.p * FS_LANES, group->state_gradients,
+                          run->rows);
         }
         const weight_product dWc = {
             run->dWc, run->context, size->C, size->C, group->context_gradients, size->N};

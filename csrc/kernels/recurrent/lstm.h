@@ -1,9 +1,10 @@
-/* kernels/lstm.h — one LSTM layer over a whole sequence, the gates fused with their product.
+/* kernels/recurrent/lstm.h — one LSTM layer over a whole sequence, the gates fused with
+ * their product.
  *
  *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t)
  *
- * One group of four gates; c is laid out as h. recurrent_layout.h says how. */
+ * One group of four gates; c is laid out as h. layout.h says how. */
 #ifndef FS_LSTM_H
 #define FS_LSTM_H
 
@@ -42,7 +43,7 @@ static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
-        stream_gates(run, run->group, part, t);
+        stream_states(run, run->group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
             recur(run, run->group, gate_panel_at(run, run->group, p), part, t);
@@ -108,10 +109,7 @@ static void lstm_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdif
     context_backward(run, begin, end);
 }
 
-static const recurrent_layer lstm_layer = {
-    .groups = 1,
-    .gates = {4},
-    .has_cell = 1,
+static const cell_passes lstm_passes = {
     .forward_rows = lstm_forward_rows,
     .backward_rows = lstm_backward_rows,
 };

@@ -1,11 +1,12 @@
-/* kernels/gru.h — one GRU layer over a whole sequence: the reset gate acts before the product.
+/* kernels/recurrent/gru.h — one GRU layer over a whole sequence: the reset gate acts before the
+ * product.
  *
  *     z, r = sigmoid(x_t Wx + h_{t-1} Wh + b)                      their columns of Wx, Wh and b
  *     g    = tanh(x_t Wx + (r h_{t-1}) Wh + b)                     its columns of Wx, Wh and b
- *     h_t  = (1 - z) h_{t-1} + z g                                 Cho et al. 2014, version 1
+ *     h_t  = (1 - z) h_{t-1} + z g                                 Cho et al. 2014, arXiv v3
  *
  * Two groups: z and r, from the state; then g, from the reset state r h_{t-1}, which is laid out as
- * h. recurrent_layout.h says how. */
+ * h. layout.h says how. */
 #ifndef FS_GRU_H
 #define FS_GRU_H
 
@@ -52,14 +53,14 @@ static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
-        stream_gates(run, gates, part, t);
+        stream_states(run, gates, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
             recur(run, gates, gate_panel_at(run, gates, p), part, t);
             gru_reset(run, p, t, part.begin, end);
         }
-        wait_for_others(part.shares);
-        stream_gates(run, candidate, part, t);
+        barrier(part.team);
+        stream_states(run, candidate, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel =
                 gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
@@ -139,9 +140,8 @@ static void gru_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
     context_backward(run, begin, end);
 }
 
-static const recurrent_layer gru_layer = {
-    .groups = 2,
-    .gates = {2, 1},
+static const cell_passes gru_passes = {
+    .first_group = 2,
     .has_reset = 1,
     .forward_rows = gru_forward_rows,
     .backward_rows = gru_backward_rows,

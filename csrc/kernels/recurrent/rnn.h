@@ -1,4 +1,4 @@
-/* kernels/rnn.h — one plain recurrent layer over a whole sequence.
+/* kernels/recurrent/rnn.h — one plain recurrent layer over a whole sequence.
  *
  *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)                                        Elman 1990
  *
@@ -25,7 +25,7 @@ static void rnn_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         const ptrdiff_t end = smaller(part.end, count_rows(run, t));
         project_inputs(run, part, t);
-        stream_gates(run, group, part, t);
+        stream_states(run, group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
             recur(run, group, panel, part, t);
@@ -67,9 +67,7 @@ static void rnn_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff
     context_backward(run, begin, end);
 }
 
-static const recurrent_layer rnn_layer = {
-    .groups = 1,
-    .gates = {1},
+static const cell_passes rnn_passes = {
     .forward_rows = rnn_forward_rows,
     .backward_rows = rnn_backward_rows,
 };

@@ -1,18 +1,22 @@
-/* kernels/recurrent.h — a call of a recurrent layer: packing, rows through the sequence, gradients.
+/* kernels/recurrent/pass.h — a call of a recurrent layer: packing, rows through the sequence,
+ * gradients.
  *
  * Batch rows are independent in time: each thread takes its rows through the whole sequence without
- * waiting for another; a second direction is so many rows more. Weight gradients are split by
- * panels, each summed over rows in order. */
+ * a barrier; a second direction is so many rows more. Where threads outnumber the rows, a team
+ * splits the panels of each step. Weight gradients are split by panels, each summed over rows in
+ * order. */
 #ifndef FS_RECURRENT_H
 #define FS_RECURRENT_H
 
-/* Threads that meet after each step pay only if each gets so many operations of it (a few us, when
- * its weights are read from the cache). */
-#define FS_WORK_PER_STEP 1.0e5
+/* A barrier after each step pays only if each thread gets so many operations of a step (a few us,
+ * when its weights are read from the cache). */
+#define WORK_PER_STEP 1.0e5
 
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
+    double work;   /* of the pass, in operations */
+    int is_loaded; /* whether the inputs are in the cache */
     float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
@@ -22,9 +26,9 @@ static void items_of_direction(int k, ptrdiff_t each, ptrdiff_t *begin, ptrdiff_
     *end = smaller(larger(*end - k * each, 0), each);
 }
 
-static void pack_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void pack_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     for (int k = 0; k < pass->directions; ++k) {
         ptrdiff_t first = begin, last = end;
         items_of_direction(k, count_all_panels(&pass->runs[k]), &first, &last);
@@ -32,17 +36,17 @@ static void pack_forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int
     }
 }
 
-static void pack_backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
+static void pack_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
     const ptrdiff_t panels = count_transposed(pass->runs);
-    (void)thread;
+    (void)rank;
     for (ptrdiff_t item = begin; item < end; ++item) {
         pack_backward(&pass->runs[item / panels], item % panels);
     }
 }
 
-/* Threads share out steps rather than rows, whose lengths differ; one more for each row, so that
- * one without a step is taken too. */
+/* Threads split steps rather than rows, whose lengths differ; one more for each row, so that one
+ * without a step is taken too. */
 static ptrdiff_t count_row_items(const recurrent_run *run) {
     return run->rows + run->size.N;
 }
@@ -66,39 +70,41 @@ static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_
         end = row_of_item(run, end);
         if (begin < end) {
             if (backward) {
-                run->layer->backward_rows(run, begin, end);
-            } else {
-                load_inputs(run, begin, end);
-                run->layer->forward_rows(run, (recurrent_part){begin, end, 0, 1});
+                run->passes->backward_rows(run, begin, end);
+                continue;
             }
+            if (!pass->is_loaded) {
+                load_inputs(run, begin, end);
+            }
+            run->passes->forward_rows(run, (recurrent_part){begin, end, team_of_one});
         }
     }
 }
 
-static void forward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     take_rows(pass, 0, begin, end);
 }
 
-/* The same for fewer rows than threads, which share the panels of each step. */
-static void shared_forward_task(void *context, int share, int shares) {
-    const recurrent_pass *pass = context;
+/* The same for fewer rows than ranks, which split the panels of each step. */
+static void team_forward_task(void *argument, parallel_team team) {
+    const recurrent_pass *pass = argument;
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
-        run->layer->forward_rows(run, (recurrent_part){0, run->size.N, share, shares});
+        run->passes->forward_rows(run, (recurrent_part){0, run->size.N, team});
     }
 }
 
-static void backward_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     take_rows(pass, 1, begin, end);
 }
 
-static void weights_task(void *context, ptrdiff_t first_item, ptrdiff_t end_item, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void weights_task(void *argument, ptrdiff_t first_item, ptrdiff_t end_item, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     for (int k = 0; k < pass->directions; ++k) {
         ptrdiff_t begin = first_item, end = end_item;
         items_of_direction(k, count_all_panels(&pass->runs[k]), &begin, &end);
@@ -108,38 +114,35 @@ static void weights_task(void *context, ptrdiff_t first_item, ptrdiff_t end_item
     }
 }
 
-static void input_gradients_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void input_gradients_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     for (int k = 0; k < pass->directions; ++k) {
         store_input_gradients(&pass->runs[k], pass->dxs, pass->dcontext, begin, end);
     }
 }
 
-static void embedding_task(void *context, ptrdiff_t begin, ptrdiff_t end, int thread) {
-    const recurrent_pass *pass = context;
-    (void)thread;
+static void embedding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
     for (int k = 0; k < pass->directions; ++k) {
-        embedding_gradient(&pass->runs[k], pass->dE, k > 0, begin, end);
+        const recurrent_run *run = &pass->runs[k];
+        if (run->gathers) {
+            gathered_gradient(run, pass->dE, k > 0, begin, end);
+        } else {
+            table_gradient(run, pass->dE, k > 0, begin, end);
+        }
     }
 }
 
-/* How many of `threads` are worth it: multiply-adds of the two products are two operations each. */
-static int recurrent_threads(const recurrent_pass *pass, ptrdiff_t items, int threads) {
-    const recurrent_run *run = pass->runs;
-    const double work = 2.0 * (double)(pass->directions * run->rows) * run->gates *
-                        (double)run->size.H * (double)(run->size.D + run->size.H);
-    return worthwhile_threads(items, work, threads);
-}
-
-/* How many of `threads` are worth sharing each step, after which they wait for each other. */
-static int step_threads(const recurrent_pass *pass, int threads) {
+/* How large a team is worth a barrier after each step. */
+static int team_size(const recurrent_pass *pass, const fs_context *context) {
     const recurrent_run *run = pass->runs;
     const double work =
         2.0 * (double)run->size.N * run->gates * (double)run->size.H * (double)run->size.H;
-    const int worthwhile = recurrent_threads(pass, count_all_panels(run), threads);
-    const int affordable = (int)(work / FS_WORK_PER_STEP);
-    return affordable < worthwhile ? affordable : worthwhile;
+    const int worthwhile = parallel_ranks(context, count_all_panels(run), pass->work);
+    const double affordable = work / WORK_PER_STEP;
+    return affordable < worthwhile ? (int)affordable : worthwhile;
 }
 
 static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurrent_weights *weights,
@@ -149,13 +152,13 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
         recurrent_run *run = &pass.runs[k];
         *run = plan_recurrent(size);
         run->from_end = k > 0;
-        run->Wc = weights[k].Wx;
-        run->Wx = run->Wc;
-        run->Wx.data += size->C * run->Wx.row;
-        run->Wh = weights[k].Wh;
-        run->b = weights[k].b;
+        set_weights(run, &weights[k]);
         cache += place_cache(run, (float *)cache); /* backward only reads it */
     }
+    const recurrent_run *run = pass.runs;
+    /* multiply-adds of the two products are two operations each */
+    pass.work = 2.0 * (double)(pass.directions * run->rows) * run->gates * (double)run->size.H *
+                (double)(run->size.D + run->size.H);
     return pass;
 }
 
@@ -165,7 +168,7 @@ static ptrdiff_t cache_floats(const fs_recurrent_size *size) {
     return size->directions * place_cache(&run, NULL);
 }
 
-static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
+static void recurrent_forward(const fs_recurrent_forward *call, const fs_context *context) {
     const int inference = call->size.inference;
     recurrent_pass pass =
         plan_pass(&call->size, call->weights, inference ? call->scratch : call->cache);
@@ -179,31 +182,34 @@ static void recurrent_forward(const fs_recurrent_forward *call, int threads) {
         run->callers_ids = call->ids;
         run->h0 = call->h0 ? call->h0 + column : NULL;
         run->c0 = call->c0 ? call->c0 + column : NULL;
-        load_shared_inputs(run, call->E, call->context);
+        run->E = call->E;
+        load_common_inputs(run, call->context);
     }
-    const ptrdiff_t panels = pass.directions * count_all_panels(pass.runs);
-    parallel_for(panels, recurrent_threads(&pass, panels, threads), pack_forward_task, &pass);
-    const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
-    const int sharing = step_threads(&pass, threads);
-    if (sharing > pass.directions * call->size.N) {
-        for (int k = 0; k < pass.directions; ++k) {
-            load_inputs(&pass.runs[k], 0, call->size.N);
-        }
-        parallel_shares(sharing, shared_forward_task, &pass);
+    const int team = team_size(&pass, context);
+    const int in_team = team > pass.directions * call->size.N;
+    pass.is_loaded = in_team || pass.runs->rows <= FEW_ROWS;
+    for (int k = 0; pass.is_loaded && k < pass.directions; ++k) {
+        load_inputs(&pass.runs[k], 0, call->size.N);
+    }
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work,
+                 pack_forward_task, &pass);
+    if (in_team) {
+        parallel_together(context, team, team_forward_task, &pass);
     } else {
-        parallel_for(pass.directions * count_row_items(pass.runs), team, forward_task, &pass);
+        parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, forward_task,
+                     &pass);
     }
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         const ptrdiff_t last = run->state_rows * run->Hp;
         store_states(call->h + k * call->size.H, run->h + last, run);
-        if (run->layer->has_cell) {
+        if (run->has_cell) {
             store_states(call->c + k * call->size.H, run->c + last, run);
         }
     }
 }
 
-static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
+static void recurrent_backward(const fs_recurrent_backward *call, const fs_context *context) {
     assert(!call->size.inference);
     recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache);
     float *scratch = call->scratch;
@@ -211,10 +217,12 @@ static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
         recurrent_run *run = &pass.runs[k];
         const ptrdiff_t column = k * call->size.H;
         scratch += place_backward(run, scratch);
-        run->dWc = call->gradients[k].dWx;
+        float *const *gradients = call->gradients[k].array;
+        run->dWc = gradients[FS_WX];
         run->dWx = run->dWc + call->size.C * run->gates * call->size.H;
-        run->dWh = call->gradients[k].dWh;
-        run->db = call->gradients[k].db;
+        run->dWh = gradients[FS_WH];
+        run->db = gradients[FS_B];
+        run->dbh = gradients[FS_BH];
         run->dhs = call->dhs + column;
         run->dh_last = call->dh ? call->dh + column : NULL;
         run->dc_last = call->dc ? call->dc + column : NULL;
@@ -222,37 +230,40 @@ static void recurrent_backward(const fs_recurrent_backward *call, int threads) {
     pass.dxs = call->dxs;
     pass.dE = call->dE;
     pass.dcontext = call->dcontext;
-    const ptrdiff_t transposed = pass.directions * count_transposed(pass.runs);
-    parallel_for(transposed, recurrent_threads(&pass, transposed, threads), pack_backward_task,
+    parallel_for(context, pass.directions * count_transposed(pass.runs), pass.work,
+                 pack_backward_task, &pass);
+    parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, backward_task,
                  &pass);
-    const int team = recurrent_threads(&pass, pass.directions * call->size.N, threads);
-    parallel_for(pass.directions * count_row_items(pass.runs), team, backward_task, &pass);
     const int to_store = call->size.V == 0 || call->size.C > 0;
-    parallel_for(to_store ? call->size.N : 0, team, input_gradients_task, &pass);
-    const ptrdiff_t panels = pass.directions * count_all_panels(pass.runs);
-    parallel_for(panels, recurrent_threads(&pass, panels, threads), weights_task, &pass);
-    parallel_for(call->size.V, team, embedding_task, &pass);
+    parallel_for(context, to_store ? call->size.N : 0, pass.work, input_gradients_task, &pass);
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work, weights_task,
+                 &pass);
+    parallel_for(context, call->size.V, pass.work, embedding_task, &pass);
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         store_states(call->dh0 + k * call->size.H, run->dh, run);
-        if (run->layer->has_cell) {
+        if (run->has_cell) {
             store_states(call->dc0 + k * call->size.H, run->dc, run);
         }
     }
 }
 
-/* What the caller must bring, for all directions. */
+/* What the caller must provide, for all directions. */
 static ptrdiff_t recurrent_cache_floats(const fs_recurrent_size *size) {
     return size->inference ? 0 : cache_floats(size);
 }
 
-static ptrdiff_t recurrent_forward_floats(const fs_recurrent_size *size) {
+static ptrdiff_t recurrent_forward_floats(const fs_recurrent_size *size,
+                                          const fs_context *context) {
+    (void)context; /* threads need none of their own */
     recurrent_run run = plan_recurrent(size);
     const ptrdiff_t unkept = size->inference ? cache_floats(size) : 0;
     return unkept + size->directions * place_forward(&run, NULL);
 }
 
-static ptrdiff_t recurrent_backward_floats(const fs_recurrent_size *size) {
+static ptrdiff_t recurrent_backward_floats(const fs_recurrent_size *size,
+                                           const fs_context *context) {
+    (void)context;
     recurrent_run run = plan_recurrent(size);
     return size->directions * place_backward(&run, NULL);
 }

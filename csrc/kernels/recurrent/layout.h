@@ -1,81 +1,97 @@
-/* kernels/recurrent_layout.h — where a recurrent layer keeps what, and which rows take which step.
+/* kernels/recurrent/layout.h — where a recurrent layer keeps what, and which rows take which step.
  *
  * A layer computes  A_t = x_t Wx + s_{t-1} Wh + b  for some gates, each H columns wide, where s is
  * the hidden state or something made of it. Gates that one product yields form a group: f, g, i, o
- * of the LSTM; z and r, then g, of the GRU; the one of the plain RNN.
+ * of the LSTM; z and r, then g, of a GRU; the one of the plain RNN. A cell may keep the products of
+ * a group apart:  A_t = x_t Wx + b  and  M_t = s_{t-1} Wh + bh.
  *
  * Hidden columns are cut into P = ceil(H / FS_LANES) vectors. A group holds, for each of them, one
- * vector of each of its gates side by side: all that a vector of the state needs meets in one
+ * vector of each of its gates side by side: all that a vector of the state needs comes out of one
  * register tile.
  *
  * Batch rows are taken longest first and laid out step by step: those with a step 0, those with a
  * step 1, and so on. A step is a run of rows, at its front the rows that go on, and what a row does
  * not have takes no place. With rows of equal length, step t of row n is row t N + n.
  *
- * Where x is a row of an embedding E, the few products E Wx + b make a table, laid out as values
- * with V for rows, and A starts from a look-up; gradients are summed in such a table first. In the
- * same way what a context adds to A, and the gradient of that, is kept once for all steps, with N
- * for rows.
+ * Where x is a row of an embedding E with fewer rows than there are steps, the few products
+ * E Wx + b make a table, laid out as values with V for rows, and A starts from a look-up; gradients
+ * are summed in such a table first. With fewer steps than rows of E, x is gathered instead. What a
+ * context adds to A, and the gradient of that, is kept once for all steps, with N for rows.
  *
- *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for gradients
- *     x       (rows, D)                   a copy: the caller may change his
+ *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for M and for
+ *                                         gradients
+ *     x       (rows, D)                   a copy: the caller's may change
  *     h       (rows + N, Hp)              states before each step, then those after the rows' last;
  *                                         Hp = P FS_LANES
  *
  * Where nothing is kept for a backward pass, values has room for the steps that take their inputs
- * together, and h for two steps, which take turns: all of it stays in the cache. */
+ * together, and h for two steps, in turn: all of it stays in the cache. */
 #ifndef FS_RECURRENT_LAYOUT_H
 #define FS_RECURRENT_LAYOUT_H
 
+#define MAX_GROUPS 2
+
 typedef struct {
     int gates;          /* 1, 2 or 4 */
+    int apart;          /* whether M is kept apart from A */
     ptrdiff_t first;    /* its first gate: columns from first H on of Wx, Wh and b */
     const float *state; /* s, laid out as h without the last N rows */
-    float *values;      /* in the cache */
+    /* in the cache */
+    float *values;
+    float *state_values; /* M where it is kept apart, else values */
     /* in the forward scratch */
-    float *packed; /* (1 + C + D + H, gates Hp) in panels: b, Wc, Wx, Wh below each other */
+    float *packed; /* (packed_rows, gates Hp) in panels: b, Wc, Wx, bh, Wh below each other */
     float *from_context, *table;
-    float *streamed; /* (N, streamed_row): A of a step, where few rows take no packed weights */
+    /* in the forward scratch of few rows: (rows, streamed_row) A; (N, streamed_row) M and what the
+     * context adds */
+    float *streamed, *streamed_state, *streamed_context;
     /* in the backward scratch */
     float *packed_WcT, *packed_WxT, *packed_WhT;
-    float *gradients, *context_gradients, *table_gradients;
+    float *gradients;
+    float *state_gradients; /* of M where it is kept apart, else gradients */
+    float *context_gradients, *table_gradients;
 } gate_group;
 
-/* What one thread does of a forward pass: some batch rows; all panels of them, or, where threads
- * are more than rows, its share, and then it waits for the others where it needs theirs. */
+/* What one thread does of a forward pass: some batch rows, and all panels of them; or, in a team
+ * that has more ranks than there are rows, the panels of its rank. */
 typedef struct {
     ptrdiff_t begin, end;
-    ptrdiff_t share, shares;
+    parallel_team team;
 } recurrent_part;
 
-/* What tells the layers apart. */
+/* How the passes of a cell are computed. */
 struct recurrent_run;
 
 typedef struct {
-    int groups, gates[2];
-    int has_cell, has_reset;
+    int first_group; /* gates of a first group, where a second has the others; else 0 */
+    int apart;       /* whether the last group keeps M apart */
+    int has_reset;   /* whether the state of the last group is the reset state r h */
     /* rows through the sequence, and back */
     void (*forward_rows)(const struct recurrent_run *run, recurrent_part part);
     void (*backward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
-} recurrent_layer;
+} cell_passes;
 
 /* One direction of a layer on its way through a sequence. */
 typedef struct recurrent_run {
-    const recurrent_layer *layer;
+    const cell_passes *passes;
     fs_recurrent_size size;
     ptrdiff_t P, Hp, rows;   /* vectors, padded H, steps of all batch rows */
     ptrdiff_t steps_at_once; /* that take their inputs together */
     ptrdiff_t value_rows;    /* rows of values, and of the states before all steps */
     ptrdiff_t state_rows;
-    int groups, gates; /* how many there are, and their gates in all */
-    gate_group group[2];
+    ptrdiff_t table_rows; /* V where a table of E Wx is made, else 0 */
+    int few_reads;        /* whether packing weights takes longer than it saves */
+    int gathers;          /* whether rows of an embedding are gathered into x */
+    int has_cell;         /* c besides h */
+    int groups, gates;    /* how many there are, and their gates in all */
+    gate_group group[MAX_GROUPS];
     /* in the cache */
-    float *x;       /* (V, D) of an embedding */
-    int32_t *ids;   /* (rows) where there is one */
+    float *x;       /* (rows, D), or of a table's embedding (V, D) */
+    int32_t *ids;   /* (rows) where there is an embedding */
     float *context; /* (N, C) */
     float *h;
-    float *c;     /* of the LSTM, laid out as h */
-    float *reset; /* r h_{t-1} of the GRU, laid out as h without the last N rows */
+    float *c;     /* laid out as h */
+    float *reset; /* r h_{t-1}, laid out as h without the last N rows */
     /* in the backward scratch: running gradients (N, Hp); dx (rows, D); dcontext (N, C) */
     float *dh, *dc, *dreset, *dx, *dcontext;
     /* the caller's, from the first column of this direction on */
@@ -83,26 +99,15 @@ typedef struct recurrent_run {
     int from_end;      /* whether this direction begins at each row's last step */
     float *hs;
     const float *xs;
+    fs_matrix E;
     const int64_t *callers_ids;
     const float *h0, *c0, *dhs, *dh_last, *dc_last;
     fs_matrix Wc, Wx, Wh; /* Wx without the rows of the context, which are Wc */
-    const float *b;
-    float *dWc, *dWx, *dWh, *db;
+    const float *b, *bh;
+    float *dWc, *dWx, *dWh, *db, *dbh;
 } recurrent_run;
 
 /* ---- memory ---- */
-
-/* Memory handed out piece by piece; with no memory it only counts what would be used. */
-typedef struct {
-    float *memory;
-    ptrdiff_t used;
-} arena;
-
-static float *take(arena *from, ptrdiff_t floats) {
-    float *taken = from->memory ? from->memory + from->used : NULL;
-    from->used += round_up(floats, FS_LANES);
-    return taken;
-}
 
 /* Products with weights that need no recurrence are taken over so many rows (of several steps where
  * the batch is small) that the weights, read once for all, do not dominate. */
@@ -111,19 +116,19 @@ static float *take(arena *from, ptrdiff_t floats) {
 /* With so few rows in all, packing weights takes longer than it saves. */
 #define FEW_ROWS 16
 
-/* by fs_cell; each in its own file */
-static const recurrent_layer rnn_layer, gru_layer, lstm_layer;
-static const recurrent_layer *const recurrent_layers[] = {&rnn_layer, &gru_layer, &lstm_layer};
+static const cell_passes *passes_of(fs_cell cell);
 
 static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
-    const recurrent_layer *layer = recurrent_layers[size->cell];
+    const fs_cell_info *cell = &fs_cells[size->cell];
+    const cell_passes *passes = passes_of(size->cell);
     assert(size->N >= 0 && size->T >= 0 && size->D >= 0 && size->H >= 0);
     assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
     const ptrdiff_t P = count_vectors(size->H);
     const ptrdiff_t rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T;
     const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / larger(size->N, 1);
+    const int gathers = size->V > 0 && (rows < size->V || rows <= FEW_ROWS);
     recurrent_run run = {
-        .layer = layer,
+        .passes = passes,
         .size = *size,
         .P = P,
         .Hp = P * FS_LANES,
@@ -131,20 +136,33 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .steps_at_once = steps_at_once,
         .value_rows = size->inference ? size->N * smaller(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
-        .groups = layer->groups,
+        .table_rows = gathers ? 0 : size->V,
+        .few_reads = rows <= FEW_ROWS,
+        .gathers = gathers,
+        .has_cell = cell->states > 1,
+        .groups = passes->first_group ? 2 : 1,
+        .gates = cell->gates,
         .columns = size->directions * size->H,
     };
-    for (int g = 0; g < layer->groups; ++g) {
-        run.group[g].first = run.gates;
-        run.group[g].gates = layer->gates[g];
-        run.gates += layer->gates[g];
-    }
+    run.group[0].gates = passes->first_group ? passes->first_group : cell->gates;
+    run.group[1].gates = cell->gates - passes->first_group;
+    run.group[1].first = passes->first_group;
+    run.group[run.groups - 1].apart = passes->apart;
     return run;
+}
+
+static void set_weights(recurrent_run *run, const fs_recurrent_weights *weights) {
+    run->Wc = weights->array[FS_WX];
+    run->Wx = run->Wc;
+    run->Wx.data += run->size.C * run->Wx.row;
+    run->Wh = weights->array[FS_WH];
+    run->b = weights->array[FS_B].data;
+    run->bh = weights->array[FS_BH].data;
 }
 
 /* How high a packed panel is. */
 static ptrdiff_t packed_rows(const recurrent_run *run) {
-    return 1 + run->size.C + run->size.D + run->size.H;
+    return 2 + run->size.C + run->size.D + run->size.H;
 }
 
 /* From one row of streamed A to the next. */
@@ -155,33 +173,54 @@ static ptrdiff_t streamed_row(const recurrent_run *run, const gate_group *group)
 /* Each returns how many floats it used of `memory`, which may be NULL. */
 static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     arena cache = {.memory = memory};
-    run->x = take(&cache, (run->size.V ? run->size.V : run->rows) * run->size.D);
+    run->x = take(&cache, (run->table_rows ? run->table_rows : run->rows) * run->size.D);
     run->ids = (int32_t *)take(&cache, run->size.V ? run->rows : 0);
     run->context = take(&cache, run->size.N * run->size.C);
     const ptrdiff_t states = (run->state_rows + run->size.N) * run->Hp;
     run->h = take(&cache, states);
-    run->c = run->layer->has_cell ? take(&cache, states) : NULL;
-    run->reset = run->layer->has_reset ? take(&cache, run->state_rows * run->Hp) : NULL;
+    run->c = run->has_cell ? take(&cache, states) : NULL;
+    run->reset = run->passes->has_reset ? take(&cache, run->state_rows * run->Hp) : NULL;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
-        group->state = g > 0 ? run->reset : run->h;
-        group->values = take(&cache, run->value_rows * group->gates * run->Hp);
+        const ptrdiff_t values = run->value_rows * group->gates * run->Hp;
+        group->state = g > 0 && run->passes->has_reset ? run->reset : run->h;
+        group->values = take(&cache, values);
+        group->state_values = group->apart ? take(&cache, values) : group->values;
     }
     return cache.used;
 }
 
-static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
+/* Packed weights, and what is computed from them once for all steps. */
+static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
         group->packed = take(&scratch, packed_rows(run) * width);
         group->from_context = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table = take(&scratch, run->size.V * width);
-        group->streamed =
-            take(&scratch, run->rows <= FEW_ROWS ? run->size.N * streamed_row(run, group) : 0);
+        group->table = take(&scratch, run->table_rows * width);
     }
     return scratch.used;
+}
+
+/* What is computed from weights that are not packed. */
+static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
+    arena scratch = {.memory = memory};
+    const ptrdiff_t N = run->size.N;
+    for (int g = 0; g < run->groups; ++g) {
+        gate_group *group = &run->group[g];
+        const ptrdiff_t streamed = run->few_reads ? streamed_row(run, group) : 0;
+        group->streamed = take(&scratch, run->rows * streamed);
+        group->streamed_state = take(&scratch, group->apart ? N * streamed : 0);
+        group->streamed_context = take(&scratch, run->size.C ? N * streamed : 0);
+    }
+    return scratch.used;
+}
+
+static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
+    arena scratch = {.memory = memory};
+    scratch.used += place_packed(run, memory);
+    return scratch.used + place_streamed(run, rest_of(&scratch));
 }
 
 static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
@@ -193,14 +232,16 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
         group->packed_WxT = take(&scratch, width * round_up(run->size.D, FS_LANES));
         group->packed_WhT = take(&scratch, width * run->Hp);
         group->gradients = take(&scratch, run->rows * width);
+        group->state_gradients =
+            group->apart ? take(&scratch, run->rows * width) : group->gradients;
         group->context_gradients = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table_gradients = take(&scratch, run->size.V * width);
+        group->table_gradients = take(&scratch, run->table_rows * width);
     }
     const ptrdiff_t states = run->size.N * run->Hp;
     run->dh = take(&scratch, states);
-    run->dc = run->layer->has_cell ? take(&scratch, states) : NULL;
-    run->dreset = run->layer->has_reset ? take(&scratch, states) : NULL;
-    run->dx = take(&scratch, run->size.V ? 0 : run->rows * run->size.D);
+    run->dc = run->has_cell ? take(&scratch, states) : NULL;
+    run->dreset = run->passes->has_reset ? take(&scratch, states) : NULL;
+    run->dx = take(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
     run->dcontext = take(&scratch, run->size.N * run->size.C);
     return scratch.used;
 }
@@ -311,15 +352,17 @@ static inline ptrdiff_t next_vector(const gate_group *group, ptrdiff_t rows) {
     return group->gates > 1 ? FS_LANES : rows * FS_LANES;
 }
 
-/* Of `count` panels, those of one part: the i-th at step t. They are taken forth at one step and
- * back at the next, so that it begins with the weights that the last step left in the cache. */
+/* Of `count` panels, those of one part: the i-th at step t. They are taken in ascending order at
+ * even steps and descending at odd ones, which begin with the weights that the last step left in
+ * the cache. */
 static inline ptrdiff_t count_part(recurrent_part part, ptrdiff_t count) {
-    return count * (part.share + 1) / part.shares - count * part.share / part.shares;
+    return count * (part.team.rank + 1) / part.team.ranks -
+           count * part.team.rank / part.team.ranks;
 }
 
 static inline ptrdiff_t panel_of_part(recurrent_part part, ptrdiff_t count, ptrdiff_t i,
                                       ptrdiff_t t) {
-    const ptrdiff_t first = count * part.share / part.shares;
+    const ptrdiff_t first = count * part.team.rank / part.team.ranks;
     return first + (t % 2 == 0 ? i : count_part(part, count) - 1 - i);
 }
 

@@ -1,0 +1,116 @@
+/* kernels/recurrent/gru_reset_after.h — one GRU layer over a whole sequence: the reset gate acts
+ * after the product.
+ *
+ *     z, r = sigmoid(x_t Wx + h_{t-1} Wh + b)                      their columns of Wx, Wh and b
+ *     g    = tanh(A_t + r M_t),  A_t = x_t Wx + b,  M_t = h_{t-1} Wh + bh         its columns
+ *     h_t  = (1 - z) h_{t-1} + z g                                 Cho et al. 2014, arXiv v1
+ *
+ * Two groups: z and r; then g, which keeps A and M apart. layout.h says how. */
+#ifndef FS_GRU_RESET_AFTER_H
+#define FS_GRU_RESET_AFTER_H
+
+/* The gate arithmetic of rows [begin, end) of one vector of columns at step t; M stays. */
+static __attribute__((noinline)) void gru_reset_after_gates(const recurrent_run *run, ptrdiff_t p,
+                                                            ptrdiff_t t, ptrdiff_t begin,
+                                                            ptrdiff_t end) {
+    const gate_group *gates = &run->group[0];
+    const gate_group *candidate = &run->group[1];
+    const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
+    const step_rows step = rows_of_step(run, t);
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        float *zr = gate_vector(gates->values, gates, run, p, step.value + n);
+        float *A = gate_vector(candidate->values, candidate, run, p, step.value + n);
+        const float *M = gate_vector(candidate->state_values, candidate, run, p, step.value + n);
+        const vf z = vf_sigmoid(vf_load(zr));
+        const vf r = vf_sigmoid(vf_load(zr + FS_LANES));
+        const vf g = vf_tanh(vf_fma(r, vf_load(M), vf_load(A)));
+        const vf h_prev = vf_load(run->h + (step.state + n) * Hp + column);
+        const vf h = vf_fma(z, g, vf_mul(vf_sub(vf_set(1.0f), z), h_prev));
+        vf_store(zr, z);
+        vf_store(zr + FS_LANES, r);
+        vf_store(A, g);
+        vf_store(run->h + row_after(step, n) * Hp + column, h);
+    }
+}
+
+static void gru_reset_after_forward_rows(const recurrent_run *run, recurrent_part part) {
+    const gate_group *gates = &run->group[0];
+    const gate_group *candidate = &run->group[1];
+    const ptrdiff_t panels = count_gate_panels(run, candidate);
+    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
+        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        project_inputs(run, part, t);
+        stream_states(run, gates, part, t);
+        stream_states(run, candidate, part, t);
+        for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
+            const gate_panel panel =
+                gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
+            recur(run, candidate, panel, part, t);
+            for (int v = 0; v < panel.vectors; ++v) {
+                recur(run, gates, gate_panel_at(run, gates, panel.p + v), part, t);
+                gru_reset_after_gates(run, panel.p + v, t, part.begin, end);
+            }
+        }
+        store_outputs(run, part, t);
+    }
+}
+
+// forward was: h = (1 - z) h_prev + z g, g = tanh(A + r M): the gradients of A_z, A_r, A and M; dh
+// becomes (1 - z) dh, the part of h_prev's gradient that takes no product.
+static __attribute__((noinline)) void gru_reset_after_gates_backward(const recurrent_run *run,
+                                                                     ptrdiff_t p, ptrdiff_t t,
+                                                                     ptrdiff_t begin,
+                                                                     ptrdiff_t end) {
+    const gate_group *gates = &run->group[0];
+    const gate_group *candidate = &run->group[1];
+    const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
+    const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const vf one = vf_set(1.0f);
+    const step_rows step = rows_of_step(run, t);
+    for (ptrdiff_t n = begin; n < end; ++n) {
+        const ptrdiff_t row = step.state + n;
+        const float *zr = gate_vector(gates->values, gates, run, p, row);
+        const vf z = load_lanes(zr, lanes);
+        const vf r = load_lanes(zr + FS_LANES, lanes);
+        const vf g = load_lanes(gate_vector(candidate->values, candidate, run, p, row), lanes);
+        const vf M =
+            load_lanes(gate_vector(candidate->state_values, candidate, run, p, row), lanes);
+        const vf h_prev = load_lanes(run->h + row * Hp + column, lanes);
+        float *dh_next = run->dh + n * Hp + column;
+        const vf dh = load_lanes(dh_next, lanes);
+        const vf dz = vf_mul(dh, vf_sub(g, h_prev));
+        const vf dA = vf_mul(vf_mul(dh, z), vf_fnma(g, g, one));
+        const vf dr = vf_mul(dA, M);
+        float *dzr = gate_vector(gates->gradients, gates, run, p, row);
+        vf_store(dh_next, vf_mul(dh, vf_sub(one, z)));
+        vf_store(dzr, vf_mul(dz, vf_mul(z, vf_sub(one, z))));
+        vf_store(dzr + FS_LANES, vf_mul(dr, vf_mul(r, vf_sub(one, r))));
+        vf_store(gate_vector(candidate->gradients, candidate, run, p, row), dA);
+        vf_store(gate_vector(candidate->state_gradients, candidate, run, p, row), vf_mul(dA, r));
+    }
+}
+
+static void gru_reset_after_backward_rows(const recurrent_run *run, ptrdiff_t begin,
+                                          ptrdiff_t end) {
+    load_states(run->dh, run->dh_last, run, begin, end);
+    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
+        const ptrdiff_t last = smaller(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
+        for (ptrdiff_t p = 0; p < run->P; ++p) {
+            gru_reset_after_gates_backward(run, p, t, begin, last);
+        }
+        recur_backward(run, &run->group[1], run->dh, 1, t, begin, last);
+        recur_backward(run, &run->group[0], run->dh, 1, t, begin, last);
+        project_backward(run, t, begin, end);
+    }
+    context_backward(run, begin, end);
+}
+
+static const cell_passes gru_reset_after_passes = {
+    .first_group = 2,
+    .apart = 1,
+    .forward_rows = gru_reset_after_forward_rows,
+    .backward_rows = gru_reset_after_backward_rows,
+};
+
+#endif

@@ -1,0 +1,398 @@
+/* thread_pool.c — the pool: workers join a call through one atomic word, the ticket.
+ *
+ * Claim.   A caller claims the workers with the flag `claimed`; a caller that finds it set computes
+ *          alone. Only the claim's owner writes the job.
+ *
+ * Ticket.  The owner fills in the job, then stores an open ticket: the call's generation, how many
+ *          threads may join, and how many have joined (the owner is the first). A worker joins by a
+ *          compare-and-swap that adds one to the joined threads; their number before is its rank.
+ *          The swap fails if the ticket has changed since the worker read it, so a late worker
+ *          joins the present call or none, and it reads the job only after it has joined.
+ *
+ * Close.   When the owner finds no work left (or, for a team, has waited for workers long enough)
+ *          it clears the ticket's open bit; the same atomic operation returns how many have joined.
+ *          The owner waits only for these: a worker that has not woken, on a busy core, delays no
+ *          call.
+ *
+ * Finish.  A worker that is done adds one to `finished`, and reads the job no more. When all that
+ *          joined have finished, the owner clears the claim and returns.
+ *
+ * Sleep.   A wait spins for SPIN_NANOSECONDS, then sleeps in one of two queues: `idle` for workers
+ *          without a call, `busy` for threads inside one. A thread about to sleep increments the
+ *          queue's sleepers, then reads the awaited word again; a thread that changes the word
+ *          reads the sleepers afterwards. All four accesses are sequentially consistent: at least
+ *          one of the threads sees what the other wrote, so no wakeup is lost, and a change that no
+ *          thread sleeps for costs no system call. */
+#define _GNU_SOURCE /* for system_threads.h: POSIX under -std=c11, and Linux's affinity */
+
+#include "thread_pool.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "system_threads.h"
+
+/* ---- the pool ---- */
+
+/* The ticket's fields; the generation is its high half. */
+#define JOINED ((uint64_t)0xFFFF) /* threads that have joined */
+#define LIMIT_SHIFT 16            /* threads that may join, 14 bits */
+#define LIMIT ((uint64_t)0x3FFF << LIMIT_SHIFT)
+#define STOP ((uint64_t)1 << 30) /* the workers end */
+#define OPEN ((uint64_t)1 << 31)
+#define GENERATION_SHIFT 32
+
+#define CACHE_LINE 128 /* two of x86's, which it fetches in pairs; one of Apple's */
+
+typedef struct {
+    condition_variable changed;
+    int sleepers;
+} wait_queue;
+
+typedef struct {
+    fs_thread_pool *pool;
+    thread handle;
+    int place; /* its index in `workers` */
+} worker;
+
+/* What the threads compute: a team's task, or the chunks of a chunk task. */
+typedef struct {
+    fs_team_task team_task;
+    fs_chunk_task chunk_task;
+    void *argument;
+    int threads, chunks;
+} call;
+
+/* Words that different threads write in one call are on different cache lines. */
+struct fs_thread_pool {
+    uint64_t ticket;
+    char after_ticket[CACHE_LINE];
+    int finished; /* workers */
+    char after_finished[CACHE_LINE];
+    uint64_t barrier; /* high half: the phase; low half: the ranks that have arrived in it */
+    char after_barrier[CACHE_LINE];
+    mutex lock; /* held only to sleep and to wake */
+    wait_queue idle, busy;
+    char after_queues[CACHE_LINE];
+    int claimed;
+    call job;
+    int worker_count, most_workers;
+    int avoided_core, placed_workers; /* see avoid_core */
+    int unequal_calls;                /* see note_balance */
+    worker workers[FS_MAX_THREADS];   /* the first is not used: place 0 is the caller's */
+    int taken[FS_MAX_CHUNKS];         /* whether a thread has begun the chunk */
+};
+
+/* ---- waiting ---- */
+
+#define SPIN_NANOSECONDS 50000
+#define PAUSES_PER_CLOCK 64 /* reading the clock takes as long as several pauses */
+
+typedef int (*condition)(const fs_thread_pool *pool, uint64_t value);
+
+/* Returns 0 if the condition does not hold within SPIN_NANOSECONDS. */
+static int spin_until(const fs_thread_pool *pool, condition holds, uint64_t value) {
+    int64_t deadline = 0;
+    for (unsigned pauses = 1; !holds(pool, value); ++pauses) {
+        if (pauses % PAUSES_PER_CLOCK == 0) {
+            const int64_t now = nanoseconds();
+            if (deadline == 0) {
+                deadline = now + SPIN_NANOSECONDS;
+            } else if (now >= deadline) {
+                return 0;
+            }
+        }
+        pause_briefly();
+    }
+    return 1;
+}
+
+/* After each sleep it spins again: a worker woken too late for a call is in time for the next. */
+static void wait_until(fs_thread_pool *pool, wait_queue *queue, condition holds, uint64_t value) {
+    while (!spin_until(pool, holds, value)) {
+        mutex_lock(&pool->lock);
+        __atomic_fetch_add(&queue->sleepers, 1, __ATOMIC_SEQ_CST);
+        if (!holds(pool, value)) {
+            condition_wait(&queue->changed, &pool->lock);
+        }
+        __atomic_fetch_sub(&queue->sleepers, 1, __ATOMIC_SEQ_CST);
+        mutex_unlock(&pool->lock);
+    }
+}
+
+static int sleepers(const wait_queue *queue) {
+    return __atomic_load_n(&queue->sleepers, __ATOMIC_SEQ_CST);
+}
+
+/* Wakes up to `most` threads that sleep, after a change of what they wait for. */
+static void wake(fs_thread_pool *pool, wait_queue *queue, int most) {
+    if (most <= 0 || sleepers(queue) == 0) {
+        return;
+    }
+    mutex_lock(&pool->lock);
+    for (int i = 0; i < most && i < sleepers(queue); ++i) {
+        condition_signal(&queue->changed);
+    }
+    mutex_unlock(&pool->lock);
+}
+
+static uint64_t ticket_of(const fs_thread_pool *pool) {
+    return __atomic_load_n(&pool->ticket, __ATOMIC_SEQ_CST);
+}
+
+/* Each worker joins a call at most once: `generation` is that of the last call it joined. */
+static int is_joinable(uint64_t ticket, uint64_t generation) {
+    return (ticket & OPEN) && (ticket & JOINED) < (ticket & LIMIT) >> LIMIT_SHIFT &&
+           ticket >> GENERATION_SHIFT != generation;
+}
+
+static int is_joinable_or_stopped(const fs_thread_pool *pool, uint64_t generation) {
+    const uint64_t ticket = ticket_of(pool);
+    return is_joinable(ticket, generation) || (ticket & STOP);
+}
+
+static int have_joined(const fs_thread_pool *pool, uint64_t threads) {
+    return (ticket_of(pool) & JOINED) == threads;
+}
+
+static int is_closed(const fs_thread_pool *pool, uint64_t unused) {
+    (void)unused;
+    return !(ticket_of(pool) & OPEN);
+}
+
+static int have_finished(const fs_thread_pool *pool, uint64_t workers) {
+    return (uint64_t)__atomic_load_n(&pool->finished, __ATOMIC_SEQ_CST) == workers;
+}
+
+static int is_past_phase(const fs_thread_pool *pool, uint64_t phase) {
+    return __atomic_load_n(&pool->barrier, __ATOMIC_SEQ_CST) >> 32 != phase;
+}
+
+/* ---- a thread's part of a call ---- */
+
+/* Each thread tries the chunks in turn from its own place on, in every call the same: the data of
+ * the call before may be in its core's cache. The flags order no memory: the ticket does at the
+ * start of the call, `finished` at its end. Returns how many chunks this thread has computed. */
+static int compute_chunks(fs_thread_pool *pool, int place, int rank) {
+    const call *job = &pool->job;
+    int computed = 0;
+    int chunk = place % job->threads * job->chunks / job->threads;
+    for (int i = 0; i < job->chunks; ++i) {
+        int *taken = &pool->taken[chunk];
+        if (!__atomic_load_n(taken, __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(taken, 1, __ATOMIC_RELAXED)) {
+            job->chunk_task(job->argument, chunk, rank);
+            ++computed;
+        }
+        chunk = chunk + 1 < job->chunks ? chunk + 1 : 0;
+    }
+    return computed;
+}
+
+static void compute_as_worker(fs_thread_pool *pool, int place, int rank) {
+    if (pool->job.team_task) {
+        wait_until(pool, &pool->busy, is_closed, 0);
+        pool->job.team_task(pool->job.argument, rank, (int)(ticket_of(pool) & JOINED));
+    } else {
+        compute_chunks(pool, place, rank);
+    }
+}
+
+static thread_result THREAD_CALL worker_main(void *argument) {
+    const worker *self = argument;
+    fs_thread_pool *pool = self->pool;
+    uint64_t generation = 0;
+    for (;;) {
+        wait_until(pool, &pool->idle, is_joinable_or_stopped, generation);
+        uint64_t ticket = ticket_of(pool);
+        if (ticket & STOP) {
+            return 0;
+        }
+        if (is_joinable(ticket, generation) &&
+            __atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            generation = ticket >> GENERATION_SHIFT;
+            compute_as_worker(pool, self->place, (int)(ticket & JOINED));
+            __atomic_fetch_add(&pool->finished, 1, __ATOMIC_SEQ_CST);
+            wake(pool, &pool->busy, FS_MAX_THREADS);
+        }
+    }
+}
+
+/* ---- the caller's part ---- */
+
+static void release(fs_thread_pool *pool) {
+    __atomic_store_n(&pool->claimed, 0, __ATOMIC_RELEASE);
+}
+
+/* Claims the workers and starts those that are missing. Returns how many threads can take part; the
+ * claim is held only if that is more than one. */
+static int claim(fs_thread_pool *pool, int threads) {
+    if (threads <= 1 || __atomic_exchange_n(&pool->claimed, 1, __ATOMIC_ACQUIRE)) {
+        return 1;
+    }
+    while (pool->worker_count < threads - 1 && pool->worker_count < pool->most_workers) {
+        const int place = pool->worker_count + 1;
+        worker *added = &pool->workers[place];
+        added->pool = pool;
+        added->place = place;
+        if (thread_start(&added->handle, worker_main, added)) {
+            pool->worker_count = place;
+        } else {
+            pool->most_workers = pool->worker_count; /* no call pays for another attempt */
+        }
+    }
+    if (pool->worker_count == 0) {
+        release(pool);
+        return 1;
+    }
+    return pool->worker_count < threads - 1 ? pool->worker_count + 1 : threads;
+}
+
+/* ---- the workers' cores ---- */
+
+/* Linux likes to wake a thread on the core of the one that wakes it. Beside a program that keeps
+ * another core busy, the two would stay there and take turns. So the workers may not run on the
+ * caller's core, until it sleeps and leaves the core to them. */
+static void avoid_core(fs_thread_pool *pool, int core) {
+    for (int i = 1; i <= pool->worker_count; ++i) {
+        thread_avoid_core(pool->workers[i].handle, core, pool->worker_count);
+    }
+    pool->avoided_core = core;
+    pool->placed_workers = pool->worker_count;
+}
+
+static void avoid_this_core(fs_thread_pool *pool) {
+    const int core = this_core();
+    if (core != pool->avoided_core || pool->worker_count != pool->placed_workers) {
+        avoid_core(pool, core);
+    }
+}
+
+/* Lets the workers join, and wakes sleeping ones if fewer are awake than may join. */
+static void open_ticket(fs_thread_pool *pool, const call *job) {
+    avoid_this_core(pool);
+    pool->job = *job;
+    memset(pool->taken, 0, (size_t)job->chunks * sizeof pool->taken[0]);
+    __atomic_store_n(&pool->finished, 0, __ATOMIC_RELAXED);
+    const uint64_t generation = (ticket_of(pool) >> GENERATION_SHIFT) + 1;
+    const uint64_t ticket =
+        generation << GENERATION_SHIFT | OPEN | (uint64_t)job->threads << LIMIT_SHIFT | 1;
+    __atomic_store_n(&pool->ticket, ticket, __ATOMIC_SEQ_CST);
+    const int awake = pool->worker_count - sleepers(&pool->idle);
+    wake(pool, &pool->idle, job->threads - 1 - awake);
+}
+
+/* Returns how many threads have joined; no more can. */
+static int close_ticket(fs_thread_pool *pool) {
+    const uint64_t ticket = __atomic_fetch_and(&pool->ticket, ~OPEN, __ATOMIC_SEQ_CST);
+    wake(pool, &pool->busy, FS_MAX_THREADS); /* the workers of a team wait for this */
+    return (int)(ticket & JOINED);
+}
+
+static void finish(fs_thread_pool *pool, int joined) {
+    if (!spin_until(pool, have_finished, (uint64_t)(joined - 1))) {
+        avoid_core(pool, NO_CORE);
+        wait_until(pool, &pool->busy, have_finished, (uint64_t)(joined - 1));
+    }
+}
+
+/* ---- the balance of calls ---- */
+
+/* One chunk a thread is the fastest where all cores are free: a kernel's chunks read the same
+ * weights again. Where the threads were unequal, more chunks let the faster ones do more. */
+#define CHUNKS_OF_UNEQUAL 2
+#define UNEQUAL_CALLS 16   /* so many calls are cut so after an unequal one */
+#define SHARE_OF_WAITING 8 /* unequal: the caller waited for an eighth of the call, or more */
+
+static void note_balance(fs_thread_pool *pool, int is_unequal) {
+    const int left = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED);
+    const int now = is_unequal ? UNEQUAL_CALLS : left > 0 ? left - 1 : 0;
+    __atomic_store_n(&pool->unequal_calls, now, __ATOMIC_RELAXED);
+}
+
+/* ---- the contract ---- */
+
+int fs_thread_pool_chunks(const fs_thread_pool *pool, int threads) {
+    const int unequal = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED) > 0;
+    return unequal ? threads * CHUNKS_OF_UNEQUAL : threads;
+}
+
+fs_thread_pool *fs_thread_pool_create(void) {
+    fs_thread_pool *pool = calloc(1, sizeof *pool);
+    if (pool) {
+        pool->most_workers = FS_MAX_THREADS - 1;
+        mutex_init(&pool->lock);
+        condition_init(&pool->idle.changed);
+        condition_init(&pool->busy.changed);
+    }
+    return pool;
+}
+
+void fs_thread_pool_destroy(fs_thread_pool *pool) {
+    __atomic_store_n(&pool->ticket, STOP, __ATOMIC_SEQ_CST);
+    wake(pool, &pool->idle, FS_MAX_THREADS);
+    for (int i = 1; i <= pool->worker_count; ++i) {
+        thread_join(pool->workers[i].handle);
+    }
+    condition_destroy(&pool->busy.changed);
+    condition_destroy(&pool->idle.changed);
+    mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+void fs_thread_pool_run(fs_thread_pool *pool, int threads, int chunks, fs_chunk_task task,
+                        void *argument) {
+    assert(threads >= 1 && threads <= FS_MAX_THREADS);
+    assert(chunks >= 0 && chunks <= FS_MAX_CHUNKS);
+    threads = claim(pool, threads < chunks ? threads : chunks);
+    if (threads == 1) {
+        for (int chunk = 0; chunk < chunks; ++chunk) {
+            task(argument, chunk, 0);
+        }
+        return;
+    }
+    const int64_t start = nanoseconds();
+    open_ticket(
+        pool,
+        &(call){.threads = threads, .chunks = chunks, .chunk_task = task, .argument = argument});
+    const int computed = compute_chunks(pool, 0, 0);
+    const int64_t ready = nanoseconds();
+    finish(pool, close_ticket(pool));
+    const int64_t waited = nanoseconds() - ready;
+    note_balance(pool, computed * threads > chunks + threads - 1 ||
+                           waited * SHARE_OF_WAITING > ready + waited - start);
+    release(pool);
+}
+
+void fs_thread_pool_run_team(fs_thread_pool *pool, int threads, fs_team_task task, void *argument) {
+    assert(threads >= 1 && threads <= FS_MAX_THREADS);
+    threads = claim(pool, threads);
+    if (threads == 1) {
+        task(argument, 0, 1);
+        return;
+    }
+    open_ticket(pool, &(call){.threads = threads, .team_task = task, .argument = argument});
+    spin_until(pool, have_joined, (uint64_t)threads);
+    const int ranks = close_ticket(pool);
+    task(argument, 0, ranks);
+    finish(pool, ranks);
+    release(pool);
+}
+
+/* The last rank to arrive starts the next phase, with no arrivals, by a single store. */
+void fs_thread_pool_barrier(fs_thread_pool *pool, int ranks) {
+    if (ranks == 1) {
+        return;
+    }
+    const uint64_t before = __atomic_fetch_add(&pool->barrier, 1, __ATOMIC_SEQ_CST);
+    const uint64_t phase = before >> 32;
+    if ((uint32_t)before + 1 == (uint32_t)ranks) {
+        __atomic_store_n(&pool->barrier, (phase + 1) << 32, __ATOMIC_SEQ_CST);
+        wake(pool, &pool->busy, FS_MAX_THREADS);
+    } else {
+        wait_until(pool, &pool->busy, is_past_phase, phase);
+    }
+}

@@ -1,0 +1,47 @@
+#!/bin/sh
+# The thread pool and every kernel under the thread sanitizer: a data race ends it with a report.
+# CC names the compiler. Without an argument all tables that this CPU runs; else those named.
+set -eu
+cd "$(dirname "$0")/../.."
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+# Without random addresses, where that can be set: among them, the thread sanitizer of older
+# compilers cannot place its memory.
+fixed_addresses="setarch $(uname -m) -R"
+$fixed_addresses true 2>/dev/null || fixed_addresses=
+
+compile() {
+    "${CC:-cc}" -std=c11 -g -O1 -fsanitize=thread -UNDEBUG -Wall -Wextra -ffp-contract=off \
+        -fno-math-errno -fno-trapping-math -Icsrc -pthread "$@"
+}
+
+echo "thread pool"
+compile -DCAN_FORK=0 -DCAN_LIMIT_MEMORY=0 \
+    tests/ckernels/thread_pool.c csrc/thread_pool.c -o "$build/thread_pool"
+$fixed_addresses "$build/thread_pool"
+
+echo "kernels"
+defines=
+add_table() {
+    if compile "$@" -DPROBE -x c -c /dev/null -o "$build/probe.o" 2>/dev/null; then
+        compile "$@" -c "csrc/isa/$name.c" -o "$build/$name.o"
+        defines="$defines -DFS_HAVE_$(echo "$name" | tr '[:lower:]' '[:upper:]')"
+    fi
+}
+name=baseline add_table
+case $(uname -m) in
+x86_64)
+    name=avx2 add_table -mavx2 -mfma
+    name=avx512 add_table -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+    ;;
+aarch64) name=neon add_table ;;
+esac
+# the driver itself is one thread: without the sanitizer it is faster
+compile $defines csrc/dispatch.c csrc/thread_pool.c -c
+mv dispatch.o thread_pool.o "$build"
+compile -fno-sanitize=thread tests/ckernels/driver.c -c -o "$build/driver.o"
+compile "$build"/driver.o "$build"/dispatch.o "$build"/thread_pool.o \
+    $(for table in baseline avx2 avx512 neon; do ls "$build/$table.o" 2>/dev/null || true; done) \
+    -lm -o "$build/driver"
+$fixed_addresses "$build/driver" "$@"
