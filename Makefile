@@ -10,7 +10,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SWITCHES := debug=$(FASTSEQ_DEBUG) sanitize=$(FASTSEQ_SANITIZE)
-KERNELS := $(shell find csrc -name '*.[ch]') $(wildcard fastseq/*.pyx fastseq/*.pxd)
+BOUNDARY := $(wildcard fastseq/_kernels/*.pyx fastseq/_kernels/*.pxd)
+KERNELS := $(shell find csrc -name '*.[ch]') $(BOUNDARY)
 C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]')
 # $(call requirements,KEYS): the list at these keys of pyproject.toml, one requirement a line
 requirements = $(BIN)/python -c 'import tomllib; \
@@ -18,7 +19,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize bench bench-guard bench-limits lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-guard bench-limits lint format wheel clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +42,20 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    $(BIN)/python -m pytest $(ARGS)
 
+test-tsan:  ## the thread pool and the kernels with the thread sanitizer
+	@sh tests/ckernels/run_tsan.sh $(ARGS)
+
+fuzz: $(VENV)/built $(VENV)/test-tools  ## 100,000 calls with hostile arguments; ARGS="--seed 1 --only exp" for others
+	@$(BIN)/python -m tests.fuzz --calls 100000 $(ARGS)
+
+fuzz-sanitize: export FASTSEQ_SANITIZE = address,undefined
+fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
+	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
+	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:hard_rss_limit_mb=8000 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
+
 bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with the reference; also as build/bench.json
 	@mkdir -p build
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
@@ -55,7 +70,7 @@ lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, C
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@PATH="$(BIN):$$PATH" $(BIN)/cython-lint $(wildcard fastseq/*.pyx fastseq/*.pxd)
+	@PATH="$(BIN):$$PATH" $(BIN)/cython-lint $(BOUNDARY)
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@echo "lint: clean"
 
@@ -70,7 +85,7 @@ wheel: $(VENV)/python  ## a wheel in dist/
 	@ls dist/*.whl
 
 clean:  ## remove all that was built, .venv too
-	rm -rf .venv build dist *.egg-info fastseq/_kernels.c fastseq/_kernels.*.so .*_cache .hypothesis .benchmarks
+	rm -rf .venv build dist *.egg-info fastseq/_kernels/*.c fastseq/_kernels/*.so .*_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: a file in $(VENV) is as old as the work that its name tells of.

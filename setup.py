@@ -1,4 +1,6 @@
-"""Build ``fastseq._kernels``, the one extension module: one kernel table per instruction set.
+"""Build ``fastseq._kernels``: the C kernels, one table per instruction set, and its modules.
+
+The kernels are linked into ``runtime``; the other modules find them through it.
 
 Metadata and the configuration of the tools are in pyproject.toml. Switches, from the environment:
 
@@ -61,18 +63,21 @@ COMMON_FLAGS = (
     *SANITIZE_FLAGS,
 )
 WARNING_FLAGS = ("-Wall", "-Wextra")  # for our own C, not for what Cython writes
-OPENMP_PROBE = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }\n"
+THREAD_FLAGS = () if os.name == "nt" else ("-pthread",)
+
+# The modules of fastseq._kernels, one a topic.
+MODULES = ("arrays", "attention", "cells", "decoding", "dense", "optim", "recurrent", "runtime")
 
 
 class BuildKernels(build_ext):
-    """Compiles csrc, each table with its own flags, and links it all into the extension."""
+    """Compiles csrc, each table with its own flags, and links it all into the runtime."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         if self.editable_mode:  # keep the objects; setuptools would use a folder that it deletes
             self.build_temp = os.path.join("build", f"editable.{sysconfig.get_config_var('SOABI')}")
 
-    def build_extension(self, ext: Extension) -> None:
+    def build_extensions(self) -> None:
         self.use_clang_cl = self.compiler.compiler_type == "msvc"
         if self.use_clang_cl:  # the tables are written in the vector types of GCC and Clang
             self.compiler.initialize()
@@ -80,12 +85,10 @@ class BuildKernels(build_ext):
         machine = sysconfig.get_platform().rpartition("-")[2].lower()
         isas = [isa for isa in ISAS if not isa.machines or machine in isa.machines]
         isas = [isa for isa in isas if not isa.flags or self.accepts(isa.flags)]
-        openmp = ("-fopenmp",) if self.accepts(("-fopenmp",), OPENMP_PROBE) else ()
-        names = " ".join(isa.name for isa in isas)
-        print(f"fastseq: tables: {names}; threads: {'OpenMP' if openmp else 'none'}", flush=True)
+        print(f"fastseq: tables: {' '.join(isa.name for isa in isas)}", flush=True)
 
         macros = [(f"FS_HAVE_{isa.name.upper()}", "1") for isa in isas]
-        flags = (*COMMON_FLAGS, *openmp)
+        flags = (*COMMON_FLAGS, *THREAD_FLAGS)
         # This file changes when the way of building does; an object older than it is stale.
         stamp = Path(self.build_temp, "options.txt")
         options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags))
@@ -95,25 +98,33 @@ class BuildKernels(build_ext):
 
         def compile_unit(source: str, own_flags: Sequence[str]) -> str:
             [unit] = self.compiler.object_filenames([source], output_dir=self.build_temp)
-            if self.force or newer_group([source, *ext.depends, str(stamp)], unit):
+            if self.force or newer_group([source, *HEADERS, str(stamp)], unit):
                 args = self.spelled((*flags, *WARNING_FLAGS, *own_flags))
                 self.compiler.compile(
                     [source], self.build_temp, macros, ["csrc"], extra_postargs=args
                 )
             return unit
 
-        units = [("csrc/dispatch.c", ()), *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas)]
+        units = [
+            *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas),
+            ("csrc/dispatch.c", ()),
+            ("csrc/thread_pool.c", ()),
+        ]
         with ThreadPoolExecutor() as pool:
-            ext.extra_objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
-        # Cython's C fits the NumPy it was made from, which its header names; else it is made anew.
-        generated = Path(ext.sources[0]).with_suffix(".c")
-        if generated.exists() and numpy.get_include() not in generated.read_text("utf-8"):
-            generated.unlink()
-        ext.depends = [*ext.depends, *ext.extra_objects]
-        ext.define_macros += macros
-        ext.extra_compile_args = self.spelled(flags)
-        ext.extra_link_args = [*openmp, *SANITIZE_FLAGS]
-        super().build_extension(ext)
+            objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
+        for ext in self.extensions:
+            if ext.name.endswith(".runtime"):
+                ext.extra_objects = objects
+            # Cython's C fits the NumPy it was made from, which its header names; else it is made
+            # anew.
+            generated = Path(ext.sources[0]).with_suffix(".c")
+            if generated.exists() and numpy.get_include() not in generated.read_text("utf-8"):
+                generated.unlink()
+            ext.depends = [*ext.depends, *ext.extra_objects, str(stamp)]
+            ext.define_macros += macros
+            ext.extra_compile_args = self.spelled(flags)
+            ext.extra_link_args = [*THREAD_FLAGS, *SANITIZE_FLAGS]
+        super().build_extensions()
 
     def accepts(self, flags: Sequence[str], code: str = "int zero(void) { return 0; }\n") -> bool:
         """Whether the compiler compiles and links `code` with `flags`."""
@@ -134,13 +145,19 @@ class BuildKernels(build_ext):
         return [f"/clang:{flag}" if self.use_clang_cl else flag for flag in flags]
 
 
+HEADERS = [str(header) for header in sorted(Path("csrc").rglob("*.h"))]
+DECLARATIONS = [str(path) for path in sorted(Path("fastseq/_kernels").glob("*.pxd"))]
+
 if __name__ == "__main__":
-    kernels = Extension(
-        "fastseq._kernels",
-        ["fastseq/_kernels.pyx"],
-        include_dirs=["csrc", numpy.get_include()],
-        libraries=[] if os.name == "nt" else ["m"],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        depends=[str(header) for header in sorted(Path("csrc").rglob("*.h"))],
-    )
-    setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})
+    modules = [
+        Extension(
+            f"fastseq._kernels.{name}",
+            [f"fastseq/_kernels/{name}.pyx"],
+            include_dirs=["csrc", numpy.get_include()],
+            libraries=[] if os.name == "nt" else ["m"],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            depends=[*HEADERS, *DECLARATIONS],
+        )
+        for name in MODULES
+    ]
+    setup(ext_modules=modules, cmdclass={"build_ext": BuildKernels})

@@ -244,7 +244,7 @@ def test_attention_of_no_decoder_steps_has_no_gradient(isa: str) -> None:
     denc, ddec = _kernels.attention_backward(out, enc, draw(2, 0, 4), weights)
     assert (denc == 0).all()
     assert ddec.shape == (2, 0, 4)
-    with pytest.raises(ValueError, match="hs_enc: expected at least one time step"):
+    with pytest.raises(ValueError, match="hs_enc: expected shape .* at least one time step"):
         _kernels.attention_forward(draw(2, 0, 4), enc)
 
 
@@ -274,9 +274,11 @@ def test_the_wrong_shape_is_refused_by_name() -> None:
         _kernels.recurrent_forward(workspace, "lstm", draw(3, 4), params)
     with pytest.raises(ValueError, match=r"h0: expected shape \(2, 5\), got \(3, 5\)"):
         _kernels.recurrent_forward(workspace, "lstm", xs, params, draw(3, 5))
-    with pytest.raises(ValueError, match=r"cell: expected one of rnn, gru, lstm, got 'LSTM'"):
+    with pytest.raises(ValueError, match=r"cell: expected one of rnn, gru, .*, lstm, got 'LSTM'"):
         _kernels.recurrent_forward(workspace, "LSTM", xs, params)
-    with pytest.raises(ValueError, match="params: expected 3 arrays, or 6 for two.* got 2"):
+    with pytest.raises(
+        ValueError, match=r"params: expected 3 arrays \(Wx, Wh, b\), or 6 for two.* got 2"
+    ):
         _kernels.recurrent_forward(workspace, "lstm", xs, params[:2])
 
 

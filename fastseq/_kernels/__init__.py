@@ -1,0 +1,108 @@
+"""The boundary between Python and the C kernels: converts, checks, allocates, releases the GIL.
+
+One module a topic, named as in ``csrc/kernels``. Signatures, shapes and types are in their
+``.pyi``, the operations themselves in ``csrc/fastseq.h``. Every function goes the same steps:
+
+1. *convert* every argument, once, to an array or number that only the function knows;
+2. *check* these;
+3. take a *snapshot* of the settings: table, threads and pool;
+4. *claim* the workspace, where there is one;
+5. *call* the kernel without the GIL, and release the claim.
+
+Only conversion runs code of the caller's, and nothing that such code does later, or another thread,
+can change what was checked.
+
+Errors are TypeError, ValueError, IndexError, MemoryError or RuntimeError, and name the argument.
+"""
+
+# NumPy comes first: it refuses to load in a second interpreter of the process. The modules below
+# would bind themselves to that one before they find out, and no longer load in the first.
+import numpy  # noqa: F401
+
+from fastseq._kernels.attention import (
+    additive_weight_backward,
+    additive_weight_forward,
+    attention_backward,
+    attention_forward,
+    attention_weight_backward,
+    attention_weight_forward,
+    weight_sum_backward,
+    weight_sum_forward,
+)
+from fastseq._kernels.cells import CELLS, Cell
+from fastseq._kernels.decoding import Decoded, decode
+from fastseq._kernels.dense import (
+    affine_backward,
+    affine_forward,
+    embedding_backward,
+    embedding_forward,
+    exp,
+    log_softmax,
+    sigmoid,
+    softmax,
+    softmax_loss_backward,
+    softmax_loss_forward,
+    tanh,
+)
+from fastseq._kernels.optim import (
+    adagrad_step,
+    adam_step,
+    global_norm,
+    momentum_step,
+    nesterov_step,
+    rmsprop_step,
+    scale,
+    sgd_step,
+)
+from fastseq._kernels.recurrent import Workspace, recurrent_backward, recurrent_forward
+from fastseq._kernels.runtime import (
+    available_isas,
+    build_info,
+    get_num_threads,
+    isa,
+    set_isa,
+    set_num_threads,
+)
+
+__all__ = [
+    "CELLS",
+    "Cell",
+    "Decoded",
+    "Workspace",
+    "adagrad_step",
+    "adam_step",
+    "additive_weight_backward",
+    "additive_weight_forward",
+    "affine_backward",
+    "affine_forward",
+    "attention_backward",
+    "attention_forward",
+    "attention_weight_backward",
+    "attention_weight_forward",
+    "available_isas",
+    "build_info",
+    "decode",
+    "embedding_backward",
+    "embedding_forward",
+    "exp",
+    "get_num_threads",
+    "global_norm",
+    "isa",
+    "log_softmax",
+    "momentum_step",
+    "nesterov_step",
+    "recurrent_backward",
+    "recurrent_forward",
+    "rmsprop_step",
+    "scale",
+    "set_isa",
+    "set_num_threads",
+    "sgd_step",
+    "sigmoid",
+    "softmax",
+    "softmax_loss_backward",
+    "softmax_loss_forward",
+    "tanh",
+    "weight_sum_backward",
+    "weight_sum_forward",
+]

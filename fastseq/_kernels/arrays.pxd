@@ -1,0 +1,100 @@
+# Conversion, checks and memory, for every function of the boundary.
+#
+# A conversion gives an array object that only the caller of the conversion knows: a copy, or a view
+# of the argument's memory. So neither its shape nor its strides can change afterwards, whatever
+# other code does with the argument. Memory of ids and lengths, whose values decide addresses, is
+# always a copy.
+
+cimport numpy as np
+from libc.stdint cimport int64_t
+
+from fastseq._kernels.contract cimport fs_matrix
+
+
+# ---- conversion: the only step that may run code of the caller's ----
+
+# C-contiguous float32 of `ndim` dimensions, -1 for any.
+cdef np.ndarray as_floats(object x, str name, int ndim)
+cdef np.ndarray as_floats_or_none(object x, str name, int ndim)
+# float32 with strides of whole floats: weights are read as they lie.
+cdef np.ndarray as_matrix(object x, str name)
+# A C-contiguous copy, int64.
+cdef np.ndarray as_ids(object x, str name, int ndim)
+cdef np.ndarray as_ids_or_none(object x, str name, int ndim)
+# A view of a writeable float array, to be written to.
+cdef np.ndarray as_output(object x, str name)
+# A view of an array of real numbers, as it is.
+cdef np.ndarray as_numbers(object x, str name)
+cdef object as_integer(object x, str name)
+cdef ptrdiff_t as_size(object x, str name, ptrdiff_t least) except -1
+cdef double as_number(object x, str name) except? -1
+cdef tuple as_sequence(object x, str name)
+
+
+# ---- checks ----
+
+cdef object wrong_shape(str name, str expected, np.ndarray x)
+cdef tuple shape_of(np.ndarray x)
+cdef int check_shape(np.ndarray x, str name, tuple shape) except -1
+cdef object wrong_id(np.ndarray x, ptrdiff_t place, str name, ptrdiff_t count)
+cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1
+cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t least,
+                       ptrdiff_t most) except -1
+cdef int check_apart(list outputs, tuple names) except -1
+cdef bint overlap(np.ndarray a, np.ndarray b) noexcept
+
+
+# ---- memory ----
+
+cdef struct Block:
+    void *memory
+    size_t size
+
+
+cdef class Buffer:
+    cdef Block block
+    cdef float *data
+    cdef size_t capacity
+
+    cdef float *reserve(self, ptrdiff_t floats) except NULL
+
+
+# An array of float32 that begins a cache line, and whose memory is kept for a later one.
+cdef np.ndarray new_floats(tuple shape)
+# Where a kernel writes: `out` itself, or a new array where it cannot write there as it lies or
+# would overwrite one of the inputs, which may be None. `finish` copies what is in a new array.
+cdef np.ndarray writable(np.ndarray out, tuple inputs)
+cdef int finish(np.ndarray out, np.ndarray written) except -1
+
+
+cdef inline float *data_of(np.ndarray x) noexcept nogil:
+    return <float *> np.PyArray_DATA(x)
+
+
+cdef inline float *data_or_null(np.ndarray x) noexcept:
+    return NULL if x is None else <float *> np.PyArray_DATA(x)
+
+
+cdef inline const int64_t *ids_of(np.ndarray x) noexcept nogil:
+    return <const int64_t *> np.PyArray_DATA(x)
+
+
+cdef inline const ptrdiff_t *lengths_or_null(np.ndarray x) noexcept:
+    return NULL if x is None else <const ptrdiff_t *> np.PyArray_DATA(x)
+
+
+cdef inline fs_matrix matrix_of(np.ndarray x) noexcept:
+    cdef fs_matrix matrix
+    matrix.data = <const float *> np.PyArray_DATA(x)
+    matrix.row = x.strides[0] // <ptrdiff_t> sizeof(float) if x.ndim > 1 else 0
+    matrix.column = x.strides[x.ndim - 1] // <ptrdiff_t> sizeof(float)
+    return matrix
+
+
+cdef inline ptrdiff_t rows_of(np.ndarray x) noexcept:
+    """How many rows x has, all axes but the last taken together."""
+    cdef ptrdiff_t rows = 1
+    cdef int i
+    for i in range(x.ndim - 1):
+        rows *= x.shape[i]
+    return rows

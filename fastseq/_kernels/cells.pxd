@@ -1,0 +1,31 @@
+# The recurrent cells, and converted weights of one.
+
+from fastseq._kernels.contract cimport fs_cell, fs_recurrent_weights
+
+
+cdef class Cell:
+    cdef fs_cell number
+    cdef readonly str name
+    cdef readonly int gates
+    cdef readonly int states
+    cdef readonly tuple weights
+    cdef int weight_count
+    # of the arrays of one direction, and of two; and of their gradients
+    cdef tuple names, names_of_two, gradient_names, gradient_names_of_two
+
+cdef Cell as_cell(object name)
+
+
+cdef class Weights:
+    cdef Cell cell
+    cdef list arrays  # of all directions, one after the other
+    cdef tuple names
+    cdef int directions
+    cdef fs_recurrent_weights own[2]
+
+    cdef ptrdiff_t hidden_size(self) noexcept
+    cdef int check(self, ptrdiff_t inputs, ptrdiff_t H) except -1
+
+# `name` is that of the argument. Its arrays have the given names, and are of one direction; or, for
+# None, the cell's, and are of one direction or two.
+cdef Weights as_weights(Cell cell, object params, str name, tuple names)

@@ -1,0 +1,52 @@
+"""What has no recurrence: elementwise functions, softmax and its loss, embedding, affine map.
+
+Arguments may be of any layout, float64 or integer, and are copied where they must be; what is
+written to must be writeable arrays of floats, of the stated shape and any layout. Results are new,
+C-contiguous and float32.
+
+Letters: D inputs, V vocabulary, K and M columns; S any shape.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float32]
+
+def exp(x: Array) -> FloatArray: ...
+def tanh(x: Array) -> FloatArray: ...
+def sigmoid(x: Array) -> FloatArray: ...
+def softmax(x: Array) -> FloatArray:
+    """Over the last axis."""
+
+def log_softmax(x: Array) -> FloatArray:
+    """Over the last axis; finite where a probability rounds to 0."""
+
+def softmax_loss_forward(
+    xs: Array, labels: Array, ignore_label: int | None
+) -> tuple[float, FloatArray, int]:
+    """Mean of -log p over the labels that are not ignored, p (S,V), and how many those are.
+
+    xs (S,V), labels (S). ValueError where no label is left.
+    """
+
+def softmax_loss_backward(
+    probabilities: Array, labels: Array, ignore_label: int | None, scale: float
+) -> FloatArray:
+    """(p - onehot(labels)) scale, zero where the label is ignored: (S,V)."""
+
+def embedding_forward(W: Array, ids: Array) -> FloatArray:
+    """W[ids]: (S,D) from W (V,D) and ids (S)."""
+
+def embedding_backward(dW: Array, ids: Array, dout: Array) -> None:
+    """Overwrite dW (V,D) with the sums of the rows of dout (S,D) that have the same id."""
+
+def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray:
+    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M) or (S,M)."""
+
+def affine_backward(
+    dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
+) -> FloatArray:
+    """Gradient of x (S,K) from dout (S,M); dW (K,M) and db (M) are overwritten."""

@@ -1,0 +1,131 @@
+# cython: language_level=3
+"""What calls have in common: the table of kernels in use, and the threads.
+
+The table of the best instruction set this CPU runs is chosen on import; ``FASTSEQ_ISA`` overrides.
+The thread pool is made when a call first needs it. The interpreter's end does not destroy it: a
+daemon thread may still compute then.
+"""
+
+import os
+
+from fastseq._kernels.contract cimport (
+    FS_FLOAT32,
+    FS_MAX_THREADS,
+    fs_kernels,
+    fs_table,
+    fs_thread_pool,
+    fs_thread_pool_create,
+)
+
+from fastseq._kernels.processors import default_threads
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define FS_COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FS_COMPILER "GCC " __VERSION__
+    #else
+    #define FS_COMPILER "unknown"
+    #endif
+    """
+    const char *FS_COMPILER
+
+cdef const fs_kernels *table = NULL
+cdef int threads = 1
+cdef fs_thread_pool *pool = NULL
+cdef unsigned long forks = 0
+
+
+cdef Snapshot snapshot() noexcept:
+    global pool
+    cdef Snapshot now
+    if threads > 1 and pool == NULL:
+        pool = fs_thread_pool_create()  # without memory NULL: one thread
+    now.kernels = table
+    now.context.threads = threads
+    now.context.pool = pool if threads > 1 else NULL
+    now.context.precision = FS_FLOAT32
+    return now
+
+
+cdef unsigned long fork_count() noexcept:
+    return forks
+
+
+def _after_fork_in_child():
+    # The parent's workers do not exist here: a pool of the child's own takes their place.
+    global pool, forks
+    pool = NULL
+    forks += 1
+
+
+# ---- instruction sets and threads ----
+
+
+cdef str _text(const char *characters):
+    return (<bytes> characters).decode("ascii")
+
+
+def available_isas():
+    names = []
+    while fs_table(len(names)) != NULL:
+        names.append(_text(fs_table(len(names)).name))
+    return names
+
+
+def isa():
+    return _text(table.name)
+
+
+def set_isa(name):
+    global table
+    table = _table_of(name, "isa")
+
+
+cdef const fs_kernels *_table_of(object name, str argument) except NULL:
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: expected a string, got {type(name).__name__}")
+    names = available_isas()
+    if name not in names:
+        raise ValueError(
+            f"{argument}: expected one of {', '.join(names)} "
+            f"(what this build has and this CPU runs), got {name!r}"
+        )
+    return fs_table(names.index(name))
+
+
+def get_num_threads():
+    return threads
+
+
+def set_num_threads(num_threads):
+    global threads
+    if isinstance(num_threads, bool) or not hasattr(type(num_threads), "__index__"):
+        raise TypeError(f"num_threads: expected an int, got {type(num_threads).__name__}")
+    try:
+        number = num_threads.__index__()
+    except TypeError as error:  # an array has __index__, but not always a use for it
+        raise TypeError(f"num_threads: {error}") from error
+    if not 1 <= number <= FS_MAX_THREADS:
+        raise ValueError(f"num_threads: expected 1 to {FS_MAX_THREADS}, got {number}")
+    threads = number
+
+
+def build_info():
+    return {"compiler": _text(FS_COMPILER), "threads": "Windows" if os.name == "nt" else "POSIX"}
+
+
+# ---- start ----
+
+
+def _start():
+    global table, threads
+    wanted = os.environ.get("FASTSEQ_ISA") or available_isas()[-1]
+    table = _table_of(wanted, "FASTSEQ_ISA")
+    threads = min(default_threads(os.environ), FS_MAX_THREADS)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+_start()
