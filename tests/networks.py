@@ -24,6 +24,9 @@ CONFIGS = {
     "dot_two_layers": NetworkConfig(**SMALL, attention="dot", layers=2, reverse=True),
     "scaled_dot_peeky": NetworkConfig(**SMALL, attention="scaled_dot", peeky=True, layers=2),
     "general_gru": NetworkConfig(**SMALL, attention="general", cell="gru", layers=2),
+    "dot_peeky_gru_reset_after": NetworkConfig(
+        **SMALL, attention="dot", cell="gru", reset_after=True, layers=2, peeky=True
+    ),
     "additive_one_way": NetworkConfig(
         **SMALL, attention="additive", encoder="unidirectional", peeky=True, reverse=True
     ),

@@ -24,12 +24,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "checkpoint.safetensors").read_bytes()
 
 
-def write_edited(content: bytes, edit: Callable[[State], Any], folder: Path) -> Path:
+def unchanged(state: State) -> None:
+    """Edit nothing."""
+
+
+def write_edited(
+    content: bytes,
+    edit: Callable[[State], Any],
+    folder: Path,
+    edit_configuration: Callable[[State], Any] = unchanged,
+) -> Path:
     """A checkpoint with another state; the arrays' bytes stay."""
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     document = json.loads(header["__metadata__"]["fastseq"])
     edit(document["training"])
+    edit_configuration(document["configuration"])
     header["__metadata__"]["fastseq"] = json.dumps(document)
     text = json.dumps(header).encode()
     path = folder / "checkpoint.safetensors"
@@ -110,7 +120,22 @@ def test_a_damaged_checkpoint_is_refused(
 
 
 def test_an_edit_of_nothing_is_resumed(checkpoint: bytes, tmp_path: Path) -> None:
-    write_edited(checkpoint, lambda state: None, tmp_path)
+    write_edited(checkpoint, unchanged, tmp_path)
+    resumed = tiny_transducer().fit(*PAIRS, checkpoint=tmp_path, resume=True)
+    assert weights(resumed) == weights(tiny_transducer().fit(*PAIRS))
+
+
+def test_a_hyperparameter_newer_than_the_checkpoint_had_its_default(
+    checkpoint: bytes, tmp_path: Path
+) -> None:
+    def as_of_a_gru(saved: State) -> None:
+        del saved["reset_after"]
+        saved["cell"] = "gru"
+
+    write_edited(checkpoint, unchanged, tmp_path, as_of_a_gru)
+    with pytest.raises(ValueError, match="reset_after: expected False, with which .* got True"):
+        tiny_transducer(cell="gru", reset_after=True).fit(*PAIRS, checkpoint=tmp_path, resume=True)
+    write_edited(checkpoint, unchanged, tmp_path, lambda saved: saved.pop("reset_after"))
     resumed = tiny_transducer().fit(*PAIRS, checkpoint=tmp_path, resume=True)
     assert weights(resumed) == weights(tiny_transducer().fit(*PAIRS))
 

@@ -79,6 +79,14 @@ def test_first_values() -> None:
     assert not params["output.b"].any()
     gru = Network(dataclasses.replace(config, cell="gru"), generator()).params
     assert not gru["decoder.0.b"].any()
+    # the same draws: bh starts from zeros
+    after = Network(dataclasses.replace(config, cell="gru", reset_after=True), generator()).params
+    for name, shape in {"encoder.0.0.bh": 64, "encoder.0.1.bh": 64, "decoder.0.bh": 128}.items():
+        bh = after.pop(name)
+        assert bh.shape == (shape,)
+        assert not bh.any()
+    assert list(after) == list(gru)
+    assert all(np.array_equal(param, gru[name]) for name, param in after.items())
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,9 @@ def test_first_values() -> None:
         ("hidden_size", 3.5, TypeError),
         ("hidden_size", 5, ValueError),
         ("cell", "rnn", ValueError),
+        ("cell", "gru_reset_after", ValueError),
+        ("reset_after", 1, TypeError),
+        ("reset_after", True, ValueError),  # of an LSTM
         ("encoder", "both", ValueError),
         ("attention", None, ValueError),
         ("peeky", 1, TypeError),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastseq
+from cells import GATES, weight_shapes
 from fastseq import _kernels
 
 MODELS = ["Seq2seq", "PeekySeq2seq", "AttentionSeq2seq", "AttentionBiSeq2seq"]
@@ -54,14 +55,13 @@ def test_fifty_steps_have_the_same_bits_on_any_number_of_threads(
 
 @pytest.mark.parametrize("steps", [5, 40])  # weights are read where they lie; and packed
 @pytest.mark.parametrize("rows", [1, 2, 3])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_few_rows_have_the_same_bits_on_any_number_of_threads(
     isa: str, cell: str, rows: int, steps: int, set_threads: Callable[[int], None]
 ) -> None:
     random = np.random.RandomState(3)
-    gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
     hidden = 512  # so that even the plain layer's steps are worth sharing among four threads
-    shapes = (16, gates * hidden), (hidden, gates * hidden), (gates * hidden,)
+    shapes = weight_shapes(cell, 16, hidden).values()
     params = [(0.05 * random.randn(*shape)).astype("f") for shape in shapes]
     xs = random.randn(rows, steps, 16).astype("f")
     results = []

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fastseq_reference as reference
+from cells import ReferenceGRUResetAfter, ReferenceTimeGRUResetAfter
 from helpers import CENTRAL_DIFFERENCES, assert_close, numerical_gradient
 from test_reference_layers import EXACT, Case, D, H, N, T, V, analytic_gradients, randn
 
@@ -31,8 +32,11 @@ def weights_of(blocks: int, seed: int = 0) -> dict[str, Array]:
     }
 
 
-def cell_case(cell: Any, blocks: int) -> Case:
-    weights = weights_of(blocks)
+def reset_after_weights() -> dict[str, Array]:
+    return {**weights_of(3), "bh": randn(9, H)}
+
+
+def cell_case(cell: Any, weights: dict[str, Array]) -> Case:
     inputs = {"x": randn(4, N, D), "h_prev": randn(5, N, H)}
     dh_next = randn(7, N, H)
     layer = cell(**weights)
@@ -129,14 +133,16 @@ def loss_case(layer: Any, x: Array, t: Array, dout: float) -> Case:
 AFFINE = {"W": randn(1, D, V), "b": randn(2, V)}
 EYE = np.eye(V, dtype=int)
 CASES: dict[str, Case] = {
-    "RNN": cell_case(reference.RNN, 1),
-    "GRU": cell_case(reference.GRU, 3),
+    "RNN": cell_case(reference.RNN, weights_of(1)),
+    "GRU": cell_case(reference.GRU, weights_of(3)),
+    "GRU reset after": cell_case(ReferenceGRUResetAfter, reset_after_weights()),
     **{
         f"{cls.__name__} {start}": time_case(cls, weights, width, start)
         for start in ("zeros", "given", "continued")
         for cls, weights, width in (
             (reference.TimeRNN, weights_of(1), H),
             (reference.TimeGRU, weights_of(3), H),
+            (ReferenceTimeGRUResetAfter, reset_after_weights(), H),
             (reference.TimeBiLSTM, both_directions(), 2 * H),
         )
     },
@@ -246,32 +252,47 @@ def rnn_step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array) -> Array:
     )
 
 
-def gru_step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array) -> Array:
-    """One row, one number at a time; blocks in the order z, r, candidate."""
+def gru_step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array, bh: Array | None = None) -> Array:
+    """One row, one number at a time; blocks in the order z, r, g. With bh, reset after."""
     size = len(h)
 
-    def block(index: int, k: int, state: Array) -> float:
-        column = index * size + k
-        from_h = sum(state[j] * Wh[j, column] for j in range(size))
-        return float(sum(x * Wx[:, column]) + from_h + b[column])
+    def from_x(block: int, k: int) -> float:
+        column = block * size + k
+        return float(sum(x * Wx[:, column]) + b[column])
 
-    reset = np.array([sigmoid(block(1, k, h)) for k in range(size)]) * h
+    def from_h(block: int, k: int, state: Array) -> float:
+        return float(sum(state[j] * Wh[j, block * size + k] for j in range(size)))
+
+    def gate(block: int, k: int) -> float:
+        return sigmoid(from_x(block, k) + from_h(block, k, h))
+
+    r = np.array([gate(1, k) for k in range(size)])
     h_next = np.empty(size)
     for k in range(size):
-        z = sigmoid(block(0, k, h))
-        h_next[k] = (1 - z) * h[k] + z * math.tanh(block(2, k, reset))
+        if bh is None:
+            g = math.tanh(from_x(2, k) + from_h(2, k, r * h))
+        else:
+            g = math.tanh(from_x(2, k) + r[k] * (from_h(2, k, h) + bh[k]))
+        z = gate(0, k)
+        h_next[k] = (1 - z) * h[k] + z * g
     return h_next
 
 
 STEPS = [
-    (reference.RNN, reference.TimeRNN, rnn_step, 1),
-    (reference.GRU, reference.TimeGRU, gru_step, 3),
+    (reference.RNN, reference.TimeRNN, rnn_step, weights_of(1)),
+    (reference.GRU, reference.TimeGRU, gru_step, weights_of(3)),
+    (ReferenceGRUResetAfter, ReferenceTimeGRUResetAfter, gru_step, reset_after_weights()),
 ]
+every_step = pytest.mark.parametrize(
+    ("cell", "layer_class", "step", "weights"), STEPS, ids=["RNN", "GRU", "GRU reset after"]
+)
 
 
-@pytest.mark.parametrize(("cell", "layer_class", "step", "blocks"), STEPS)
-def test_recurrent_formula_and_state(cell: Any, layer_class: Any, step: Any, blocks: int) -> None:
-    weights, xs, start = weights_of(blocks), randn(4, N, T, D), randn(5, N, H)
+@every_step
+def test_recurrent_formula_and_state(
+    cell: Any, layer_class: Any, step: Any, weights: dict[str, Array]
+) -> None:
+    xs, start = randn(4, N, T, D), randn(5, N, H)
     h_next = cell(**weights).forward(xs[:, 0], start)
     layer = layer_class(**weights)
     assert (layer.h, layer.dh, layer.stateful) == (None, None, False)
@@ -287,9 +308,9 @@ def test_recurrent_formula_and_state(cell: Any, layer_class: Any, step: Any, blo
     np.testing.assert_array_equal(layer.forward(xs), hs)  # not stateful: zeros again
 
 
-@pytest.mark.parametrize(("cell", "layer_class", "step", "blocks"), STEPS)
-def test_stateful_layer(cell: Any, layer_class: Any, step: Any, blocks: int) -> None:
-    weights, xs = weights_of(blocks), randn(4, N, T, D)
+@every_step
+def test_stateful_layer(cell: Any, layer_class: Any, step: Any, weights: dict[str, Array]) -> None:
+    xs = randn(4, N, T, D)
     whole = layer_class(**weights).forward(xs)
     layer = layer_class(**weights, stateful=True)
     parts = layer.forward(xs[:, :1]), layer.forward(xs[:, 1:])
@@ -299,6 +320,20 @@ def test_stateful_layer(cell: Any, layer_class: Any, step: Any, blocks: int) -> 
     layer.reset_state()
     assert layer.h is None
     np.testing.assert_array_equal(layer.forward(xs), whole)
+
+
+@pytest.mark.parametrize("layer_class", [reference.GRU, reference.TimeGRU])
+def test_bias_of_the_reset_after_gru(layer_class: Any) -> None:
+    weights, inputs = weights_of(3), (randn(4, N, T, D),)
+    if layer_class is reference.GRU:
+        inputs = randn(4, N, D), randn(5, N, H)
+    layer = layer_class(**weights, reset_after=True)
+    np.testing.assert_array_equal(layer.params[3], np.zeros(H))
+    assert layer.params[3].dtype == weights["Wx"].dtype
+    given = layer_class(**weights, reset_after=True, bh=np.zeros(H))
+    np.testing.assert_array_equal(layer.forward(*inputs), given.forward(*inputs))
+    with pytest.raises(ValueError, match="^bh: expected None without reset_after"):
+        layer_class(**weights, bh=np.zeros(H))
 
 
 def test_both_directions_are_two_lstms() -> None:
@@ -403,6 +438,7 @@ def test_the_dtype_of_the_weights_passes_through(dtype: type) -> None:
     for layer, width in (
         (reference.TimeRNN(*cast(weights_of(1))), H),
         (reference.TimeGRU(*cast(weights_of(3))), H),
+        (ReferenceTimeGRUResetAfter(*cast(reset_after_weights())), H),
         (reference.TimeBiLSTM(*cast(both_directions())), 2 * H),
         (reference.Simple_TimeAffine(*cast(AFFINE)), V),
         (reference.Affine(*cast(AFFINE)), V),

@@ -95,6 +95,15 @@ def test_the_printed_configuration_is_read_back(tmp_path: Path, capsys: Capture)
     assert overruled == params | {"patience": "none", "peeky": False, "layers": 2}
 
 
+def test_the_variant_of_the_gru_is_an_option(capsys: Capture) -> None:
+    command = ["train", "--print-config", "--reset-after"]
+    assert main([*command, "--cell", "gru"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["reset_after"] is True
+    assert main(command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("error: reset_after: expected False with the cell lstm, got True")
+
+
 def test_training_is_resumed(data: Path, tmp_path: Path) -> None:
     arguments = ["train", str(data), "--checkpoint", str(tmp_path / "state"), *OPTIONS]
     first, whole = tmp_path / "first", tmp_path / "whole"

@@ -225,7 +225,7 @@ def test_without_attention_there_is_none_to_show() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"cell": "gru"},
+        *[{"cell": "gru", "reset_after": after} for after in (False, True)],
         {"layers": 2},
         {"encoder": "unidirectional", "hidden_size": 7},
         {"attention": "none"},

@@ -78,6 +78,7 @@ def test_a_file_of_format_1_is_read_for_ever() -> None:
     np.testing.assert_allclose(scores, recorded, atol=1e-4)
     assert model.attention("kiosk")[1] == [*"kiosk", "</s>"]
     assert model.n_epochs_ == len(model.history_) == 9
+    assert model.reset_after is False  # the file is older
 
 
 # what is refused: each through load, and the command line says it in one line
@@ -196,6 +197,8 @@ EDITS: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     ),
     "a kind": (set_config(hidden_size="12"), "hidden_size: expected an integer, got str"),
     "NaN": (set_config(dropout=math.nan), "dropout: expected 0 to below 1.0, got nan"),
+    "another cell": (set_config(cell="gru"), r"encoder\.0\.0\.Wx: .* \(8, 18\), got .* \[8, 24\]"),
+    "no such variant": (set_config(reset_after=True), "reset_after: expected False with the cell"),
     "an unknown name": (set_config(heads=4), "heads: no such hyperparameter"),
     "no configuration": (set_entry("configuration", [1]), "configuration: expected an object"),
     "another format": (set_entry("format", "fastseq.checkpoint"), NO_MODEL),
@@ -250,6 +253,27 @@ def test_an_edit_of_nothing_is_read(model_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "edited.safetensors"
     path.write_bytes(edited(model_file, lambda header, document: None))
     assert weights(Transducer.load(path)) == weights(Transducer.load(model_file))
+
+
+def test_a_file_holds_the_bias_of_the_reset_after_gru(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_transducer(cell="gru", reset_after=True, epochs=1).fit(*PAIRS)
+    biases = {"encoder.0.0.bh": 6, "encoder.0.1.bh": 6, "decoder.0.bh": 12}
+    path, other = tmp_path / "model.safetensors", tmp_path / "other.safetensors"
+    model.save(path)
+    with safe_open(path, framework="numpy") as file:
+        stored = {name: len(file.get_tensor(name)) for name in sorted(file.keys())}
+    assert stored.items() >= biases.items()
+    again = Transducer.load(path)
+    assert again.get_params() == model.get_params()
+    assert weights(again) == weights(model)
+    assert all(again.network_.params[name].any() for name in biases)
+    other.write_bytes(edited(path, set_config(reset_after=False)))
+    refused(other, r"\.bh: expected no array of this name", capsys)
+    tiny_transducer(cell="gru", epochs=1).fit(*PAIRS).save(path)
+    other.write_bytes(edited(path, set_config(reset_after=True)))
+    refused(other, r"encoder\.0\.0\.bh: expected shape \(6,\), got no such array", capsys)
 
 
 def test_a_hyperparameter_newer_than_the_file_has_its_default(

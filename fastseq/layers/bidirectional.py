@@ -14,7 +14,6 @@ from fastseq import _kernels
 from fastseq.layers.base import (
     check_batch_size,
     check_recurrent_weights,
-    check_weight,
     checked,
     zero_gradients,
 )
@@ -62,11 +61,8 @@ class TimeBiLSTM:
         b2: Array,
         stateful: bool = False,
     ) -> None:
-        check_recurrent_weights(Wx1, Wh1, b1, blocks=4, number="1")
-        check_weight("Wx2", Wx2, "(D, 4H), that of Wx1,", *Wx1.shape)
-        check_weight("Wh2", Wh2, "(H, 4H), that of Wh1,", *Wh1.shape)
-        check_weight("b2", b2, "(4H,), that of b1,", *b1.shape)
         self.params = [Wx1, Wh1, b1, Wx2, Wh2, b2]
+        check_recurrent_weights("lstm", self.params)
         self.grads = zero_gradients(self.params)
         self.stateful = stateful
         self.h: Array | None = None

@@ -1,56 +1,102 @@
 """The gated recurrent unit: one step, and a whole sequence.
 
-Cho et al., "Learning Phrase Representations using GRU Encoder-Decoder for Statistical Machine
-Translation", 2014: the reset gate acts before the product; here z multiplies the candidate::
+Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+Translation", 2014, in two variants. In both, with blocks z, r, g, each H wide, in this order::
 
-    z, r  = sigmoid(x Wx + h_prev Wh + b)           their blocks, each H wide, in the order z, r, h
-    h_hat = tanh(x Wx + (r * h_prev) Wh + b)        the third
-    h     = (1 - z) * h_prev + z * h_hat
+    z, r = sigmoid(x Wx + h_prev Wh + b)
+    h    = (1 - z) * h_prev + z * g
+
+The textbook's resets before the product (arXiv 1406.1078v3)::
+
+    g    = tanh(x Wx + (r * h_prev) Wh + b)
+
+With ``reset_after`` it resets after the product (arXiv 1406.1078v1), as cuDNN and PyTorch do, Keras
+by default, and ONNX with ``linear_before_reset=1``::
+
+    g    = tanh(x Wx + b + r * (h_prev Wh + bh))
+
+In the paper, and in all of these, z multiplies ``h_prev``; here it multiplies g.
 """
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers.base import as_array
 from fastseq.layers.hidden_state import Cell, TimeCell
+
+Array = npt.NDArray[Any]
 
 
 class GRU(Cell):
     """One step of a gated recurrent unit.
 
+    With blocks z, r, g::
+
+        z, r = sigmoid(x Wx + h_prev Wh + b)
+        g    = tanh(x Wx + (r * h_prev) Wh + b)           the textbook's, arXiv 1406.1078v3
+        g    = tanh(x Wx + b + r * (h_prev Wh + bh))      with reset_after, arXiv 1406.1078v1
+        h    = (1 - z) * h_prev + z * g
+
     Parameters
     ----------
     Wx : ndarray of float, shape (D, 3H)
     Wh : ndarray of float, shape (H, 3H)
     b : ndarray of float, shape (3H,)
+    reset_after : bool, default False
+        Let the reset gate act after the product.
+    bh : ndarray of float, shape (H,), optional
+        Only with ``reset_after``: the bias that the reset gate scales; zeros by default, of the
+        dtype of ``Wx``.
 
     Attributes
     ----------
     params, grads : list of ndarray
-        ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+        ``[Wx, Wh, b]``, with ``reset_after`` ``[Wx, Wh, b, bh]``: the caller's own arrays, and
+        their gradients after `backward`.
 
     Raises
     ------
     TypeError, ValueError
-        A weight is no float array, or of a shape that does not fit.
+        A weight is no float array, or of a shape that does not fit; there is a ``bh`` without
+        ``reset_after``.
     """
 
-    _cell = "gru"
-    _blocks = 3
+    def __init__(
+        self,
+        Wx: Array,
+        Wh: Array,
+        b: Array,
+        *,
+        reset_after: bool = False,
+        bh: Array | None = None,
+    ) -> None:
+        super().__init__(*_cell_and_params(Wx, Wh, b, reset_after, bh))
 
 
 class TimeGRU(TimeCell):
-    """A gated recurrent unit over a whole sequence.
+    """A gated recurrent unit over a whole sequence, of the equations of `GRU`.
 
     Parameters
     ----------
     Wx : ndarray of float, shape (D, 3H)
     Wh : ndarray of float, shape (H, 3H)
     b : ndarray of float, shape (3H,)
-        All three may be views.
+        All weights may be views.
     stateful : bool, default False
         Start each `forward` from the state that the last one left.
+    reset_after : bool, default False
+        Let the reset gate act after the product.
+    bh : ndarray of float, shape (H,), optional
+        Only with ``reset_after``: the bias that the reset gate scales; zeros by default, of the
+        dtype of ``Wx``.
 
     Attributes
     ----------
     params, grads : list of ndarray
-        ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+        ``[Wx, Wh, b]``, with ``reset_after`` ``[Wx, Wh, b, bh]``: the caller's own arrays, and
+        their gradients after `backward`.
     h : ndarray of float32, shape (N, H), or None
         The state after the last step; None before the first.
     dh : ndarray of float32, shape (N, H), or None
@@ -59,8 +105,54 @@ class TimeGRU(TimeCell):
     Raises
     ------
     TypeError, ValueError
-        A weight is no float array, or of a shape that does not fit.
+        A weight is no float array, or of a shape that does not fit; there is a ``bh`` without
+        ``reset_after``.
+
+    Notes
+    -----
+    The weights of ``torch.nn.GRU`` fit ``reset_after=True``. Its arrays are transposed, its blocks
+    lie in the order r, z, n, where n is g, and its z is 1 - z of here. So from ``weight_ih_l0``,
+    ``weight_hh_l0``, ``bias_ih_l0`` and ``bias_hh_l0``:
+
+    - transpose the weights, and put their columns in the order z, r, g;
+    - for z and r, ``b = bias_ih + bias_hh``; for g, ``b = bias_ih`` and ``bh = bias_hh``;
+    - negate the columns of z in ``Wx``, ``Wh`` and ``b``, because 1 - sigmoid(a) = sigmoid(-a).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import TimeGRU
+    >>> D, H = 3, 4
+    >>> Wx, Wh, b = np.ones((D, 3 * H), "f"), np.ones((H, 3 * H), "f"), np.zeros(3 * H, "f")
+    >>> layer = TimeGRU(Wx, Wh, b, reset_after=True)
+    >>> layer.forward(np.zeros((2, 5, D), "f")).shape
+    (2, 5, 4)
+    >>> [param.shape for param in layer.params]
+    [(3, 12), (4, 12), (12,), (4,)]
     """
 
-    _cell = "gru"
-    _blocks = 3
+    def __init__(
+        self,
+        Wx: Array,
+        Wh: Array,
+        b: Array,
+        stateful: bool = False,
+        *,
+        reset_after: bool = False,
+        bh: Array | None = None,
+    ) -> None:
+        super().__init__(*_cell_and_params(Wx, Wh, b, reset_after, bh), stateful)
+
+
+def _cell_and_params(
+    Wx: Array, Wh: Array, b: Array, reset_after: bool, bh: Array | None
+) -> tuple[str, list[Array]]:
+    """The name of the variant, and its weights."""
+    if not reset_after:
+        if bh is not None:
+            raise ValueError("bh: expected None without reset_after, got an array")
+        return "gru", [Wx, Wh, b]
+    if bh is None:
+        # of arguments that are no arrays too, which are refused by their own names later
+        bh = np.zeros(as_array("Wh", Wh).shape[:1], dtype=as_array("Wx", Wx).dtype)
+    return "gru_reset_after", [Wx, Wh, b, bh]

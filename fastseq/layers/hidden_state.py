@@ -1,6 +1,6 @@
 """What the layers share whose state is one hidden vector: one step, and a whole sequence."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,14 @@ from fastseq.layers.base import (
 Array = npt.NDArray[Any]
 
 
-class HiddenStateLayer:
-    """What a subclass says: its name to the kernels, its weights' blocks of H columns."""
+class Cell:
+    """One step of a cell of `_kernels.CELLS`, with the weights that it has."""
 
-    _cell: ClassVar[str]
-    _blocks: ClassVar[int]
-
-
-class Cell(HiddenStateLayer):
-    """One step."""
-
-    def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        check_recurrent_weights(Wx, Wh, b, blocks=self._blocks)
-        self.params = [Wx, Wh, b]
+    def __init__(self, cell: str, params: list[Array]) -> None:
+        check_recurrent_weights(cell, params)
+        self.params = params
         self.grads = zero_gradients(self.params)
+        self._cell = cell
         self._workspace = _kernels.Workspace()
 
     def forward(self, x: Array, h_prev: Array) -> Array:
@@ -49,7 +43,7 @@ class Cell(HiddenStateLayer):
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        Wx, Wh, _ = self.params
+        Wx, Wh = self.params[:2]
         x = checked("x", x, "(N, D)", None, len(Wx))
         h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
         _, h_next, _ = _kernels.recurrent_forward(
@@ -82,14 +76,15 @@ class Cell(HiddenStateLayer):
         return dxs[:, 0], dh_prev
 
 
-class TimeCell(HiddenStateLayer):
-    """A whole sequence."""
+class TimeCell:
+    """A whole sequence of steps of a cell of `_kernels.CELLS`, with the weights that it has."""
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        check_recurrent_weights(Wx, Wh, b, blocks=self._blocks)
-        self.params = [Wx, Wh, b]
+    def __init__(self, cell: str, params: list[Array], stateful: bool) -> None:
+        check_recurrent_weights(cell, params)
+        self.params = params
         self.grads = zero_gradients(self.params)
         self.stateful = stateful
+        self._cell = cell
         self.h: Array | None = None
         self.dh: Array | None = None
         self._workspace = _kernels.Workspace()

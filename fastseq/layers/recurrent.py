@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import (
+    as_array,
     check_batch_size,
     check_recurrent_weights,
     checked,
@@ -46,8 +47,8 @@ class LSTM:
     """
 
     def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        check_recurrent_weights(Wx, Wh, b, blocks=4)
         self.params = [Wx, Wh, b]
+        check_recurrent_weights("lstm", self.params)
         self.grads = zero_gradients(self.params)
         self._workspace = _kernels.Workspace()
 
@@ -99,8 +100,9 @@ class LSTM:
         """
         Wh = self.params[1]
         dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
-        if np.ndim(dc_next) == 0:
-            dc_next = np.full(dh_next.shape, dc_next, dtype=np.float32)
+        dc_next = as_array("dc_next", dc_next)
+        if dc_next.ndim == 0:
+            dc_next = np.broadcast_to(dc_next, dh_next.shape)
         dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), len(Wh))
         dxs, dh_prev, dc_prev = _kernels.recurrent_backward(
             self._workspace, dh_next[:, np.newaxis], self.params, self.grads, dc=dc_next
@@ -155,8 +157,8 @@ class TimeLSTM:
     """
 
     def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        check_recurrent_weights(Wx, Wh, b, blocks=4)
         self.params = [Wx, Wh, b]
+        check_recurrent_weights("lstm", self.params)
         self.grads = zero_gradients(self.params)
         self.stateful = stateful
         self.h: Array | None = None

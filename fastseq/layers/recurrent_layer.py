@@ -1,8 +1,8 @@
 """A recurrent layer of any cell, over rows of unlike length, in one direction or in both.
 
-The cells are those of `RNN`, `GRU` and `LSTM`. Of two directions, the second takes each row from
-its last step to its first (Schuster and Paliwal, "Bidirectional Recurrent Neural Networks", 1997),
-and the states of both lie side by side.
+The cells are those of `RNN`, `LSTM` and both variants of `GRU`. Of two directions, the second takes
+each row from its last step to its first (Schuster and Paliwal, "Bidirectional Recurrent Neural
+Networks", 1997), and the states of both lie side by side.
 """
 
 from collections.abc import Sequence
@@ -12,30 +12,29 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import (
+    as_list,
+    check_choice,
     check_recurrent_weights,
-    check_weight,
     checked,
     zero_gradients,
 )
 
 Array = npt.NDArray[Any]
 
-# How many blocks of H columns the weights of a cell have.
-_BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
-
 
 class RecurrentLayer:
     """A recurrent layer over whole sequences, which keeps no state between two of them.
 
-    K below is the number of directions, G the number of the cell's gates: 1, 3 or 4. A row gives
-    the same result alone, padded, or anywhere in a batch.
+    K below is the number of directions, G the number of the cell's gates: 1 of the plain RNN, 3 of
+    both GRUs (in the order z, r, g), 4 of the LSTM (f, g, i, o). A row gives the same result alone,
+    padded, or anywhere in a batch.
 
     Parameters
     ----------
-    cell : {"rnn", "gru", "lstm"}
+    cell : {"rnn", "gru", "gru_reset_after", "lstm"}
     params : sequence of ndarray of float
-        ``[Wx, Wh, b]`` of shapes (D, G H), (H, G H) and (G H,), for each direction; all may be
-        views.
+        ``[Wx, Wh, b]`` of shapes (D, G H), (H, G H) and (G H,), for each direction; of
+        "gru_reset_after" ``[Wx, Wh, b, bh]``, with ``bh`` of shape (H,). All may be views.
 
     Attributes
     ----------
@@ -50,19 +49,17 @@ class RecurrentLayer:
     """
 
     def __init__(self, cell: str, params: Sequence[Array]) -> None:
-        if cell not in _BLOCKS:
-            raise ValueError(f"cell: expected one of {', '.join(_BLOCKS)}, got {cell!r}")
-        if len(params) not in (3, 6):
+        check_choice("cell", cell, _kernels.CELLS)
+        params = as_list("params", params)
+        count = len(_kernels.CELLS[cell].weights)
+        if len(params) not in (count, 2 * count):
             raise ValueError(
-                f"params: expected 3 arrays, or 6 for two directions, got {len(params)}"
+                f"params: expected {count} arrays, or {2 * count} for two directions, "
+                f"got {len(params)}"
             )
-        Wx, Wh, b, *second = params
-        number = "1" if second else ""
-        check_recurrent_weights(Wx, Wh, b, blocks=_BLOCKS[cell], number=number)
-        for name, weight, first in zip(("Wx", "Wh", "b"), second, (Wx, Wh, b), strict=False):
-            check_weight(f"{name}2", weight, f"that of {name}1,", *first.shape)
+        check_recurrent_weights(cell, params)
         self.cell = cell
-        self.params = list(params)
+        self.params = params
         self.grads = zero_gradients(self.params)
         self._workspace = _kernels.Workspace()
 
@@ -138,5 +135,5 @@ class RecurrentLayer:
         return dxs, dh0, dc0
 
     def _check_cell_state(self, name: str, state: Array | None) -> None:
-        if state is not None and self.cell != "lstm":
+        if state is not None and _kernels.CELLS[self.cell].states == 1:
             raise ValueError(f"{name}: expected None, for only the LSTM has c; got an array")

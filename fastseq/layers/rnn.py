@@ -5,7 +5,13 @@ Elman, "Finding Structure in Time", 1990::
     h = tanh(h_prev Wh + x Wx + b)
 """
 
+from typing import Any
+
+import numpy.typing as npt
+
 from fastseq.layers.hidden_state import Cell, TimeCell
+
+Array = npt.NDArray[Any]
 
 
 class RNN(Cell):
@@ -28,8 +34,8 @@ class RNN(Cell):
         A weight is no float array, or of a shape that does not fit.
     """
 
-    _cell = "rnn"
-    _blocks = 1
+    def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
+        super().__init__("rnn", [Wx, Wh, b])
 
 
 class TimeRNN(TimeCell):
@@ -59,5 +65,5 @@ class TimeRNN(TimeCell):
         A weight is no float array, or of a shape that does not fit.
     """
 
-    _cell = "rnn"
-    _blocks = 1
+    def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
+        super().__init__("rnn", [Wx, Wh, b], stateful)

@@ -11,6 +11,7 @@ from typing import Any
 from fastseq.transducer import files
 from fastseq.transducer.description import Description
 from fastseq.transducer.files import Shapes
+from fastseq.transducer.hyperparameters import BY_NAME
 from fastseq.transducer.parameters import NetworkConfig, parameter_shapes
 from fastseq.transducer.training import Training
 
@@ -91,10 +92,11 @@ def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
     if not isinstance(theirs, dict):
         raise ValueError("configuration: expected an object")
     for name, value in ours.items():
-        if name not in _FREE and theirs.get(name) != value:
+        # one that is newer than the checkpoint had its default
+        saved_value = theirs.get(name, BY_NAME[name].default)
+        if name not in _FREE and saved_value != value:
             raise ValueError(
-                f"{name}: expected {theirs.get(name)!r}, with which the training began; "
-                f"got {value!r}"
+                f"{name}: expected {saved_value!r}, with which the training began; got {value!r}"
             )
     for name in document:
         if name != "configuration" and saved[name] != document[name]:

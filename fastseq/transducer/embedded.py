@@ -23,9 +23,9 @@ class EmbeddedLayer:
     Parameters
     ----------
     W : ndarray of float32, shape (V, D)
-    cell : {"gru", "lstm"}
+    cell : {"gru", "gru_reset_after", "lstm"}
     params : list of ndarray of float32
-        Those of the recurrent layer, for one direction or two; ``Wx`` is (C + D, G H), with C = 0
+        Those of the `RecurrentLayer`, for one direction or two; ``Wx`` is (C + D, G H), with C = 0
         without a context.
 
     Attributes
@@ -69,14 +69,8 @@ class EmbeddedLayer:
         return dcontext, dh0, dc0
 
     def run(self, ids: Array, lengths: Array | None) -> tuple[Array, Array, Array | None]:
-        """The result of `forward` from zeros and without a context, to the bit; nothing is kept.
-
-        Few ids are looked up and multiplied one by one: a table of all would cost more.
-        """
+        """The result of `forward` from zeros and without a context, to the bit; nothing is kept."""
         W, *params = self.params
-        if ids.size < len(W):
-            xs = _kernels.embedding_forward(W, ids)
-            return _kernels.recurrent_forward(None, self.cell, xs, params, lengths=lengths)
         return _kernels.recurrent_forward(
             None, self.cell, ids, params, lengths=lengths, embedding=W
         )

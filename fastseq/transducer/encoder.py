@@ -68,15 +68,16 @@ class Encoder:
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
+        cell = config.recurrent_cell
         self._reverse = config.reverse
         first, *others = (
             recurrent_parameters(
-                params, *(f"encoder.{layer}.{k}" for k in range(config.directions))
+                cell, params, *(f"encoder.{layer}.{k}" for k in range(config.directions))
             )
             for layer in range(config.layers)
         )
-        self._first = EmbeddedLayer(params["source_embedding"], config.cell, first)
-        self._others = [RecurrentLayer(config.cell, weights) for weights in others]
+        self._first = EmbeddedLayer(params["source_embedding"], cell, first)
+        self._others = [RecurrentLayer(cell, weights) for weights in others]
         self._dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
         self.layers: list[Layer] = [self._first, *self._others]
 

@@ -45,6 +45,9 @@ class Transducer:
     layers : int
         Recurrent layers in the encoder, and as many in the decoder.
     cell : {"lstm", "gru"}
+    reset_after : bool
+        Let the GRU's reset gate act after the product, as in cuDNN, PyTorch and Keras: see
+        `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
     attention : {"none", "dot", "scaled_dot", "general", "additive"}
@@ -102,6 +105,7 @@ class Transducer:
         hidden_size: int = 256,
         layers: int = 1,
         cell: str = "lstm",
+        reset_after: bool = False,
         encoder: str = "bidirectional",
         attention: str = "dot",
         peeky: bool = False,
@@ -125,6 +129,7 @@ class Transducer:
         self.hidden_size = hidden_size
         self.layers = layers
         self.cell = cell
+        self.reset_after = reset_after
         self.encoder = encoder
         self.attention_kind = attention
         self.peeky = peeky

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastseq.transducer.parameters import check_reset_after
+
 
 class Hyperparameter(NamedTuple):
     """One of them: its default and kind, the values it takes, and what it is for.
@@ -82,6 +84,11 @@ HYPERPARAMETERS = (
     Hyperparameter("hidden_size", 256, "width of the recurrent state", least=1, most=_LARGEST_SIZE),
     Hyperparameter("layers", 1, "recurrent layers in encoder and decoder", least=1, most=64),
     Hyperparameter("cell", "lstm", "kind of the recurrent layers", choices=("lstm", "gru")),
+    Hyperparameter(
+        "reset_after",
+        False,
+        "let the GRU's reset gate act after the product, as in cuDNN, PyTorch and Keras",
+    ),
     Hyperparameter(
         "encoder",
         "bidirectional",
@@ -167,6 +174,7 @@ def check(values: Mapping[str, Any]) -> None:
     """
     for each in HYPERPARAMETERS:
         each.check(values[each.name])
+    check_reset_after(values["reset_after"], values["cell"])
     if values["encoder"] == "bidirectional" and values["hidden_size"] % 2:
         raise ValueError(
             "hidden_size: expected an even number, half for each direction of the bidirectional "

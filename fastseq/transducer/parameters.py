@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
 from fastseq.models.base import check_sizes
 
 Array = npt.NDArray[Any]
 
-_GATES = {"lstm": 4, "gru": 3}
+_CELLS = ("lstm", "gru")
 _DIRECTIONS = {"bidirectional": 2, "unidirectional": 1}
 _ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive")
 
@@ -30,6 +31,8 @@ class NetworkConfig:
     layers : int
         Of the encoder, and as many of the decoder.
     cell : {"lstm", "gru"}
+    reset_after : bool
+        Let the GRU's reset gate act after the product, as in `fastseq.layers.TimeGRU`.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of the hidden units each, whose number is then even.
     attention : {"none", "dot", "scaled_dot", "general", "additive"}
@@ -52,6 +55,7 @@ class NetworkConfig:
     hidden_size: int = 256
     layers: int = 1
     cell: str = "lstm"
+    reset_after: bool = False
     encoder: str = "bidirectional"
     attention: str = "dot"
     peeky: bool = False
@@ -66,7 +70,7 @@ class NetworkConfig:
             hidden_size=self.hidden_size,
             layers=self.layers,
         )
-        _check_choice("cell", self.cell, _GATES)
+        _check_choice("cell", self.cell, _CELLS)
         _check_choice("encoder", self.encoder, _DIRECTIONS)
         _check_choice("attention", self.attention, _ATTENTIONS)
         if self.hidden_size % self.directions:
@@ -74,9 +78,10 @@ class NetworkConfig:
                 f"hidden_size: expected an even number, half for each direction of the encoder, "
                 f"got {self.hidden_size}"
             )
-        for name in ("peeky", "reverse"):
+        for name in ("reset_after", "peeky", "reverse"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        check_reset_after(self.reset_after, self.cell)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float | np.number):
             raise TypeError(f"dropout: expected a number, got {type(self.dropout).__name__}")
         if not 0 <= self.dropout < 1:
@@ -86,6 +91,11 @@ class NetworkConfig:
     def directions(self) -> int:
         """How many directions the encoder reads in."""
         return _DIRECTIONS[self.encoder]
+
+    @property
+    def recurrent_cell(self) -> str:
+        """The cell's name in `_kernels.CELLS`."""
+        return f"{self.cell}_reset_after" if self.reset_after else self.cell
 
 
 class Layer(Protocol):
@@ -106,7 +116,7 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     -------
     dict of str to tuple of int
     """
-    E, H = config.embedding_size, config.hidden_size
+    E, H, cell = config.embedding_size, config.hidden_size, config.recurrent_cell
     K, top = config.directions, H * (1 + config.peeky)
     shapes: dict[str, tuple[int, ...]] = {
         "source_embedding": (config.source_size, E),
@@ -115,10 +125,10 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     for layer in range(config.layers):
         for direction in range(K):
             prefix = f"encoder.{layer}.{direction}"
-            shapes |= _recurrent_shapes(prefix, H if layer else E, H // K, config.cell)
+            shapes |= _recurrent_shapes(cell, prefix, H if layer else E, H // K)
     for layer in range(config.layers):
         inputs = H if layer else E + H * config.peeky
-        shapes |= _recurrent_shapes(f"decoder.{layer}", inputs, H, config.cell)
+        shapes |= _recurrent_shapes(cell, f"decoder.{layer}", inputs, H)
     if config.attention == "general":
         shapes["attention.general"] = (H, H)
     if config.attention == "additive":
@@ -149,14 +159,15 @@ def initial_parameters(config: NetworkConfig, generator: np.random.Generator) ->
         In the order of `parameter_shapes`.
     """
     return {
-        name: _initial_values(name, shape, config.cell, generator)
+        name: _initial_values(name, shape, config.recurrent_cell, generator)
         for name, shape in parameter_shapes(config).items()
     }
 
 
-def recurrent_parameters(params: dict[str, Array], *prefixes: str) -> list[Array]:
-    """Wx, Wh and b under each prefix, as a recurrent layer takes them."""
-    return [params[f"{prefix}.{name}"] for prefix in prefixes for name in ("Wx", "Wh", "b")]
+def recurrent_parameters(cell: str, params: dict[str, Array], *prefixes: str) -> list[Array]:
+    """The weights of a cell under each prefix, as a recurrent layer takes them."""
+    names = _kernels.CELLS[cell].weights
+    return [params[f"{prefix}.{name}"] for prefix in prefixes for name in names]
 
 
 def gradients_by_name(params: dict[str, Array], layers: Iterable[Layer]) -> dict[str, Array]:
@@ -169,20 +180,29 @@ def gradients_by_name(params: dict[str, Array], layers: Iterable[Layer]) -> dict
     return {name: gradients[id(param)] for name, param in params.items()}
 
 
+def check_reset_after(reset_after: object, cell: object) -> None:
+    """Require a cell that has a reset gate, where it is to act after the product.
+
+    Raises
+    ------
+    ValueError
+        The cell has none.
+    """
+    if reset_after and cell != "gru":
+        raise ValueError(f"reset_after: expected False with the cell {cell}, got {reset_after}")
+
+
 def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 def _recurrent_shapes(
-    prefix: str, inputs: int, hidden_size: int, cell: str
+    cell: str, prefix: str, inputs: int, hidden_size: int
 ) -> dict[str, tuple[int, ...]]:
-    columns = _GATES[cell] * hidden_size
-    return {
-        f"{prefix}.Wx": (inputs, columns),
-        f"{prefix}.Wh": (hidden_size, columns),
-        f"{prefix}.b": (columns,),
-    }
+    info = _kernels.CELLS[cell]
+    shapes = info.shapes(inputs, hidden_size)
+    return {f"{prefix}.{name}": shape for name, shape in zip(info.weights, shapes, strict=True)}
 
 
 def _initial_values(
@@ -191,11 +211,12 @@ def _initial_values(
     is_recurrent = name.startswith(("encoder", "decoder"))
     if name.endswith("embedding"):
         values = generator.normal(size=shape)
-    elif name.endswith(".b"):
+    elif name.endswith((".b", ".bh")):
         values = np.zeros(shape)
         if is_recurrent and cell == "lstm":
-            values[: shape[0] // _GATES["lstm"]] = 1  # the forget gate comes first
+            values[: shape[0] // _kernels.CELLS[cell].gates] = 1  # the forget gate comes first
     else:
-        bound = 1 / np.sqrt(shape[1] // _GATES[cell] if is_recurrent else shape[0])
+        n = shape[1] // _kernels.CELLS[cell].gates if is_recurrent else shape[0]
+        bound = 1 / np.sqrt(n)
         values = generator.uniform(-bound, bound, shape)
     return np.asarray(values, dtype=np.float32)

@@ -11,29 +11,66 @@ from fastseq_reference.layers.functions import sigmoid
 Array = npt.NDArray[Any]
 
 
-class GRU:
-    """One time step of a gated recurrent unit, whose reset gate acts before the product.
+def _parameters(Wx: Array, Wh: Array, b: Array, reset_after: bool, bh: Array | None) -> list[Array]:
+    """``[Wx, Wh, b]``, and ``bh`` (zeros by default) where the reset gate acts after the product.
 
-    ``Wx``, ``Wh`` and ``b`` are three blocks z, r, h of width H:
-    ``z, r = sigmoid(x Wx + h_prev Wh + b)`` in their blocks,
-    ``h_hat = tanh(x Wx + (r h_prev) Wh + b)`` in the third,
-    ``h_next = (1 - z) h_prev + z h_hat``.
+    Raises
+    ------
+    ValueError
+        When there is a ``bh`` without ``reset_after``.
+    """
+    if not reset_after:
+        if bh is not None:
+            raise ValueError("bh: expected None without reset_after, got an array")
+        return [Wx, Wh, b]
+    if bh is None:
+        bh = np.zeros(Wh.shape[0], dtype=Wx.dtype)
+    return [Wx, Wh, b, bh]
+
+
+class GRU:
+    """One time step of a gated recurrent unit.
+
+    ``Wx``, ``Wh`` and ``b`` are three blocks z, r, g of width H. In both variants
+    ``z, r = sigmoid(x Wx + h_prev Wh + b)`` in their blocks, and
+    ``h_next = (1 - z) h_prev + z g``. In the third block the reset gate acts
+
+    - before the product: ``g = tanh(x Wx + (r h_prev) Wh + b)``;
+    - with ``reset_after`` after it: ``g = tanh(x Wx + b + r (h_prev Wh + bh))``.
 
     Parameters
     ----------
     Wx : (D, 3H) array
     Wh : (H, 3H) array
     b : (3H,) array
+    reset_after : bool
+    bh : (H,) array, optional
+        Only with ``reset_after``: the bias that the reset gate scales; zeros by default.
+
+    Raises
+    ------
+    ValueError
+        When there is a ``bh`` without ``reset_after``.
 
     References
     ----------
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-    machine translation", EMNLP 2014, section 2.3; there z multiplies the old state, here the new.
+    machine translation", 2014: arXiv 1406.1078v3 (EMNLP, section 2.3) resets before the product,
+    arXiv 1406.1078v1 after it. There z multiplies the old state, here the new.
     """
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        self.params: list[Array] = [Wx, Wh, b]
-        self.grads: list[Array] = [np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)]
+    def __init__(
+        self,
+        Wx: Array,
+        Wh: Array,
+        b: Array,
+        *,
+        reset_after: bool = False,
+        bh: Array | None = None,
+    ) -> None:
+        self.params: list[Array] = _parameters(Wx, Wh, b, reset_after, bh)
+        self.grads: list[Array] = [np.zeros_like(param) for param in self.params]
+        self._reset_after = reset_after
         self.cache: tuple[Array, ...] | None = None
 
     def forward(self, x: Array, h_prev: Array) -> Array:
@@ -48,18 +85,23 @@ class GRU:
         -------
         h_next : (N, H) array
         """
-        Wx, Wh, b = self.params
+        Wx, Wh, b = self.params[:3]
         H = h_prev.shape[1]
-        Wxz, Wxr, Wxh = Wx[:, :H], Wx[:, H : 2 * H], Wx[:, 2 * H :]
-        Whz, Whr, Whh = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
-        bz, br, bh = b[:H], b[H : 2 * H], b[2 * H :]
+        Wxz, Wxr, Wxg = Wx[:, :H], Wx[:, H : 2 * H], Wx[:, 2 * H :]
+        Whz, Whr, Whg = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
+        bz, br, bg = b[:H], b[H : 2 * H], b[2 * H :]
 
         z = sigmoid(np.dot(x, Wxz) + np.dot(h_prev, Whz) + bz)
         r = sigmoid(np.dot(x, Wxr) + np.dot(h_prev, Whr) + br)
-        h_hat = np.tanh(np.dot(x, Wxh) + np.dot(r * h_prev, Whh) + bh)
-        h_next = (1 - z) * h_prev + z * h_hat
+        if self._reset_after:
+            from_h = np.dot(h_prev, Whg) + self.params[3]
+            g = np.tanh(np.dot(x, Wxg) + bg + r * from_h)
+        else:
+            from_h = np.dot(r * h_prev, Whg)
+            g = np.tanh(np.dot(x, Wxg) + from_h + bg)
+        h_next = (1 - z) * h_prev + z * g
 
-        self.cache = (x, h_prev, z, r, h_hat)
+        self.cache = (x, h_prev, z, r, g, from_h)
         return h_next
 
     def backward(self, dh_next: Array) -> tuple[Array, Array]:
@@ -81,23 +123,31 @@ class GRU:
         """
         if self.cache is None:
             raise RuntimeError("GRU.backward was called before forward")
-        x, h_prev, z, r, h_hat = self.cache
-        Wx, Wh, _ = self.params
+        x, h_prev, z, r, g, from_h = self.cache
+        Wx, Wh = self.params[:2]
         H = h_prev.shape[1]
-        Whz, Whr, Whh = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
-        dWx, dWh, db = self.grads
+        Whz, Whr, Whg = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
+        dWx, dWh, db = self.grads[:3]
 
-        # forward was: h_next = (1 - z) * h_prev + z * h_hat
-        dz = dh_next * (h_hat - h_prev)
-        dh_hat = dh_next * z
+        # forward was: h_next = (1 - z) * h_prev + z * g
+        dz = dh_next * (g - h_prev)
+        dg = dh_next * z
         dh_prev = dh_next * (1 - z)
 
-        # forward was: h_hat = tanh(x Wxh + (r * h_prev) Whh + bh)
-        dA_h = dh_hat * (1 - h_hat**2)
-        dWh[:, 2 * H :] = np.dot((r * h_prev).T, dA_h)
-        dreset = np.dot(dA_h, Whh.T)
-        dr = dreset * h_prev
-        dh_prev = dh_prev + dreset * r
+        dA_g = dg * (1 - g**2)
+        if self._reset_after:
+            # forward was: g = tanh(x Wxg + bg + r * from_h);  from_h = h_prev Whg + bh
+            dr = dA_g * from_h
+            dfrom_h = dA_g * r
+            dWh[:, 2 * H :] = np.dot(h_prev.T, dfrom_h)
+            self.grads[3][...] = dfrom_h.sum(axis=0)
+            dh_prev = dh_prev + np.dot(dfrom_h, Whg.T)
+        else:
+            # forward was: g = tanh(x Wxg + bg + (r * h_prev) Whg)
+            dWh[:, 2 * H :] = np.dot((r * h_prev).T, dA_g)
+            dreset = np.dot(dA_g, Whg.T)
+            dr = dreset * h_prev
+            dh_prev = dh_prev + dreset * r
 
         # forward was: r = sigmoid(x Wxr + h_prev Whr + br)
         dA_r = dr * r * (1 - r)
@@ -110,7 +160,7 @@ class GRU:
         dh_prev = dh_prev + np.dot(dA_z, Whz.T)
 
         # in all three: x Wx + b
-        dA = np.hstack((dA_z, dA_r, dA_h))
+        dA = np.hstack((dA_z, dA_r, dA_g))
         dWx[...] = np.dot(x.T, dA)
         db[...] = dA.sum(axis=0)
         dx = np.dot(dA, Wx.T)
@@ -127,6 +177,10 @@ class TimeGRU:
     b : (3H,) array
     stateful : bool
         Whether ``forward`` continues from the state that the previous call left.
+    reset_after : bool
+        Whether the reset gate acts after the product, as in `GRU`.
+    bh : (H,) array, optional
+        Only with ``reset_after``; zeros by default.
 
     Attributes
     ----------
@@ -134,11 +188,26 @@ class TimeGRU:
         State after the last step of the last ``forward``.
     dh : (N, H) array or None
         After ``backward``: gradient with respect to the initial state.
+
+    Raises
+    ------
+    ValueError
+        When there is a ``bh`` without ``reset_after``.
     """
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        self.params: list[Array] = [Wx, Wh, b]
-        self.grads: list[Array] = [np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)]
+    def __init__(
+        self,
+        Wx: Array,
+        Wh: Array,
+        b: Array,
+        stateful: bool = False,
+        *,
+        reset_after: bool = False,
+        bh: Array | None = None,
+    ) -> None:
+        self.params: list[Array] = _parameters(Wx, Wh, b, reset_after, bh)
+        self.grads: list[Array] = [np.zeros_like(param) for param in self.params]
+        self._reset_after = reset_after
         self.layers: list[GRU] | None = None
         self.h: Array | None = None
         self.dh: Array | None = None
@@ -161,7 +230,8 @@ class TimeGRU:
         ValueError
             When the layer is stateful and its state belongs to another batch size.
         """
-        Wx, Wh, _ = self.params
+        Wx, Wh, b = self.params[:3]
+        bh = self.params[3] if self._reset_after else None
         N, T, _ = xs.shape
         H = Wh.shape[0]
 
@@ -169,7 +239,7 @@ class TimeGRU:
         hs = np.empty((N, T, H), dtype=Wx.dtype)
         self.layers = []
         for t in range(T):
-            layer = GRU(*self.params)
+            layer = GRU(Wx, Wh, b, reset_after=self._reset_after, bh=bh)
             h = layer.forward(xs[:, t, :], h)
             hs[:, t, :] = h
             self.layers.append(layer)

@@ -12,7 +12,17 @@ from fastseq_reference.layers.rnn import RNN
 
 Array = npt.NDArray[Any]
 
-_CELLS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+def _gru_reset_after(Wx: Array, Wh: Array, b: Array, bh: Array) -> GRU:
+    return GRU(Wx, Wh, b, reset_after=True, bh=bh)
+
+
+_CELLS: dict[str, Any] = {
+    "rnn": RNN,
+    "gru": GRU,
+    "gru_reset_after": _gru_reset_after,
+    "lstm": LSTM,
+}
 
 
 class RecurrentLayer:
@@ -23,10 +33,10 @@ class RecurrentLayer:
 
     Parameters
     ----------
-    cell : "rnn", "gru" or "lstm"
+    cell : "rnn", "gru", "gru_reset_after" or "lstm"
     params : sequence of arrays
         ``[Wx, Wh, b]`` of shapes (D, G H), (H, G H) and (G H,) with G = 1, 3 or 4 gates, for each
-        direction.
+        direction; of "gru_reset_after" ``[Wx, Wh, b, bh]``, with ``bh`` of shape (H,).
 
     References
     ----------
@@ -38,6 +48,7 @@ class RecurrentLayer:
         self.cell = cell
         self.params: list[Array] = list(params)
         self.grads: list[Array] = [np.zeros_like(param) for param in params]
+        self._count = 4 if cell == "gru_reset_after" else 3  # arrays of one direction
         self.layers: list[tuple[int, int, list[tuple[int, Any]]]] | None = None
 
     def forward(
@@ -66,7 +77,8 @@ class RecurrentLayer:
         """
         N, T, _ = xs.shape
         H = self.params[1].shape[0]
-        width = H * (len(self.params) // 3)
+        directions = len(self.params) // self._count
+        width = directions * H
         dtype = self.params[0].dtype
 
         hs = np.zeros((N, T, width), dtype=dtype)
@@ -75,8 +87,8 @@ class RecurrentLayer:
         self.layers = []
         for n in range(N):
             steps = range(T if lengths is None else int(lengths[n]))
-            for k in range(width // H):
-                weights = self.params[3 * k : 3 * k + 3]
+            for k in range(directions):
+                weights = self.params[self._count * k : self._count * (k + 1)]
                 row, columns = slice(n, n + 1), slice(k * H, (k + 1) * H)
                 cells = []
                 for t in steps if k == 0 else reversed(steps):
@@ -138,6 +150,7 @@ class RecurrentLayer:
                 else:
                     dx, dh[row, columns] = cell.backward(dh_next)
                 dxs[row, t] += dx
-                for grad, step_grad in zip(self.grads[3 * k : 3 * k + 3], cell.grads, strict=True):
+                grads = self.grads[self._count * k : self._count * (k + 1)]
+                for grad, step_grad in zip(grads, cell.grads, strict=True):
                     grad += step_grad
         return dxs, dh, dc if self.cell == "lstm" else None

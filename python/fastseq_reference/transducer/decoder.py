@@ -23,8 +23,7 @@ class Decoder:
         self.peeky = config.peeky
         self.embedding = Embedding(params["target_embedding"])
         self.recurrent = [
-            recurrent_layer(config.cell, params, [f"decoder.{layer}"])
-            for layer in range(config.layers)
+            recurrent_layer(config, params, [f"decoder.{layer}"]) for layer in range(config.layers)
         ]
         self.output = Affine(params["output.W"], params["output.b"])
         self.layers: list[Any] = [self.embedding, *self.recurrent, self.output]

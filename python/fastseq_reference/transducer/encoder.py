@@ -24,7 +24,7 @@ class Encoder:
         self.embedding = Embedding(params["source_embedding"])
         directions = "01" if config.encoder == "bidirectional" else "0"
         self.recurrent = [
-            recurrent_layer(config.cell, params, [f"encoder.{layer}.{k}" for k in directions])
+            recurrent_layer(config, params, [f"encoder.{layer}.{k}" for k in directions])
             for layer in range(config.layers)
         ]
         self.layers: list[Any] = [self.embedding, *self.recurrent]

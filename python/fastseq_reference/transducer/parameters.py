@@ -24,6 +24,7 @@ class NetworkConfig:
     hidden_size: int = 256
     layers: int = 1
     cell: str = "lstm"
+    reset_after: bool = False
     encoder: str = "bidirectional"
     attention: str = "dot"
     peeky: bool = False
@@ -42,6 +43,8 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"{name}.Wx"] = (D, gates * H)
         shapes[f"{name}.Wh"] = (H, gates * H)
         shapes[f"{name}.b"] = (gates * H,)
+        if config.reset_after:
+            shapes[f"{name}.bh"] = (H,)
 
     shapes["source_embedding"] = (config.source_size, E)
     shapes["target_embedding"] = (config.target_size, E)
@@ -75,7 +78,7 @@ def initial_parameters(
         recurrent = name.startswith(("encoder", "decoder"))
         if name in ("source_embedding", "target_embedding"):
             values = generator.normal(size=shape)
-        elif name.endswith(".b"):
+        elif name.endswith((".b", ".bh")):
             values = np.zeros(shape)
             if recurrent and config.cell == "lstm":
                 values[: shape[0] // 4] = 1
@@ -87,8 +90,11 @@ def initial_parameters(
     return params
 
 
-def recurrent_layer(cell: str, params: dict[str, Array], names: Iterable[str]) -> RecurrentLayer:
+def recurrent_layer(
+    config: NetworkConfig, params: dict[str, Array], names: Iterable[str]
+) -> RecurrentLayer:
     """A layer of the parameters under these names, one for each direction."""
-    return RecurrentLayer(
-        cell, [params[f"{name}.{x}"] for name in names for x in ("Wx", "Wh", "b")]
-    )
+    cell, arrays = config.cell, ["Wx", "Wh", "b"]
+    if config.reset_after:
+        cell, arrays = "gru_reset_after", [*arrays, "bh"]
+    return RecurrentLayer(cell, [params[f"{name}.{array}"] for name in names for array in arrays])
