@@ -1,4 +1,4 @@
-"""Greedy decoding and beam search over a network whose probabilities are drawn from a hash."""
+"""Beam search, and given answers, over a network whose probabilities are drawn from a hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from fastseq.transducer import decoding
-from fastseq.transducer.decoding import END_ID, START_ID, Hypothesis, beam_search, forced, greedy
+from fastseq.transducer.decoding import END_ID, START_ID, Hypothesis, beam_search, forced
 
 Array = npt.NDArray[Any]
 PENALTIES = [0.0, 0.6, 1.0, 3.0]
@@ -142,14 +142,22 @@ def rows_of(sources: Array, lengths: Array) -> list[tuple[int, ...]]:
     ]
 
 
-# ---- greedy ----
+# ---- a beam of one ----
+
+
+def beam_of_one(
+    network: Any, sources: Array, lengths: Array, max_steps: int | Array, alpha: float = 0.0
+) -> list[tuple[list[int], float]]:
+    """The answer of each row and its log probability."""
+    found = beam_search(network, sources, lengths, max_steps, 1, length_penalty=alpha)
+    return [(best.ids, best.log_probability) for [best] in found]
 
 
 @pytest.mark.parametrize("max_steps", [1, 2, 9])
-def test_greedy_takes_the_most_probable_symbol_of_each_step(max_steps: int) -> None:
+def test_it_takes_the_most_probable_symbol_of_each_step(max_steps: int) -> None:
     network = RandomNetwork(12)
     sources, lengths = batch(30)
-    answers = greedy(network, sources, lengths, max_steps)
+    answers = beam_of_one(network, sources, lengths, max_steps)
     assert {type(number) for ids, total in answers for number in (*ids, total)} <= {int, float}
     for source, (ids, total) in zip(rows_of(sources, lengths), answers, strict=True):
         expected: list[int] = []
@@ -165,13 +173,12 @@ def test_greedy_takes_the_most_probable_symbol_of_each_step(max_steps: int) -> N
 
 
 @pytest.mark.parametrize("alpha", PENALTIES)
-def test_a_beam_of_one_is_greedy(alpha: float) -> None:
+def test_a_penalty_does_not_change_a_beam_of_one(alpha: float) -> None:
     network = RandomNetwork(12)
     sources, lengths = batch(50)
-    found = beam_search(network, sources, lengths, 9, 1, length_penalty=alpha)
-    answers = [(best.ids, best.log_probability) for [best] in found]
-    assert answers == greedy(network, sources, lengths, 9)
-    assert {best.finished for [best] in found} == {True, False}
+    answers = beam_of_one(network, sources, lengths, 9, alpha)
+    assert answers == beam_of_one(network, sources, lengths, 9)
+    assert {len(ids) < 9 for ids, _ in answers} == {True, False}
 
 
 # ---- beam search against searches in plain Python ----
@@ -218,7 +225,7 @@ def test_ties_go_to_the_shorter_answer_then_the_lower_id() -> None:
             return np.zeros(self.vocabulary_size, dtype=np.float32)
 
     sources, lengths = batch(3)
-    assert greedy(Uniform(6), sources, lengths, 3) == [([], 0.0)] * 3
+    assert beam_of_one(Uniform(6), sources, lengths, 3) == [([], 0.0)] * 3
     for answers in beam_search(Uniform(6), sources, lengths, 3, 4, 4):
         assert [answer.ids for answer in answers] == [[], [3], [3, 3], [3, 3, 3]]
 
@@ -261,13 +268,13 @@ def test_a_row_does_not_depend_on_the_others(rows: int) -> None:
     sources, lengths = batch(rows)
     limits = np.arange(rows) % 5 + 1
     together = beam_search(network, sources, lengths, limits, 4, 3, 0.5)
-    short = greedy(network, sources, lengths, limits)
+    short = beam_of_one(network, sources, lengths, limits)
     targets = [answers[0].ids for answers in together]
     scores = forced(network, sources, lengths, targets)
     for row in range(rows):
         alone = sources[row : row + 1, : lengths[row]], lengths[row : row + 1]
         assert beam_search(network, *alone, int(limits[row]), 4, 3, 0.5) == [together[row]]
-        assert greedy(network, *alone, int(limits[row])) == [short[row]]
+        assert beam_of_one(network, *alone, int(limits[row])) == [short[row]]
         assert forced(network, *alone, targets[row : row + 1]) == scores[row]
 
 
@@ -291,7 +298,7 @@ def test_symbols_that_are_barred_are_never_produced() -> None:
     sources, lengths = batch(10)
     found = beam_search(network, sources, lengths, 5, 4, 4)
     produced = {symbol for row in found for answer in row for symbol in answer.ids}
-    produced |= {symbol for ids, _ in greedy(network, sources, lengths, 5) for symbol in ids}
+    produced |= {symbol for ids, _ in beam_of_one(network, sources, lengths, 5) for symbol in ids}
     assert produced <= set(range(3, 7))
     # the probabilities are the network's own, not those of the other symbols alone
     assert max(row[0].log_probability for row in found) < -4
@@ -330,7 +337,7 @@ def test_a_network_without_attention_has_no_weights() -> None:
 def test_finished_rows_leave_the_batch() -> None:
     network = RandomNetwork(9, end_bias=1.0)
     sources, lengths = batch(20)
-    lengths_of_answers = [len(ids) + 1 for ids, _ in greedy(network, sources, lengths, 50)]
+    lengths_of_answers = [len(ids) + 1 for ids, _ in beam_of_one(network, sources, lengths, 50)]
     expected = [
         sum(length > step for length in lengths_of_answers)
         for step in range(max(lengths_of_answers))
@@ -339,7 +346,8 @@ def test_finished_rows_leave_the_batch() -> None:
     assert network.calls == expected
 
     network.calls.clear()
-    forced(network, sources, lengths, [ids for ids, _ in greedy(network, sources, lengths, 50)])
+    answers = beam_of_one(network, sources, lengths, 50)
+    forced(network, sources, lengths, [ids for ids, _ in answers])
     assert network.calls == 2 * expected
 
 
@@ -378,7 +386,6 @@ def test_the_bound_is_as_tight_as_it_may_be() -> None:
 def test_no_rows() -> None:
     network = RandomNetwork(9)
     nothing = np.zeros((0, 5), dtype=np.int64), np.zeros(0, dtype=np.int64)
-    assert greedy(network, *nothing, 5) == []
     assert beam_search(network, *nothing, 5, 3, 2) == []
     assert forced(network, *nothing, []).shape == (0,)
 
@@ -412,9 +419,6 @@ def test_wrong_numbers(changed: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"max_steps": 5, "beam_size": 3} | changed
     with pytest.raises(ValueError, match=message):
         beam_search(RandomNetwork(9), *batch(4), **arguments)
-    if "max_steps" in changed:
-        with pytest.raises(ValueError, match=message):
-            greedy(RandomNetwork(9), *batch(4), changed["max_steps"])
 
 
 @pytest.mark.parametrize("changed", [{"beam_size": 2.0}, {"n_best": 1.0}, {"max_steps": 5.0}])
@@ -443,8 +447,6 @@ def test_a_network_without_an_answer_is_an_error(value: float) -> None:
             return table
 
     network = Broken(9, end_bias=-50.0)
-    with pytest.raises(FloatingPointError, match="log probabilities"):
-        greedy(network, *batch(3), 5)
     with pytest.raises(FloatingPointError, match="log probabilities"):
         beam_search(network, *batch(3), 5, 2)
 

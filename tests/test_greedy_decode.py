@@ -1,4 +1,4 @@
-"""Greedy decoding in one call of a kernel: what the decoder's layers give, one id after another."""
+"""Greedy decoding of the models in one call: what the decoder's layers give, id after id."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 
 import fastseq
-from fastseq import _kernels
 from fastseq.layers import TimeAffine
 from fastseq.models.seq2seq import Encoder
 
@@ -141,76 +140,7 @@ def test_backward_needs_a_forward_after_generate(name: str) -> None:
         model.backward()
 
 
-# ---- wrong arguments ----
-
-
-def arguments(**changed: Any) -> dict[str, Any]:
-    N, D, H = 2, 5, 8
-    rng = np.random.default_rng(0)
-
-    def weights(*shape: int) -> Array:
-        return rng.normal(size=shape).astype(np.float32)
-
-    return {
-        "workspace": _kernels.Workspace(),
-        "start_id": 1,
-        "steps": 3,
-        "h0": weights(N, H),
-        "embedding": weights(V, D),
-        "lstm": [weights(D, 4 * H), weights(H, 4 * H), weights(4 * H)],
-        "affine": [weights(2 * H, V), weights(V)],
-        "hs_enc": weights(N, 6, H),
-    } | changed
-
-
-def zeros(*shape: int) -> Array:
-    return np.zeros(shape, dtype=np.float32)
-
-
-def test_arguments_that_fit() -> None:
-    ids, h, c, weights = _kernels.greedy_decode(**arguments())
-    assert (ids.shape, ids.dtype) == ((2, 3), np.int64)
-    assert h.shape == c.shape == (2, 8)
-    assert weights is not None
-    assert weights.shape == (2, 6)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"h0": zeros(2)}, "h0: expected 2 dimensions"),
-        ({"h0": zeros(2, 7)}, "hs_enc: expected shape"),
-        ({"hs_enc": zeros(3, 6, 8)}, "hs_enc: expected shape .*got \\(3, 6, 8\\)"),
-        ({"hs_enc": zeros(2, 0, 8)}, "hs_enc: expected shape .*Te at least 1"),
-        ({"hs_enc": None}, r"W: expected shape \(8, 19\).*got \(16, 19\)"),
-        ({"peeky": True}, "hs_enc, peeky: expected at most one"),
-        ({"hs_enc": None, "peeky": True}, r"Wx: expected shape \(13, 32\)"),
-        ({"embedding": zeros(18, 5)}, r"W: expected shape \(16, 18\).*got \(16, 19\)"),
-        ({"embedding": zeros(19, 4)}, r"Wx: expected shape \(4, 32\)"),
-        ({"affine": [zeros(16, 19), zeros(18)]}, r"b: expected shape \(19,\)"),
-        ({"lstm": [zeros(5, 24), zeros(8, 24), zeros(24)]}, r"Wh: expected shape .*4 H"),
-        ({"lstm": [zeros(5, 32)]}, "unpack"),
-        ({"steps": -1}, "steps: expected at least 0, got -1"),
-    ],
-)
-def test_wrong_shapes(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        _kernels.greedy_decode(**arguments(**changed))
-
-
-@pytest.mark.parametrize("start_id", [-1, V, 2**70])
-def test_wrong_start(start_id: int) -> None:
-    with pytest.raises(IndexError, match=rf"start_id: .* 0 to 18 .*19\), got {start_id}"):
-        _kernels.greedy_decode(**arguments(start_id=start_id))
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"start_id": 1.5}, {"steps": 2.0}, {"h0": "h"}, {"embedding": "W"}, {"hs_enc": "h"}],
-)
-def test_wrong_kinds(changed: dict[str, Any]) -> None:
-    with pytest.raises(TypeError):
-        _kernels.greedy_decode(**arguments(**changed))
+# ---- layers of the user's own ----
 
 
 def test_layers_of_the_users_own_are_called() -> None:

@@ -11,12 +11,10 @@ from fastseq.transducer.batches import Sequences, batches_by_length
 from fastseq.transducer.decoding import (
     Hypothesis,
     beam_search,
-    check_possible,
     check_search,
     greedy,
 )
 from fastseq.transducer.description import Lengths
-from fastseq.transducer.live import END_ID, START_ID
 from fastseq.transducer.network import Network
 
 Array = npt.NDArray[Any]
@@ -68,7 +66,7 @@ def search(
             answers = [
                 [Hypothesis(ids, score, score, len(ids) < limit)]
                 for (ids, score), limit in zip(
-                    _greedy(network, *batch, limits[rows]), limits[rows], strict=True
+                    greedy(network, *batch, limits[rows]), limits[rows], strict=True
                 )
             ]
         else:
@@ -84,19 +82,6 @@ def search(
         for row, listed in zip(rows, answers, strict=True):
             found[row] = listed
     return found
-
-
-def _greedy(
-    network: Network, sources: Array, lengths: Array, limits: Array
-) -> list[tuple[list[int], float]]:
-    """The answers of `greedy`; one source alone takes a shorter way to the same bits."""
-    if len(sources) > 1:
-        return greedy(network, sources, lengths, limits)
-    ids, log_probability = network.answer(
-        sources, lengths, START_ID, END_ID, END_ID, int(limits[0])
-    )
-    check_possible(log_probability)
-    return [(ids[ids != END_ID].tolist(), log_probability)]
 
 
 def _step_limits(lengths: npt.NDArray[np.int64], seen: Lengths) -> npt.NDArray[np.int64]:

@@ -78,14 +78,17 @@ class AttentionalState:
         both = np.concatenate((contexts[:, 0], states), axis=1)
         return _kernels.tanh(_kernels.affine_forward(both, *self._combine.params)), weights[:, 0]
 
-    def of_one_source(self, encoded: Encoded) -> dict[str, Any]:
-        """What `_kernels.decode_row` takes for the same, step after step."""
-        given: dict[str, Any] = {"hs_enc": encoded.outputs[0], "combine": self._combine.params}
+    def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
+        """What `_kernels.decode` takes for the same, step after step."""
+        given: dict[str, Any] = {
+            "hs_enc": encoded.outputs,
+            "encoder_lengths": encoded.lengths,
+            "combine": self._combine.params,
+        }
         match self._attention.kind:
             case "additive":
-                assert encoded.keys is not None
                 _, W, v = self._attention.params
-                given |= {"keys": encoded.keys[0], "W_query": W, "v": v}
+                given |= {"keys": encoded.keys, "W_query": W, "v": v}
             case "general":
                 given |= {"W_query": self._attention.params[0]}
             case "scaled_dot":

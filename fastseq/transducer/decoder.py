@@ -62,12 +62,13 @@ class Decoder:
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
+        cell = config.recurrent_cell
         self._peeky = config.peeky
         first, *others = (
-            recurrent_parameters(params, f"decoder.{layer}") for layer in range(config.layers)
+            recurrent_parameters(cell, params, f"decoder.{layer}") for layer in range(config.layers)
         )
-        self._first = EmbeddedLayer(params["target_embedding"], config.cell, first)
-        self._others = [RecurrentLayer(config.cell, weights) for weights in others]
+        self._first = EmbeddedLayer(params["target_embedding"], cell, first)
+        self._others = [RecurrentLayer(cell, weights) for weights in others]
         self._dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
         self.attention = None if config.attention == "none" else AttentionalState(config, params)
         self._output_dropout = Dropout(config.dropout)
@@ -165,23 +166,24 @@ class Decoder:
         scores = _kernels.affine_forward(a, *self._output.params)
         return _kernels.log_softmax(scores), State(h, c), weights
 
-    def answer(
-        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, steps: int
-    ) -> tuple[Array, float]:
-        """The best ids for one source, all steps in one call; `Network.answer` says more."""
+    def answers(
+        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
+    ) -> _kernels.Decoded:
+        """The best ids for each source, all steps in one call; `Network.answers` says more."""
         W, *first = self._first.params
         c = [each for each in encoded.c if each is not None]
-        return _kernels.decode_row(
+        return _kernels.decode(
             self._first.cell,
             start_id,
-            first_id,
-            end_id,
-            steps,
-            np.concatenate(encoded.h),
-            np.concatenate(c) if c else None,
+            int(limits.max(initial=0)),
+            np.array(encoded.h),
             W,
             [first, *(layer.params for layer in self._others)],
             self._output.params,
-            peek=encoded.h[-1][0] if self._peeky else None,
-            **({} if self.attention is None else self.attention.of_one_source(encoded)),
+            c0=np.array(c) if c else None,
+            first_id=first_id,
+            end_id=end_id,
+            limits=limits,
+            peek=encoded.h[-1] if self._peeky else None,
+            **({} if self.attention is None else self.attention.for_decoding(encoded)),
         )

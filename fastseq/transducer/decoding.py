@@ -1,7 +1,8 @@
 """Decoding: the answers a network finds most probable, and how probable a given answer is.
 
-All three functions advance every hypothesis of every row by one symbol with one call of the
-network. What is finished leaves the batch, and a row's answer never depends on the other rows.
+Greedy decoding is one call of a kernel. The other two functions advance every hypothesis of every
+row by one symbol with one call of the network; a finished one leaves the batch. No row's answer
+depends on the other rows.
 
 An answer is made of symbols of the vocabulary; ``<unk>`` and ``<s>`` are never produced. They are
 barred, but the probabilities of the others are the network's own: nothing is renormalised.
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from fastseq.models.base import check_sizes
 from fastseq.transducer.live import END_ID, START_ID, Decodable, Live
+from fastseq.transducer.network import Network
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +57,7 @@ class Hypothesis:
 
 
 def greedy(
-    network: Decodable, sources: Array, source_lengths: Array, max_steps: int | Array
+    network: Network, sources: Array, source_lengths: Array, max_steps: int | Array
 ) -> list[tuple[list[int], float]]:
     """Answer every row with the most probable symbol of each step, the lowest id of equals.
 
@@ -81,24 +83,13 @@ def greedy(
         The network's log probabilities are NaN, or all are minus infinity.
     """
     limits = _limits(max_steps, len(sources))
-    live = Live(network, sources, source_lengths)
-    totals = np.zeros(len(limits))
-    history: list[Array] = []
-    ids = np.full(len(limits), START_ID)
-    while live.rows.size:
-        log_probabilities, _ = live.step(ids)
-        _bar(log_probabilities)
-        ids = log_probabilities.argmax(axis=1)
-        totals[live.rows] += log_probabilities[np.arange(len(ids)), ids]
-        history.append(np.full(len(limits), END_ID))
-        history[-1][live.rows] = ids
-        going_on = np.flatnonzero((ids != END_ID) & (len(history) < limits[live.rows]))
-        live.take(going_on)
-        ids = ids[going_on]
-    symbols = np.array(history, dtype=np.int64).T
+    # <unk> and <s>, whose ids are below that of </s>, are never chosen
+    found = network.answers(sources, source_lengths, START_ID, END_ID, END_ID, limits)
+    assert found.log_probabilities is not None
+    check_possible(found.log_probabilities)
     return [
-        (spelling[spelling != END_ID].tolist(), float(total))
-        for spelling, total in zip(symbols, totals, strict=True)
+        (ids[: taken - (ids[taken - 1] == END_ID)].tolist(), float(total))
+        for ids, taken, total in zip(found.ids, found.taken, found.log_probabilities, strict=True)
     ]
 
 
@@ -394,7 +385,7 @@ def _limits(max_steps: int | Array, rows: int) -> Array:
         raise ValueError(f"max_steps: expected a number or shape ({rows},), got {limits.shape}")
     if (limits < 1).any():
         raise ValueError(f"max_steps: expected at least 1, got {limits.min()}")
-    return np.broadcast_to(limits.astype(np.int64), (rows,))
+    return np.full(rows, limits, dtype=np.int64)
 
 
 def check_search(beam_size: int, n_best: int, length_penalty: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
 from fastseq.transducer.decoder import Decoder, State
 from fastseq.transducer.encoder import Encoded, Encoder
@@ -208,38 +209,37 @@ class Network:
             weights = reversed_rows(weights, encoded.lengths)
         return log_probabilities, state, weights
 
-    def answer(
+    def answers(
         self,
         sources: Array,
         source_lengths: Array,
         start_id: int,
         first_id: int,
         end_id: int,
-        steps: int,
-    ) -> tuple[Array, float]:
-        """The most probable symbol of each step for one source, read by the next step.
+        limits: Array,
+    ) -> Decoded:
+        """The most probable symbol of each step, read by the next step.
 
         The ids and the bits are those of as many calls of `step`, in a fraction of their time.
 
         Parameters
         ----------
-        sources : ndarray of int, shape (1, Te)
-        source_lengths : ndarray of int, shape (1,)
-            Te.
+        sources : ndarray of int, shape (N, Te)
+        source_lengths : ndarray of int, shape (N,)
         start_id, first_id, end_id : int
-            What is read first, the lowest that may be chosen, and what ends the answer.
-        steps : int
-            The most symbols, `end_id` counted.
+            What is read first, the lowest that may be chosen, and what ends an answer.
+        limits : ndarray of int, shape (N,)
+            The most symbols of each answer, `end_id` counted.
 
         Returns
         -------
-        ids : ndarray of int64
-            `end_id` is the last, unless there was no room for it.
-        log_probability : float
-            The sum over these; NaN or minus infinity where the network's are.
+        Decoded
+            ``ids`` (N, steps), of which ``taken`` (N,) belong to each answer: `end_id` is the
+            last, unless there was no room for it. ``log_probabilities`` (N,) are the sums over
+            these; NaN or minus infinity where the network's are.
         """
         encoded = self.encode(sources, source_lengths)
-        return self._decoder.answer(encoded, start_id, first_id, end_id, steps)
+        return self._decoder.answers(encoded, start_id, first_id, end_id, limits)
 
     def _checked_sources(self, sources: Array, lengths: Array) -> tuple[Array, Array]:
         return check_ids("sources", sources, self.config.source_size, lengths)
