@@ -92,8 +92,16 @@ def test_ratio_out_of_range(ratio: float) -> None:
         TimeDropout(ratio)
 
 
+@pytest.mark.parametrize("ratio", [None, "0.5", [0.5, 0.5], 1j])
+def test_ratio_of_wrong_kind(ratio: Any) -> None:
+    with pytest.raises(TypeError, match="^dropout_ratio: expected a number"):
+        TimeDropout(ratio)
+
+
 def test_wrong_input() -> None:
     layer = TimeDropout()
+    with pytest.raises(ValueError, match="^xs: "):
+        layer.forward([[1.0], [2.0, 3.0]])  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="forward"):
         layer.backward(draw(2, 3, 4))
     for bad in (np.full((2, 3, 4), "1"), np.zeros((2, 3, 4), dtype=complex)):

@@ -204,5 +204,16 @@ def test_wrong_input(name: str) -> None:
         (TypeError, "t", x, t.astype(float)),
         (ValueError, "x", x[:0], t[:0]),
     ):
-        with pytest.raises(error, match=rf"^({letter}s?|y): expected .*, got"):
+        with pytest.raises(error, match=rf"^{letter}s?: expected .*, got"):
             make(name).forward(bad_x, bad_t)
+    with pytest.raises(ValueError, match="^ts?: "):
+        make(name).forward(x, [[1], [2, 3]])
+
+
+@every_loss
+@pytest.mark.parametrize("wrong", [None, "1", 1j, [1.0, 2.0], 10**400])
+def test_gradient_of_wrong_kind(name: str, wrong: Any) -> None:
+    layer = make(name)
+    layer.forward(*arguments(name))
+    with pytest.raises((TypeError, ValueError), match="^dout: "):
+        layer.backward(wrong)

@@ -468,6 +468,9 @@ def test_wrong_cell_input() -> None:
     layer.forward(np.zeros((2, 4)), state, state)
     with pytest.raises(ValueError, match="dh_next"):
         layer.backward(np.zeros((2, 1, 5)), state)
+    for wrong in ([[1.0], [2.0, 3.0]], None, "0"):
+        with pytest.raises((TypeError, ValueError), match="^dc_next: "):
+            layer.backward(state, wrong)  # type: ignore[arg-type]
 
 
 def test_stateful_layer_refuses_another_batch_size() -> None:

@@ -499,6 +499,14 @@ def test_what_cannot_be_generated(name: str) -> None:
         model.generate(1, skip_ids=range(6))
     with pytest.raises(IndexError, match="5"):
         model.generate(5)
+    for wrong in ("1", 2.5, 1j, np.zeros(3)):
+        for argument in ("start_id", "sample_size"):
+            with pytest.raises(TypeError, match=f"^{argument}: expected an integer"):
+                model.generate(**({"start_id": 1} | {argument: wrong}))
+        with pytest.raises(TypeError, match="^skip_ids: expected an integer"):
+            model.generate(1, [wrong])
+    with pytest.raises(TypeError, match="^skip_ids: expected a sequence, got int"):
+        model.generate(1, 3)
     model.reset_state()
     model.predict(np.zeros((3, 2), dtype=int))
     with pytest.raises(ValueError, match="reset_state"):

@@ -395,6 +395,10 @@ def test_wrong_weights(name: str, kind: str, params: list[Array]) -> None:
 
 
 def test_weights_of_wrong_kind() -> None:
+    with pytest.raises(ValueError, match="^kind: expected one of"):
+        ScoredAttention(np.zeros(3), [])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="^params: expected a sequence, got NoneType"):
+        ScoredAttention("dot", None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^W: expected an array of floats"):
         ScoredAttention("general", [np.zeros((5, 5), int)])
     with pytest.raises(TypeError, match=r"^v: expected an array of floats"):

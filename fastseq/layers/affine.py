@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import check_weight, checked, side_by_side, zero_gradients
+from fastseq.layers.base import as_array, check_weight, checked, side_by_side, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -52,8 +51,9 @@ class MatMul:
         TypeError, ValueError
             ``x`` is of the wrong kind or width.
         """
+        x = as_array("x", x)
         out = _kernels.affine_forward(x, *self.params)
-        self._x = np.asarray(x)
+        self._x = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -98,8 +98,8 @@ class Affine:
     """
 
     def __init__(self, W: Array, b: Array) -> None:
-        check_weight("W", W, "(K, M)", None, None)
-        check_weight("b", b, "(M,)", W.shape[1])
+        _, M = check_weight("W", W, "(K, M)", None, None).shape
+        check_weight("b", b, "(M,)", M)
         self.params = [W, b]
         self.grads = zero_gradients(self.params)
         self._x: Array | None = None
@@ -120,8 +120,9 @@ class Affine:
         TypeError, ValueError
             ``x`` is of the wrong kind or width.
         """
+        x = as_array("x", x)
         out = _kernels.affine_forward(x, *self.params)
-        self._x = np.asarray(x)
+        self._x = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -166,8 +167,8 @@ class TimeAffine:
     """
 
     def __init__(self, W: Array, b: Array) -> None:
-        check_weight("W", W, "(K, M)", None, None)
-        check_weight("b", b, "(M,)", W.shape[1])
+        _, M = check_weight("W", W, "(K, M)", None, None).shape
+        check_weight("b", b, "(M,)", M)
         self.params = [W, b]
         self.grads = zero_gradients(self.params)
         self._parts: tuple[Array, ...] | None = None  # of x, side by side
@@ -240,8 +241,8 @@ class Simple_TimeAffine:
     """
 
     def __init__(self, W: Array, b: Array) -> None:
-        check_weight("W", W, "(K, M)", None, None)
-        check_weight("b", b, "(M,)", W.shape[1])
+        _, M = check_weight("W", W, "(K, M)", None, None).shape
+        check_weight("b", b, "(M,)", M)
         self.W, self.b = W, b
         self.dW, self.db = zero_gradients((W, b))
         self._x: Array | None = None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import checked
+from fastseq.layers.base import as_array, checked
 
 Array = npt.NDArray[Any]
 
@@ -197,6 +197,7 @@ class TimeAttention:
         -------
         ndarray of float32, shape (N, Td, H)
         """
+        hs_enc, hs_dec = as_array("hs_enc", hs_enc), as_array("hs_dec", hs_dec)
         contexts, weights = _kernels.attention_forward(hs_enc, hs_dec)
         self._cache = hs_enc, hs_dec, weights
         self.attention_weights = list(weights.transpose(1, 0, 2))

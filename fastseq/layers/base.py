@@ -1,14 +1,89 @@
 """What the layers share: checks of their arguments, and arrays for their gradients."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
+
 Array = npt.NDArray[Any]
 
 _KINDS = {"f": "an array of floats", "iu": "an array of integers", "fiub": "an array of numbers"}
+
+
+def as_array(name: str, array: object) -> Array:
+    """An argument as an array.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        It is nothing that NumPy makes an array of.
+    """
+    try:
+        return np.asarray(array)
+    except (TypeError, ValueError, MemoryError) as error:
+        kinds = (TypeError, MemoryError, ValueError)
+        kind = next(each for each in kinds if isinstance(error, each))
+        raise kind(f"{name}: {error}") from error
+
+
+def as_integer(name: str, number: object) -> int:
+    """An argument as an integer, read once.
+
+    Raises
+    ------
+    TypeError
+        It is none; an array of one is one.
+    """
+    if isinstance(number, np.ndarray) and number.size == 1:
+        number = np.asarray(number).reshape(())
+    try:
+        return operator.index(number)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TypeError(f"{name}: expected an integer, got {type(number).__name__}") from error
+
+
+def as_number(name: str, number: object) -> float:
+    """An argument as a float, read once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no real number, or one beyond the floats; an array of one is one.
+    """
+    if isinstance(number, np.ndarray) and number.size == 1:
+        number = np.asarray(number).reshape(())[()]
+    try:
+        if isinstance(number, str | bytes):  # which float() would read
+            raise TypeError
+        return float(number)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TypeError(f"{name}: expected a number, got {type(number).__name__}") from error
+    except OverflowError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def as_list(name: str, items: Iterable[Any]) -> list[Any]:
+    """The items of an argument in a list, read once.
+
+    Raises
+    ------
+    TypeError
+        It has none.
+    """
+    try:
+        return list(items)
+    except TypeError as error:
+        raise TypeError(f"{name}: expected a sequence, got {type(items).__name__}") from error
+
+
+def check_choice(name: str, choice: object, choices: Iterable[str]) -> None:
+    """ValueError unless it is one of the names."""
+    if not isinstance(choice, str) or choice not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {choice!r}")
 
 
 def checked(
@@ -34,7 +109,7 @@ def checked(
     TypeError, ValueError
         The dtype is of another kind, the shape another.
     """
-    array = np.asarray(array)
+    array = as_array(name, array)
     if array.dtype.kind not in kinds:
         raise TypeError(f"{name}: expected {_KINDS[kinds]}, got dtype {array.dtype}")
     if array.ndim != len(sizes) or any(
@@ -46,11 +121,11 @@ def checked(
     return array
 
 
-def check_weight(name: str, weight: object, letters: str, *sizes: int | None) -> None:
+def check_weight(name: str, weight: object, letters: str, *sizes: int | None) -> Array:
     """Require an array of floats, which the layer will hold and never copy; else as `checked`."""
     if not isinstance(weight, np.ndarray):
         raise TypeError(f"{name}: expected an array of floats, got {type(weight).__name__}")
-    checked(name, weight, letters, *sizes, kinds="f")
+    return checked(name, weight, letters, *sizes, kinds="f")
 
 
 def zero_gradients(params: Sequence[Array]) -> list[Array]:
@@ -66,7 +141,7 @@ def as_float32(name: str, array: object, shape: tuple[int, ...] | None = None) -
     TypeError, ValueError
         The dtype is no real number, the shape another.
     """
-    array = np.asarray(array)
+    array = as_array(name, array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of numbers, got dtype {array.dtype}")
     if shape is not None and array.shape != shape:
@@ -96,32 +171,45 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
         The labels are of the wrong kind or shape, or one-hot over no symbol.
     """
     *rows, V = sizes
-    labels = np.asarray(labels)
+    labels = as_array(name, labels)
     if labels.ndim == len(sizes):
         return np.asarray(checked(name, labels, letters, *sizes).argmax(axis=-1))
     row_letters = letters.rpartition(",")[0] + ("," if len(rows) == 1 else "") + ")"
-    checked(name, labels, row_letters, *rows, kinds="iu")
+    labels = checked(name, labels, row_letters, *rows, kinds="iu").copy()
     wrong = np.argwhere((labels < 0) | (labels >= V))
     if len(wrong):
         position = ", ".join(str(index) for index in wrong[0])
         raise IndexError(
             f"{name}[{position}]: expected a label from 0 to {V - 1}, got {labels[tuple(wrong[0])]}"
         )
-    return labels.astype(np.int64)
+    return labels.astype(np.int64, copy=False)
 
 
-def check_recurrent_weights(Wx: Array, Wh: Array, b: Array, blocks: int, number: str = "") -> None:
-    """Require the weights of a recurrent layer, with so many blocks of H columns side by side.
+def check_recurrent_weights(cell: str, params: Sequence[Array]) -> None:
+    """Require the weights of a recurrent layer of one direction or two; else as `check_weight`.
 
-    The number is the end of their names, for the message.
+    Parameters
+    ----------
+    cell : str
+        One of `_kernels.CELLS`.
+    params : sequence of ndarray
+        As many as the cell has, or twice as many; names in messages end in 1 and 2 then.
     """
-    width = "H" if blocks == 1 else f"{blocks}H"
-    check_weight(f"Wh{number}", Wh, f"(H, {width})", None, None)
-    hidden_size = Wh.shape[0]
-    columns = blocks * hidden_size
-    check_weight(f"Wh{number}", Wh, f"(H, {width})", hidden_size, columns)
-    check_weight(f"Wx{number}", Wx, f"(D, {width}) with H = {hidden_size}", None, columns)
-    check_weight(f"b{number}", b, f"({width},)", columns)
+    info = _kernels.CELLS[cell]
+    numbers = [""] if len(params) == len(info.weights) else ["1", "2"]
+    names = [f"{weight}{number}" for number in numbers for weight in info.weights]
+    letters = [_letters(shape) for shape in info.shapes(0, 1)] * len(numbers)
+    # Wh has H rows, Wx has D
+    H, D = (len(check_weight(names[i], params[i], letters[i], None, None)) for i in (1, 0))
+    shapes = info.shapes(D, H) * len(numbers)
+    for name, weight, expected, shape in zip(names, params, letters, shapes, strict=True):
+        check_weight(name, weight, expected, *shape)
+
+
+def _letters(shape: tuple[int, ...]) -> str:
+    """A weight's shape in the letters of the documentation, from its numbers for D = 0, H = 1."""
+    axes = [{0: "D", 1: "H"}.get(size, f"{size}H") for size in shape]
+    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
 
 
 def check_batch_size(xs: Array, h: Array | None) -> None:

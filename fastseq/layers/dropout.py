@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers.base import as_float32
+from fastseq.layers.base import as_float32, as_number
 
 Array = npt.NDArray[Any]
 
@@ -30,11 +30,12 @@ class Dropout:
 
     Raises
     ------
-    ValueError
-        ``dropout_ratio`` is outside its range.
+    TypeError, ValueError
+        ``dropout_ratio`` is no number, or outside its range.
     """
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
+        dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio <= 1:
             raise ValueError(f"dropout_ratio: expected a number from 0 to 1, got {dropout_ratio}")
         self.params: list[Array] = []
@@ -105,11 +106,12 @@ class TimeDropout:
 
     Raises
     ------
-    ValueError
-        ``dropout_ratio`` is outside its range.
+    TypeError, ValueError
+        ``dropout_ratio`` is no number, or outside its range.
     """
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
+        dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio < 1:
             raise ValueError(f"dropout_ratio: expected at least 0 and below 1, got {dropout_ratio}")
         self.params: list[Array] = []

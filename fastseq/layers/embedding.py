@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import check_weight, checked, zero_gradients
+from fastseq.layers.base import as_array, check_weight, checked, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +53,7 @@ class Embedding:
             ``idx`` is not of integers.
         """
         # a copy: the caller may fill the array with the next batch before backward
-        ids = np.array(idx)
+        ids = as_array("idx", idx).copy()
         if ids.dtype.kind not in "iu":
             raise TypeError(f"idx: expected an array of integers, got dtype {ids.dtype}")
         (W,) = self.params

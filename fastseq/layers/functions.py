@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_float32, checked, label_ids
+from fastseq.layers.base import as_array, as_float32, checked, label_ids
 
 Array = npt.NDArray[Any]
 
@@ -92,16 +92,25 @@ def cross_entropy_error(y: Array, t: Array) -> float:
     TypeError, ValueError
         An argument is of the wrong kind or shape, or there is no row.
     """
-    y, t = as_float32("y", y), np.asarray(t)
+    y, t = as_float32("y", y), as_array("t", t)
     if y.ndim == 1:
         y, t = y[np.newaxis], t[np.newaxis] if t.shape == y.shape else t.reshape(-1)
     y = checked("y", y, "(N, V)", None, None)
-    N, V = y.shape
-    if N == 0:
-        raise ValueError(f"y: expected at least one row, got shape {y.shape}")
-    ids = label_ids("t", t, "(N, V)", N, V)
-    probabilities = y[np.arange(N), ids].astype(np.float64)
-    return float(-np.log(probabilities + 1e-7).mean())
+    return mean_cross_entropy("y", y, label_ids("t", t, "(N, V)", *y.shape))
+
+
+def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> float:
+    """`cross_entropy_error` of rows (..., V) of any number of axes, and ids (...) below V.
+
+    Raises
+    ------
+    ValueError
+        There is no row; the message names the argument that has none.
+    """
+    if ids.size == 0:
+        raise ValueError(f"{name}: expected at least one row, got none")
+    of_labels = np.take_along_axis(probabilities, ids[..., np.newaxis], axis=-1)
+    return float(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
 
 
 class Softmax:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.affine import TimeAffine
-from fastseq.layers.base import check_batch_size, checked, side_by_side
+from fastseq.layers.base import as_array, check_batch_size, checked, side_by_side
 from fastseq.layers.bidirectional import TimeBiLSTM
 from fastseq.layers.embedding import TimeEmbedding
 from fastseq.layers.recurrent import EmbeddedInputs, TimeLSTM
@@ -46,6 +46,7 @@ def embedded_forward(
     -------
     ndarray of float32, shape (N, T, H)
     """
+    xs = as_array("xs", xs)
     if not _can_fuse(embed, lstm, xs, context):
         embedded = embed.forward(xs)
         return lstm.forward(embedded if context is None else side_by_side(context, embedded))
@@ -101,9 +102,9 @@ def _can_fuse(embed: object, lstm: object, xs: Array, context: Array | None) -> 
     """
     if type(embed) is not TimeEmbedding or type(lstm) not in (TimeLSTM, TimeBiLSTM):
         return False
-    if np.ndim(xs) != 2:
+    if xs.ndim != 2:
         return False
-    N, T = np.shape(xs)
+    N, T = xs.shape
     return T > 1 and (context is not None or len(embed.params[0]) <= N * T)
 
 
@@ -165,6 +166,7 @@ def affine_backward(affine: TimeAffine, dout: Array, *parts: Array) -> list[Arra
         raise RuntimeError("TimeAffine.backward was called before forward")
     W, _ = affine.params
     dW, db = affine.grads
+    dout = checked("dout", dout, "(N, T, M)", *parts[-1].shape[:2], W.shape[1])
     gradients = []
     for part, which in zip(parts, columns, strict=True):
         dy = dout if part.ndim == 3 else dout.sum(axis=1)
@@ -203,8 +205,19 @@ def greedy_decode(
         The attention weights of the last step.
     """
     assert lstm.h is not None
-    ids, h, c, weights = _kernels.greedy_decode(
-        lstm._workspace, start_id, steps, lstm.h, embed.W, lstm.params, affine.params, hs_enc, peeky
+    found = _kernels.decode(
+        "lstm",
+        start_id,
+        steps,
+        lstm.h[np.newaxis],
+        embed.W,
+        [lstm.params],
+        affine.params,
+        peek=lstm.h if peeky else None,
+        hs_enc=hs_enc,
+        scored=False,
     )
-    lstm.set_state(h, c)
-    return ids, weights
+    assert found.c is not None
+    lstm._workspace.release()  # the state is no longer that of the last forward pass
+    lstm.set_state(found.h[0], found.c[0])
+    return found.ids, found.weights

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_float32, checked, label_ids
-from fastseq.layers.functions import cross_entropy_error
+from fastseq.layers.base import as_array, as_float32, as_number, checked, label_ids
+from fastseq.layers.functions import mean_cross_entropy
 
 Array = npt.NDArray[Any]
 
@@ -56,10 +56,11 @@ class SoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
+        t = as_array("t", t)  # both are arrays before either is checked
         x = checked("x", x, "(N, V)", None, None)
         labels = label_ids("t", t, "(N, V)", *x.shape)
         probabilities = _kernels.softmax(x)
-        loss = cross_entropy_error(probabilities, labels)
+        loss = mean_cross_entropy("x", probabilities, labels)
         self._cache = probabilities, labels
         return loss
 
@@ -83,7 +84,8 @@ class SoftmaxWithLoss:
         if self._cache is None:
             raise RuntimeError("SoftmaxWithLoss.backward was called before forward")
         probabilities, labels = self._cache
-        return _kernels.softmax_loss_backward(probabilities, labels, None, dout / labels.size)
+        scale = as_number("dout", dout) / labels.size
+        return _kernels.softmax_loss_backward(probabilities, labels, None, scale)
 
 
 class SigmoidWithLoss:
@@ -123,10 +125,11 @@ class SigmoidWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
+        t = as_array("t", t)
         x = checked("x", x, "(N,)", None)
         labels = label_ids("t", t, "(N, 2)", *x.shape, 2)
         probabilities = _binary_probabilities(x)
-        loss = cross_entropy_error(probabilities, labels)
+        loss = mean_cross_entropy("x", probabilities, labels)
         self._cache = probabilities[..., 1], labels
         return loss
 
@@ -150,7 +153,7 @@ class SigmoidWithLoss:
         if self._cache is None:
             raise RuntimeError("SigmoidWithLoss.backward was called before forward")
         y, labels = self._cache
-        return (y - labels.astype(np.float32)) * np.float32(dout / labels.size)
+        return (y - labels.astype(np.float32)) * np.float32(as_number("dout", dout) / labels.size)
 
 
 class TimeSoftmaxWithLoss:
@@ -190,9 +193,10 @@ class TimeSoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or every label is ignored.
         """
+        ts = as_array("ts", ts)
         xs = checked("xs", xs, "(N, T, V)", None, None, None)
         N, T, V = xs.shape
-        if np.ndim(ts) == 3:
+        if ts.ndim == 3:
             ts = checked("ts", ts, "(N, T, V)", N, T, V).argmax(axis=2)
         labels = checked("ts", ts, "(N, T)", N, T, kinds="iu").copy()
         ignore_label = self.ignore_label
@@ -220,7 +224,8 @@ class TimeSoftmaxWithLoss:
         if self._cache is None:
             raise RuntimeError("TimeSoftmaxWithLoss.backward was called before forward")
         probabilities, labels, ignore_label, count = self._cache
-        return _kernels.softmax_loss_backward(probabilities, labels, ignore_label, dout / count)
+        scale = as_number("dout", dout) / count
+        return _kernels.softmax_loss_backward(probabilities, labels, ignore_label, scale)
 
 
 class TimeSigmoidWithLoss:
@@ -258,10 +263,11 @@ class TimeSigmoidWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
+        ts = as_array("ts", ts)
         xs = checked("xs", xs, "(N, T)", None, None)
         labels = label_ids("ts", ts, "(N, T, 2)", *xs.shape, 2)
         probabilities = _binary_probabilities(xs)
-        loss = cross_entropy_error(probabilities.reshape(-1, 2), labels.reshape(-1))
+        loss = mean_cross_entropy("xs", probabilities, labels)
         self._cache = probabilities[..., 1], labels
         return loss
 
@@ -285,7 +291,7 @@ class TimeSigmoidWithLoss:
         if self._cache is None:
             raise RuntimeError("TimeSigmoidWithLoss.backward was called before forward")
         y, labels = self._cache
-        return (y - labels.astype(np.float32)) * np.float32(dout / labels.size)
+        return (y - labels.astype(np.float32)) * np.float32(as_number("dout", dout) / labels.size)
 
 
 class Simple_TimeSoftmaxWithLoss:
@@ -323,10 +329,11 @@ class Simple_TimeSoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
+        ts = as_array("ts", ts)
         xs = checked("xs", xs, "(N, T, V)", None, None, None)
         labels = label_ids("ts", ts, "(N, T, V)", *xs.shape)
         probabilities = _kernels.softmax(xs)
-        loss = cross_entropy_error(probabilities.reshape(-1, xs.shape[2]), labels.reshape(-1))
+        loss = mean_cross_entropy("xs", probabilities, labels)
         self._cache = probabilities, labels
         return loss
 
@@ -350,4 +357,5 @@ class Simple_TimeSoftmaxWithLoss:
         if self._cache is None:
             raise RuntimeError("Simple_TimeSoftmaxWithLoss.backward was called before forward")
         probabilities, labels = self._cache
-        return _kernels.softmax_loss_backward(probabilities, labels, None, dout / labels.size)
+        scale = as_number("dout", dout) / labels.size
+        return _kernels.softmax_loss_backward(probabilities, labels, None, scale)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.affine import MatMul
-from fastseq.layers.base import check_weight, checked, zero_gradients
+from fastseq.layers.base import as_list, check_choice, check_weight, checked, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -38,21 +38,20 @@ class _Pass(NamedTuple):
 
 def _check_params(kind: str, params: list[Array]) -> None:
     """Require the weights that this kind of score has."""
-    if kind not in _PARAMS:
-        raise ValueError(f"kind: expected one of {', '.join(_PARAMS)}, got {kind!r}")
+    check_choice("kind", kind, _PARAMS)
     names = _PARAMS[kind]
     if len(params) != len(names):
         raise ValueError(
             f"params: expected [{', '.join(names)}] for kind {kind!r}, got {len(params)} arrays"
         )
     if kind == "general":
-        check_weight("W", params[0], "(H, H)", None, None)
-        check_weight("W", params[0], "(H, H)", len(params[0]), len(params[0]))
+        H = len(check_weight("W", params[0], "(H, H)", None, None))
+        check_weight("W", params[0], "(H, H)", H, H)
     if kind == "additive":
         W_enc, W_dec, v = params
-        check_weight("W_enc", W_enc, "(H, A)", None, None)
-        check_weight("W_dec", W_dec, "(H, A), that of W_enc,", *W_enc.shape)
-        check_weight("v", v, "(A,) with A of W_enc", W_enc.shape[1])
+        H, A = check_weight("W_enc", W_enc, "(H, A)", None, None).shape
+        check_weight("W_dec", W_dec, "(H, A), that of W_enc,", H, A)
+        check_weight("v", v, "(A,) with A of W_enc", A)
 
 
 def _own_lengths(name: str, lengths: Array | None, N: int) -> Array | None:
@@ -118,7 +117,7 @@ class ScoredAttention:
     """
 
     def __init__(self, kind: str, params: Sequence[Array]) -> None:
-        params = list(params)
+        params = as_list("params", params)
         _check_params(kind, params)
         self.kind = kind
         self.params = params

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAttention, TimeEmbedding
+from fastseq.layers.base import checked
 from fastseq.layers.fused import (
     affine_backward,
     affine_forward,
     embedded_backward,
     embedded_forward,
 )
-from fastseq.models.base import check_sizes
+from fastseq.models.base import model_sizes
 from fastseq.models.seq2seq import (
     Encoder,
     GreedyDecoder,
@@ -83,13 +84,13 @@ class AttentionDecoder(GreedyDecoder):
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
-        self.lstm = random_lstm(wordvec_size, hidden_size, stateful=True)
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.embed = TimeEmbedding(random_weight(V, D, 100))
+        self.lstm = random_lstm(D, H, stateful=True)
         self.attention = TimeAttention()
-        self.affine = random_affine(2 * hidden_size, vocab_size)
+        self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.attention, self.affine])
-        self._enc_hs: Array = np.zeros((0, 1, hidden_size), dtype=np.float32)
+        self._enc_hs: Array = np.zeros((0, 1, H), dtype=np.float32)
         self._affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states
 
     def forward(self, xs: Array, enc_hs: Array) -> Array:
@@ -105,6 +106,12 @@ class AttentionDecoder(GreedyDecoder):
         ndarray of float32, shape (N, Td, V)
         """
         return self._forward(xs, enc_hs)
+
+    def _checked(self, encoded: Array) -> Array:
+        enc_hs = checked("enc_hs", encoded, "(N, Te, H)", None, None, None)
+        if enc_hs.shape[1] == 0:
+            raise ValueError(f"enc_hs: expected at least one step, got shape {enc_hs.shape}")
+        return enc_hs
 
     def _start(self, encoded: Array) -> None:
         self._enc_hs = encoded

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import operator
 import os
 import pickle
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ import numpy.typing as npt
 from fastseq.files import replace_file
 
 Array = npt.NDArray[Any]
+
+# Of float64, that NumPy can index.
+_MOST_ELEMENTS = np.iinfo(np.intp).max // 8
 
 
 class BaseModel:
@@ -107,19 +111,47 @@ class BaseModel:
         return os.fspath(file_name) if file_name is not None else f"{type(self).__name__}.pkl"
 
 
-def check_sizes(**sizes: int) -> None:
-    """Require sizes of at least 1.
+def check_sizes(**sizes: int) -> list[int]:
+    """Sizes of at least 1, as integers that were read once.
 
     Raises
     ------
     TypeError, ValueError
         One is no integer, or below 1; the message names it.
     """
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f"{name}: expected an integer, got {type(size).__name__}")
+    converted = []
+    for name, given in sizes.items():
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise TypeError(f"{name}: expected an integer, got {type(given).__name__}")
+        size = operator.index(given)
         if size < 1:
             raise ValueError(f"{name}: expected at least 1, got {size}")
+        converted.append(size)
+    return converted
+
+
+def model_sizes(vocab_size: int, wordvec_size: int, hidden_size: int) -> tuple[int, int, int]:
+    """The sizes of a model, as integers that were read once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is no integer, or below 1, or too large for NumPy's arrays; the message names it.
+    """
+    V, D, H = check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
+    # the largest arrays of any model, which are drawn as float64: the embedding, the LSTM's weights
+    # with a context beside the embedding, the affine weight of two states, of two directions each
+    elements = {
+        "vocab_size, wordvec_size": V * D,
+        "wordvec_size, hidden_size": (D + 2 * H) * 8 * H,
+        "vocab_size, hidden_size": V * 4 * H,
+    }
+    for names, count in elements.items():
+        if count > _MOST_ELEMENTS:
+            raise ValueError(
+                f"{names}: expected arrays of at most {_MOST_ELEMENTS} elements, got {count}"
+            )
+    return V, D, H
 
 
 def _check_arrays(path: str, arrays: Sequence[Array], params: Sequence[Array]) -> None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeBiLSTM, TimeEmbedding, TimeSoftmaxWithLoss
 from fastseq.layers.fused import embedded_backward, embedded_forward
 from fastseq.models.attention import AttentionDecoder
-from fastseq.models.base import check_sizes
-from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight
+from fastseq.models.base import model_sizes
+from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight, some_steps
 
 Array = npt.NDArray[Any]
 
@@ -39,10 +38,10 @@ class AttentionBiEncoder:
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.embed = TimeEmbedding(random_weight(V, D, 100))
         (Wx1, Wh1, b1), (Wx2, Wh2, b2) = (
-            random_lstm(wordvec_size, hidden_size, stateful=False).params for _ in range(2)
+            random_lstm(D, H, stateful=False).params for _ in range(2)
         )
         self.lstm = TimeBiLSTM(Wx1, Wh1, b1, Wx2, Wh2, b2)
         self.params, self.grads = collect([self.embed, self.lstm])
@@ -59,9 +58,7 @@ class AttentionBiEncoder:
         -------
         ndarray of float32, shape (N, T, 2H)
         """
-        if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
-            raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
-        return embedded_forward(self.embed, self.lstm, xs)
+        return embedded_forward(self.embed, self.lstm, some_steps(xs))
 
     def backward(self, dhs: Array) -> None:
         """Fill the gradients from ``dhs`` (N, T, 2H).
@@ -92,7 +89,8 @@ class AttentionBiSeq2seq(Seq2seq):
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        self.encoder = AttentionBiEncoder(vocab_size, wordvec_size, hidden_size)
-        self.decoder = AttentionDecoder(vocab_size, wordvec_size, 2 * hidden_size)
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.encoder = AttentionBiEncoder(V, D, H)
+        self.decoder = AttentionDecoder(V, D, 2 * H)
         self.softmax = TimeSoftmaxWithLoss()
         self.params, self.grads = collect([self.encoder, self.decoder])

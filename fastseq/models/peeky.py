@@ -18,7 +18,7 @@ from fastseq.layers.fused import (
     embedded_backward,
     embedded_forward,
 )
-from fastseq.models.base import check_sizes
+from fastseq.models.base import model_sizes
 from fastseq.models.seq2seq import (
     GreedyDecoder,
     Seq2seq,
@@ -51,13 +51,13 @@ class PeekyDecoder(GreedyDecoder):
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
-        self.lstm = random_lstm(hidden_size + wordvec_size, hidden_size, stateful=True)
-        self.affine = random_affine(2 * hidden_size, vocab_size)
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.embed = TimeEmbedding(random_weight(V, D, 100))
+        self.lstm = random_lstm(H + D, H, stateful=True)
+        self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
-        self._h: Array = np.zeros((0, hidden_size), dtype=np.float32)
-        self._hs: Array = np.zeros((0, 0, hidden_size), dtype=np.float32)
+        self._h: Array = np.zeros((0, H), dtype=np.float32)
+        self._hs: Array = np.zeros((0, 0, H), dtype=np.float32)
 
     def forward(self, xs: Array, h: Array) -> Array:
         """Score the next id at every step.

@@ -21,7 +21,8 @@ from fastseq.layers import (
     TimeSoftmaxWithLoss,
     softmax,
 )
-from fastseq.models.base import BaseModel, check_sizes
+from fastseq.layers.base import as_array, as_integer, as_list
+from fastseq.models.base import BaseModel, model_sizes
 from fastseq.models.seq2seq import collect, random_affine, random_lstm, random_weight
 
 Array = npt.NDArray[Any]
@@ -38,6 +39,7 @@ class _LayeredModel(BaseModel):
         self.params, self.grads = collect(layers)
 
     def _scores(self, xs: Array) -> Array:
+        xs = as_array("xs", xs)
         for layer in self.layers:
             xs = layer.forward(xs)
         return xs
@@ -76,10 +78,10 @@ class Rnnlm(_LayeredModel):
     def __init__(
         self, vocab_size: int = 10000, wordvec_size: int = 100, hidden_size: int = 100
     ) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
-        self.lstm_layer = random_lstm(wordvec_size, hidden_size, stateful=True)
-        self._stack([embed, self.lstm_layer, random_affine(hidden_size, vocab_size)])
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        embed = TimeEmbedding(random_weight(V, D, 100))
+        self.lstm_layer = random_lstm(D, H, stateful=True)
+        self._stack([embed, self.lstm_layer, random_affine(H, V)])
 
     def predict(self, xs: Array) -> Array:
         """Score the next id at every step.
@@ -165,16 +167,16 @@ class BetterRnnlm(_LayeredModel):
         hidden_size: int = 650,
         dropout_ratio: float = 0.5,
     ) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        if wordvec_size != hidden_size:
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        if D != H:
             raise ValueError(
                 f"wordvec_size, hidden_size: expected equal sizes, because the affine weight is "
-                f"the transposed embedding; got {wordvec_size} and {hidden_size}"
+                f"the transposed embedding; got {D} and {H}"
             )
-        embed_W = random_weight(vocab_size, wordvec_size, 100)
+        embed_W = random_weight(V, D, 100)
         self.lstm_layers = [
-            random_lstm(wordvec_size, hidden_size, stateful=True),
-            random_lstm(hidden_size, hidden_size, stateful=True),
+            random_lstm(D, H, stateful=True),
+            random_lstm(H, H, stateful=True),
         ]
         self.drop_layers = [TimeDropout(dropout_ratio) for _ in range(3)]
         self._stack(
@@ -185,7 +187,7 @@ class BetterRnnlm(_LayeredModel):
                 self.drop_layers[1],
                 self.lstm_layers[1],
                 self.drop_layers[2],
-                TimeAffine(embed_W.T, np.zeros(vocab_size, dtype=np.float32)),
+                TimeAffine(embed_W.T, np.zeros(V, dtype=np.float32)),
             ]
         )
 
@@ -250,9 +252,11 @@ def _sample_ids(
     sample_size: int,
 ) -> list[int]:
     """``start_id``, then ids drawn one by one; a skipped id is drawn again, one time step later."""
-    skipped = frozenset(int(skip_id) for skip_id in skip_ids) if skip_ids is not None else ()
-    ids = [int(start_id)]
-    while len(ids) < sample_size:
+    given = as_list("skip_ids", skip_ids) if skip_ids is not None else ()
+    skipped = frozenset(as_integer("skip_ids", skip_id) for skip_id in given)
+    ids = [as_integer("start_id", start_id)]
+    size = as_integer("sample_size", sample_size)
+    while len(ids) < size:
         score = predict(np.array([[ids[-1]]])).ravel()
         if len(skipped) >= len(score) and all(each in skipped for each in range(len(score))):
             raise ValueError(f"skip_ids: expected to leave an id; all {len(score)} are skipped")
@@ -286,6 +290,10 @@ class RnnlmGen(Rnnlm):
 
         Raises
         ------
+        IndexError
+            ``start_id`` is out of range.
+        TypeError
+            An argument is no integer, or ``skip_ids`` no collection of integers.
         ValueError
             ``skip_ids`` leaves no id, or the state is that of a batch: call `reset_state` first.
         """
@@ -324,6 +332,10 @@ class BetterRnnlmGen(BetterRnnlm):
 
         Raises
         ------
+        IndexError
+            ``start_id`` is out of range.
+        TypeError
+            An argument is no integer, or ``skip_ids`` no collection of integers.
         ValueError
             ``skip_ids`` leaves no id, or the state is that of a batch: call `reset_state` first.
         """

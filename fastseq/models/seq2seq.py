@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
+from fastseq.layers.base import as_array, as_integer, checked
 from fastseq.layers.fused import embedded_backward, embedded_forward, greedy_decode
-from fastseq.models.base import BaseModel, check_sizes
+from fastseq.models.base import BaseModel, model_sizes
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +56,14 @@ def random_affine(input_size: int, output_size: int) -> TimeAffine:
     return TimeAffine(W, np.zeros(output_size, dtype=np.float32))
 
 
+def some_steps(xs: Array) -> Array:
+    """An encoder's ids, of at least one time step."""
+    xs = as_array("xs", xs)
+    if xs.ndim == 2 and xs.shape[1] == 0:
+        raise ValueError(f"xs: expected at least one time step, got shape {xs.shape}")
+    return xs
+
+
 class Encoder:
     """Embedding, then LSTM; the last hidden state is the result.
 
@@ -74,9 +83,9 @@ class Encoder:
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
-        self.lstm = random_lstm(wordvec_size, hidden_size, stateful=False)
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.embed = TimeEmbedding(random_weight(V, D, 100))
+        self.lstm = random_lstm(D, H, stateful=False)
         self.params, self.grads = collect([self.embed, self.lstm])
         self.hs: Array | None = None
 
@@ -106,10 +115,8 @@ class Encoder:
         if self.hs is None:
             raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
         N, _, H = self.hs.shape
-        if np.shape(dh) != (N, H):
-            raise ValueError(f"dh: expected shape (N, H) = {(N, H)}, got {np.shape(dh)}")
         dhs = np.zeros_like(self.hs)
-        dhs[:, -1, :] = dh
+        dhs[:, -1, :] = checked("dh", dh, "(N, H)", N, H)
         self._backward_states(dhs)
 
     def _encode(self, xs: Array) -> Array:
@@ -120,9 +127,7 @@ class Encoder:
         return hs[:, -1, :].copy()
 
     def _hidden_states(self, xs: Array, keep: bool = True) -> Array:
-        if np.ndim(xs) == 2 and np.shape(xs)[1] == 0:
-            raise ValueError(f"xs: expected at least one time step, got shape {np.shape(xs)}")
-        return embedded_forward(self.embed, self.lstm, xs, keep=keep)
+        return embedded_forward(self.embed, self.lstm, some_steps(xs), keep=keep)
 
     def _backward_states(self, dhs: Array) -> None:
         embedded_backward(self.embed, self.lstm, dhs)
@@ -139,6 +144,10 @@ class GreedyDecoder:
     embed: TimeEmbedding
     lstm: TimeLSTM
     affine: TimeAffine
+
+    def _checked(self, encoded: Array) -> Array:
+        """The encoder's result as an array."""
+        return checked("h", encoded, "(N, H)", None, None)
 
     def _start(self, encoded: Array) -> None:
         raise NotImplementedError
@@ -165,7 +174,7 @@ class GreedyDecoder:
         return greedy_decode(self.embed, self.lstm, self.affine, start_id, steps, hs_enc, peeky)
 
     def _forward(self, xs: Array, encoded: Array) -> Array:
-        xs = np.asarray(xs)
+        xs, encoded = as_array("xs", xs), self._checked(encoded)
         if xs.ndim == 2 and len(xs) != len(encoded):
             raise ValueError(
                 f"xs: expected {len(encoded)} rows, as in the encoder's result, got {len(xs)}"
@@ -175,19 +184,22 @@ class GreedyDecoder:
 
     def _greedy(self, encoded: Array, start_id: int, sample_size: int) -> Array:
         """The ids (N, sample_size) of the best score at each step, each fed to the next step."""
-        if sample_size < 0:
-            raise ValueError(f"sample_size: expected at least 0, got {sample_size}")
+        start, size = as_integer("start_id", start_id), as_integer("sample_size", sample_size)
+        if not 0 <= size <= np.iinfo(np.int64).max:
+            raise ValueError(f"sample_size: expected at least 0, got {size}")
+        encoded = self._checked(encoded)
         self._start(encoded)
         if self._own_layers():
-            return self._best_ids(start_id, sample_size)
-        ids = np.full((len(encoded), 1), start_id)
-        samples = np.empty((len(encoded), sample_size), dtype=np.int64)
-        for step in range(sample_size):
+            return self._best_ids(start, size)
+        ids = np.full((len(encoded), 1), start)
+        samples = np.empty((len(encoded), size), dtype=np.int64)
+        for step in range(size):
             ids = self._scores(ids).argmax(axis=2)
             samples[:, step] = ids[:, 0]
         return samples
 
     def _greedy_row(self, encoded: Array, start_id: int, sample_size: int) -> list[int]:
+        encoded = self._checked(encoded)
         if len(encoded) != 1:
             raise ValueError(
                 f"generate: expected a batch of one row, got {len(encoded)} "
@@ -216,10 +228,10 @@ class Decoder(GreedyDecoder):
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        check_sizes(vocab_size=vocab_size, wordvec_size=wordvec_size, hidden_size=hidden_size)
-        self.embed = TimeEmbedding(random_weight(vocab_size, wordvec_size, 100))
-        self.lstm = random_lstm(wordvec_size, hidden_size, stateful=True)
-        self.affine = random_affine(hidden_size, vocab_size)
+        V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.embed = TimeEmbedding(random_weight(V, D, 100))
+        self.lstm = random_lstm(D, H, stateful=True)
+        self.affine = random_affine(H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
 
     def forward(self, xs: Array, h: Array) -> Array:
@@ -296,8 +308,9 @@ class Seq2seq(BaseModel):
     _decoder_class: ClassVar[type] = Decoder
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
-        self.encoder = self._encoder_class(vocab_size, wordvec_size, hidden_size)
-        self.decoder = self._decoder_class(vocab_size, wordvec_size, hidden_size)
+        sizes = model_sizes(vocab_size, wordvec_size, hidden_size)
+        self.encoder = self._encoder_class(*sizes)
+        self.decoder = self._decoder_class(*sizes)
         self.softmax = TimeSoftmaxWithLoss()
         self.params, self.grads = collect([self.encoder, self.decoder])
 
@@ -322,7 +335,7 @@ class Seq2seq(BaseModel):
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        ts = np.asarray(ts)
+        ts = as_array("ts", ts)
         if ts.ndim != 2 or ts.shape[1] < 2:
             raise ValueError(f"ts: expected shape (N, T) with T at least 2, got {ts.shape}")
         score = self.decoder.forward(ts[:, :-1], self.encoder.forward(xs))
@@ -374,9 +387,11 @@ class Seq2seq(BaseModel):
         -------
         ndarray of int64, shape (N, sample_size)
         """
-        xs = np.asarray(xs)
+        xs = as_array("xs", xs)
         if xs.ndim != 2:
             raise ValueError(f"xs: expected shape (N, T), got {xs.shape}")
+        start_id = as_integer("start_id", start_id)
+        sample_size = as_integer("sample_size", sample_size)
         slices = [xs[i : i + _ROWS_AT_ONCE] for i in range(0, max(len(xs), 1), _ROWS_AT_ONCE)]
         is_own = type(self.encoder) is self._encoder_class
         encode = self.encoder._encode if is_own else self.encoder.forward
