@@ -200,7 +200,6 @@ MACHINE = {
     "cores": 2,
     "isas": ["baseline"],
     "compiler": "a compiler",
-    "openmp": "none",
     "versions": {"fastseq": "0"},
     "blas": "a BLAS",
     "load": 0.0,

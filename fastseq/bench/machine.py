@@ -30,7 +30,6 @@ def describe(libraries: Sequence[str], skipped: Mapping[str, str]) -> dict[str, 
         "cores": cores(),
         "isas": config["available_isas"],
         "compiler": build["compiler"],
-        "openmp": build["openmp"],
         "versions": {
             "fastseq": config["fastseq"],
             "numpy": config["numpy"],
@@ -49,7 +48,7 @@ def format_machine(machine: Mapping[str, Any]) -> str:
     rows = [
         ("cpu", f"{machine['cpu']}, {machine['cores']} cores; load at the start {machine['load']}"),
         ("isas", ", ".join(machine["isas"])),
-        ("compiler", f"{machine['compiler']}, OpenMP {machine['openmp']}"),
+        ("compiler", machine["compiler"]),
         ("blas", machine["blas"]),
         ("versions", versions),
         *(("skipped", f"{name}: {reason}") for name, reason in machine["skipped"].items()),

@@ -39,8 +39,7 @@ LOSS_TOLERANCE = 1e-4
 ARRAY_TOLERANCE = 1e-5
 
 # Between two turns, until the threads of the one before have stopped waiting for more work and
-# sleep: those of OpenBLAS were seen to spin for 60 ms, those of GCC's OpenMP for less than 10. With
-# one thread there is nobody who waits.
+# sleep: those of OpenBLAS were seen to spin for 60 ms. With one thread there is none that waits.
 _SETTLE_SECONDS = 0.15
 
 # A turn has at least so many steps, or one where that would take long.

@@ -36,6 +36,7 @@ from fastseq.bench.works import Limit, Work, as_message, from_message
 Array = npt.NDArray[Any]
 
 THREAD_VARIABLES = (
+    "FASTSEQ_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",

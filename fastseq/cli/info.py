@@ -17,7 +17,7 @@ _EXAMPLES = """\
 examples:
   fastseq info
   FASTSEQ_ISA=baseline fastseq info         choose another instruction set
-  OMP_NUM_THREADS=1 fastseq info --json
+  FASTSEQ_NUM_THREADS=1 fastseq info --json
 """
 
 

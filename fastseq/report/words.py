@@ -149,7 +149,6 @@ def machine(run: Run) -> list[tuple[str, str]]:
         ("cores", about.get("cores")),
         ("instruction sets", ", ".join(map(str, about.get("isas", [])))),
         ("compiler", about.get("compiler")),
-        ("OpenMP", about.get("openmp")),
         ("BLAS of NumPy", about.get("blas")),
         ("versions", versions),
         ("load at the start", about.get("load")),

@@ -7,20 +7,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastseq._kernels import CELLS
 from fastseq.bench.works.base import SEED, Layer, LayerData, float32, product
 
-# Blocks of H columns in the weights of each class.
-BLOCKS = {"TimeLSTM": 4, "TimeBiLSTM": 4, "TimeGRU": 3, "TimeRNN": 1}
+# The cell of each class.
+CELL = {"TimeLSTM": "lstm", "TimeBiLSTM": "lstm", "TimeGRU": "gru", "TimeRNN": "rnn"}
 
 
-def recurrent_operations(N: int, T: int, D: int, H: int, blocks: int = 4) -> int:
+def recurrent_operations(N: int, T: int, D: int, H: int, cell: str = "lstm") -> int:
     """Forward: ``x·Wx`` and ``h·Wh`` at every step."""
-    return T * (product(N, D, blocks * H) + product(N, H, blocks * H))
+    columns = CELLS[cell].gates * H
+    return T * (product(N, D, columns) + product(N, H, columns))
 
 
 @dataclass(frozen=True)
 class RecurrentLayer(Layer):
-    """A layer of `BLOCKS` over a sequence."""
+    """A layer of `CELL` over a sequence."""
 
     layer: str
     N: int
@@ -53,13 +55,13 @@ class RecurrentLayer(Layer):
     @property
     def operations(self) -> int:
         """Operations of the layer."""
-        forward = recurrent_operations(self.N, self.T, self.D, self.H, BLOCKS[self.layer])
+        forward = recurrent_operations(self.N, self.T, self.D, self.H, CELL[self.layer])
         return self.passes * self.directions * forward
 
     def data(self) -> LayerData:
         """Weights Wx, Wh, b as the models draw them, input xs and gradient dhs."""
         N, T, D, H = self.N, self.T, self.D, self.H
-        columns = BLOCKS[self.layer] * H
+        columns = CELLS[CELL[self.layer]].gates * H
         random = np.random.RandomState(SEED)
         weights = [
             weight
