@@ -129,6 +129,8 @@ def not_writeable(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 def converting(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     """An object that converts to the values, the first time at least."""
     array = get(mutated.hostile, path)
+    if array.size == 0:
+        return None  # a list of nothing has not its shape
     name = draw.choice(*values.OBJECTS)
     others = list(values.no_numbers(array).values())
     others += [make() for make in _shapes(draw, array, "huge")]
