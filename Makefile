@@ -52,7 +52,7 @@ fuzz-sanitize: export FASTSEQ_SANITIZE = address,undefined
 fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
 	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
 	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
-	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:hard_rss_limit_mb=8000 \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2000 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
 
