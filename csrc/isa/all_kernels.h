@@ -23,6 +23,8 @@
 
 #include "../kernels/recurrent/layout.h"
 
+#include "../kernels/recurrent/few_rows.h"
+
 #include "../kernels/recurrent/forward.h"
 
 #include "../kernels/recurrent/backward.h"
