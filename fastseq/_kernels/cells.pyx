@@ -80,7 +80,8 @@ CELLS = MappingProxyType(_cells)
 
 cdef Cell as_cell(object name):
     if type(name) is not str or name not in _cells:
-        raise ValueError(f"cell: expected one of {', '.join(_cells)}, got {name!r}")
+        got = repr(name) if isinstance(name, str) else type(name).__name__
+        raise ValueError(f"cell: expected one of {', '.join(_cells)}, got {got}")
     return _cells[name]
 
 

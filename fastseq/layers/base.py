@@ -83,7 +83,8 @@ def as_list(name: str, items: Iterable[Any]) -> list[Any]:
 def check_choice(name: str, choice: object, choices: Iterable[str]) -> None:
     """ValueError unless it is one of the names."""
     if not isinstance(choice, str) or choice not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {choice!r}")
+        got = repr(choice) if isinstance(choice, str) else type(choice).__name__
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {got}")
 
 
 def checked(
