@@ -136,7 +136,7 @@ def test_more_than_there_is_memory_for_is_a_memory_error() -> None:
     Wx, Wh, b = (np.zeros(shape, np.float32) for shape in ((1, 4), (1, 4), 4))
     layer = TimeLSTM(Wx, Wh, b)
     endless = np.broadcast_to(np.zeros((1, 1, 1), np.float32), (2**30, 2**16, 1))
-    with pytest.raises(MemoryError, match=r"^Unable to allocate .* TiB[^\n]*$"):
+    with pytest.raises(MemoryError, match=r"^xs: Unable to allocate .* TiB[^\n]*$"):
         layer.forward(endless)
 
 

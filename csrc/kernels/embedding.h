@@ -10,18 +10,18 @@ typedef struct {
 } embedding_gather;
 
 static void embedding_forward_rows(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const embedding_gather *g = argument;
+    const embedding_gather g = *(const embedding_gather *)argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        assert(g->ids[r] >= 0);
-        const float *from = g->W.data + g->ids[r] * g->W.row;
-        float *to = g->ys + r * g->D;
-        if (g->W.column == 1) {
-            memcpy(to, from, (size_t)g->D * sizeof *to);
+        assert(g.ids[r] >= 0);
+        const float *from = g.W.data + g.ids[r] * g.W.row;
+        float *to = g.ys + r * g.D;
+        if (g.W.column == 1) {
+            memcpy(to, from, (size_t)g.D * sizeof *to);
             continue;
         }
-        for (ptrdiff_t d = 0; d < g->D; ++d) {
-            to[d] = from[d * g->W.column];
+        for (ptrdiff_t d = 0; d < g.D; ++d) {
+            to[d] = from[d * g.W.column];
         }
     }
 }
@@ -52,12 +52,7 @@ static void embedding_backward_ids(void *argument, ptrdiff_t begin, ptrdiff_t en
         if (id < begin || id >= end) {
             continue;
         }
-        const float *from = s.dys + r * D;
-        float *to = s.dW + id * D;
-        for (ptrdiff_t d = 0; d < D; d += FS_LANES) {
-            const vf sum = vf_add(load_lanes(to + d, D - d), load_lanes(from + d, D - d));
-            store_lanes(to + d, sum, D - d);
-        }
+        add_floats(s.dW + id * D, s.dys + r * D, D);
     }
 }
 

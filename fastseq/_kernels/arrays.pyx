@@ -9,7 +9,7 @@ from operator import index
 import numpy as np
 
 cimport numpy as np
-from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 np.import_array()
@@ -204,8 +204,15 @@ cdef object wrong_id(np.ndarray x, ptrdiff_t place, str name, ptrdiff_t count):
 cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1:
     """IndexError unless 0 <= id < count for each id."""
     cdef const int64_t *values = <const int64_t *> np.PyArray_DATA(x)
+    cdef ptrdiff_t size = np.PyArray_SIZE(x)
+    cdef uint64_t last = count - 1
+    cdef uint64_t signs = 0  # the sign bit is set once an id or last - id is negative
     cdef ptrdiff_t i
-    for i in range(np.PyArray_SIZE(x)):
+    for i in range(size):
+        signs |= <uint64_t> values[i] | (last - <uint64_t> values[i])
+    if size == 0 or <int64_t> signs >= 0:
+        return 0
+    for i in range(size):
         if values[i] < 0 or values[i] >= count:
             raise wrong_id(x, i, name, count)
     return 0

@@ -6,6 +6,18 @@
  * width of every vector register, and empty ones. Inputs, results, cache and scratch lie between
  * guard bytes and have exactly the size that csrc/fastseq.h states; what a kernel does not write
  * stays NaN. Exit status: 0 if every check passed, 1 if not, 2 if a table is not there. */
+
+/* Under a slow tool: fewer shapes, layouts and repeats, the same kernels and threads. */
+#ifdef QUICK
+#define CHECKED_LAYOUTS 1
+#define TEAM_REPEATS 2
+#define FEW_STEPS 3
+#else
+#define CHECKED_LAYOUTS LAYOUTS
+#define TEAM_REPEATS 10
+#define FEW_STEPS 16
+#endif
+
 #include "affine.h"
 #include "attention.h"
 #include "decoding.h"
@@ -20,13 +32,6 @@
 #include "vmath.h"
 
 #define MAX_TABLES 8
-
-/* Under a slow tool: fewer shapes and layouts, the same kernels and threads. */
-#ifdef QUICK
-#define CHECKED_LAYOUTS 1
-#else
-#define CHECKED_LAYOUTS LAYOUTS
-#endif
 #define MAX_DIMENSIONS 4
 
 typedef void (*shape_check)(const fs_kernels *k, const ptrdiff_t *shape);
@@ -102,7 +107,7 @@ static void check_layers(const fs_kernels *k) {
 static void check_threads(const fs_kernels *k) {
     for (fs_cell cell = 0; cell < FS_CELLS; ++cell) {
         layer = layers[cell];
-        check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){1, 16, 5, 401});
+        check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){1, FEW_STEPS, 5, 401});
         check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){1, 20, 5, 401});
         check_shape(k, check_recurrent_threads, (ptrdiff_t[MAX_DIMENSIONS]){4, 4, 5, 401});
     }

@@ -6,9 +6,6 @@
 
 #include "recurrent.h"
 
-#ifndef TEAM_REPEATS
-#define TEAM_REPEATS 10
-#endif
 #define MOST_THREADS 3
 #define FEWER_STEPS 16 /* of one row: few enough for the weights to be read where they lie */
 
