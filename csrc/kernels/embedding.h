@@ -10,18 +10,18 @@ typedef struct {
 } embedding_gather;
 
 static void embedding_forward_rows(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const embedding_gather g = *(const embedding_gather *)argument;
+    const embedding_gather *g = argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
-        assert(g.ids[r] >= 0);
-        const float *from = g.W.data + g.ids[r] * g.W.row;
-        float *to = g.ys + r * g.D;
-        if (g.W.column == 1) {
-            memcpy(to, from, (size_t)g.D * sizeof *to);
+        assert(g->ids[r] >= 0);
+        const float *from = g->W.data + g->ids[r] * g->W.row;
+        float *to = g->ys + r * g->D;
+        if (g->W.column == 1) {
+            memcpy(to, from, (size_t)g->D * sizeof *to);
             continue;
         }
-        for (ptrdiff_t d = 0; d < g.D; ++d) {
-            to[d] = from[d * g.W.column];
+        for (ptrdiff_t d = 0; d < g->D; ++d) {
+            to[d] = from[d * g->W.column];
         }
     }
 }
