@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastseq_reference.transducer as reference
-from fastseq.transducer.network import Batch, Network, NetworkConfig, parameter_shapes
+from fastseq.transducer.network.network import Batch, Network, NetworkConfig, parameter_shapes
 from helpers import assert_close, float32_tolerance
 
 Array = npt.NDArray[Any]

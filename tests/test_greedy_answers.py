@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import Transducer, _kernels
-from fastseq.transducer.decoding import greedy
-from fastseq.transducer.live import END_ID, START_ID
-from fastseq.transducer.network import Network
+from fastseq.transducer.search.decoding import greedy
+from fastseq.transducer.search.live import END_ID, START_ID
+from fastseq.transducer.network.network import Network
 from networks import CONFIGS, generator, large_case, large_params, with_params
 
 Array = npt.NDArray[Any]

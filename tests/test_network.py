@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 import fastseq_reference.transducer as reference
-from fastseq.transducer.network import Network, NetworkConfig, parameter_shapes
-from fastseq.transducer.rows import Dropout
+from fastseq.transducer.network.network import Network, NetworkConfig, parameter_shapes
+from fastseq.transducer.network.rows import Dropout
 from helpers import CENTRAL_DIFFERENCES, assert_close
 from networks import (
     CONFIGS,

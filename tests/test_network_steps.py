@@ -9,7 +9,7 @@ import pytest
 
 import fastseq_reference.transducer as reference
 from fastseq._kernels import log_softmax
-from fastseq.transducer.network import Network
+from fastseq.transducer.network.network import Network
 from helpers import assert_close
 from networks import (
     CONFIGS,

@@ -5,14 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastseq.transducer.batches import (
+from fastseq.transducer.data.batches import (
     Pairs,
     Sequences,
     batches_by_length,
     shuffled_batches,
     split_by_source,
 )
-from fastseq.transducer.vocabulary import Vocabulary
+from fastseq.transducer.data.vocabulary import Vocabulary
 
 
 def encoded(sources: list[str], targets: list[str]) -> Pairs:

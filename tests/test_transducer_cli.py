@@ -15,9 +15,9 @@ import pytest
 import fastseq
 from fastseq import Transducer
 from fastseq.cli import main
-from fastseq.transducer.evaluation import evaluate
+from fastseq.transducer.metrics.evaluation import evaluate
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from fastseq.transducer.network import Network
+from fastseq.transducer.network.network import Network
 from tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, weights, write_pairs
 
 Capture = pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ import pytest
 import fastseq
 from fastseq import Transducer
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from fastseq.transducer.vocabulary import END
+from fastseq.transducer.data.vocabulary import END
 from tiny_transducer import tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()

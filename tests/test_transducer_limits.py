@@ -13,8 +13,9 @@ import pytest
 from fastseq import Transducer
 from fastseq.cli import main
 from fastseq.layers import TimeLSTM
-from fastseq.transducer import answers, files
-from fastseq.transducer.vocabulary import END
+from fastseq.transducer.search import answers
+from fastseq.transducer import model_file as files
+from fastseq.transducer.data.vocabulary import END
 from tiny_transducer import tiny_pairs, tiny_transducer
 
 PAIRS = tiny_pairs(20)
@@ -76,7 +77,7 @@ def test_a_network_too_large_to_be_loaded_is_not_trained() -> None:
 def test_a_checkpoint_may_be_larger_than_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastseq.transducer import description
+    from fastseq.transducer import model_config as description
 
     size = sum(param.nbytes for param in tiny_transducer().fit(*PAIRS).network_.params.values())
     monkeypatch.setattr(description, "_LARGEST_NETWORK", size)

@@ -17,11 +17,11 @@ import pytest
 
 import fastseq
 from fastseq import Transducer
-from fastseq.transducer import training
-from fastseq.transducer.interrupt import ends_cleanly
-from fastseq.transducer.network import Network
-from fastseq.transducer.schedules import Schedule
-from fastseq.transducer.training import Training
+from fastseq.transducer.training import training
+from fastseq.transducer.training.interrupt import ends_cleanly
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.training.schedules import Schedule
+from fastseq.transducer.training.training import Training
 from tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
@@ -138,7 +138,7 @@ def test_what_makes_an_epoch_better(
 
 
 def a_training(**changes: Any) -> Training:
-    from fastseq.transducer.fitting import prepare
+    from fastseq.transducer.training.fitting import prepare
 
     made, _ = prepare(tiny_transducer(**changes).get_params(), *PAIRS, validation=0.1)
     return made

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastseq.transducer.vocabulary import END, SPECIAL_SYMBOLS, START, UNKNOWN, Vocabulary
+from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, START, UNKNOWN, Vocabulary
 
 
 def test_the_most_frequent_symbols_come_first_ties_by_code_point() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastseq.transducer.tsv import read_pairs, text_lines
+from fastseq.transducer.data.tsv import read_pairs, text_lines
 
 HARMLESS = {
     "plain": b"a\t1\nb c\t2\n",

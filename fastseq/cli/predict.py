@@ -12,7 +12,7 @@ from fastseq.cli import EXIT_OK, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Transducer
-    from fastseq.transducer.vocabulary import Text
+    from fastseq.transducer.data.vocabulary import Text
 
 _DESCRIPTION = """\
 Print the model's answer to each text, or to each line of standard input as it comes: one line for
@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    from fastseq.transducer.tsv import text_lines
+    from fastseq.transducer.data.tsv import text_lines
 
     if arguments.texts:
         yield arguments.texts

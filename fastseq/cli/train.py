@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fastseq import Transducer, plot, set_num_threads
     from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
-    from fastseq.transducer.tsv import read_pairs
+    from fastseq.transducer.data.tsv import read_pairs
 
     params = {} if arguments.config is None else read_config(arguments.config)
     params |= given_hyperparameters(arguments)
@@ -194,7 +194,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
 
 def _check_files(arguments: argparse.Namespace) -> None:
     """End as wrong usage where a file would be written over another."""
-    from fastseq.transducer.checkpoints import file_name
+    from fastseq.transducer.training.checkpoints import file_name
 
     valid = arguments.valid if isinstance(arguments.valid, str) else None
     inputs = {"DATA.tsv": arguments.data, "--valid": valid, "--config": arguments.config}

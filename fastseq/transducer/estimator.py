@@ -9,19 +9,21 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer import checkpoints, files, hyperparameters
-from fastseq.transducer.answers import search
-from fastseq.transducer.batches import Sequences
-from fastseq.transducer.description import Description
-from fastseq.transducer.files import Shapes
-from fastseq.transducer.fitting import Validation, checked_callbacks, checkpoint_path, prepare
+from fastseq.transducer import hyperparameters
+from fastseq.transducer.training import checkpoints
+from fastseq.transducer import model_file as files
+from fastseq.transducer.search.answers import search
+from fastseq.transducer.data.batches import Sequences
+from fastseq.transducer.model_config import Description
+from fastseq.transducer.model_file import Shapes
+from fastseq.transducer.training.fitting import Validation, checked_callbacks, checkpoint_path, prepare
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from fastseq.transducer.interrupt import ends_cleanly
-from fastseq.transducer.network import Network
-from fastseq.transducer.parameters import parameter_shapes
-from fastseq.transducer.reports import JsonLog, Logs, ProgressBar, Reporter
-from fastseq.transducer.texts import accepted_answers, check_equal_length, checked_texts
-from fastseq.transducer.vocabulary import END, SPECIAL_SYMBOLS, Text
+from fastseq.transducer.training.interrupt import ends_cleanly
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.network.parameters import parameter_shapes
+from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
+from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
+from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
 
 KIND = "fastseq.transducer"
 
@@ -66,7 +68,7 @@ class Transducer:
     learning_rate : float
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
-        How the rate changes: see `fastseq.transducer.schedules.Schedule`.
+        How the rate changes: see `fastseq.transducer.training.schedules.Schedule`.
     plateau_patience, warmup_steps : int
         Of the schedules of that name.
     max_grad : float

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastseq.transducer.parameters import check_reset_after
+from fastseq.transducer.network.parameters import check_reset_after
 
 
 class Hyperparameter(NamedTuple):

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Batch:
-    """Ids (N, Te) and (N, Td) and lengths (N), as in ``fastseq.transducer.network.Batch``."""
+    """Ids (N, Te) and (N, Td) and lengths (N), as in ``fastseq.transducer.network.network.Batch``."""
 
     sources: Array
     source_lengths: Array

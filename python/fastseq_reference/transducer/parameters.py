@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes and parts of a network: the fields of ``fastseq.transducer.network.NetworkConfig``."""
+    """Sizes and parts of a network: the fields of ``fastseq.transducer.network.network.NetworkConfig``."""
 
     source_size: int
     target_size: int

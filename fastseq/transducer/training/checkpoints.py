@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Any
 
-from fastseq.transducer import files
-from fastseq.transducer.description import Description
-from fastseq.transducer.files import Shapes
+from fastseq.transducer import model_file as files
+from fastseq.transducer.model_config import Description
+from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.hyperparameters import BY_NAME
-from fastseq.transducer.parameters import NetworkConfig, parameter_shapes
-from fastseq.transducer.training import Training
+from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
+from fastseq.transducer.training.training import Training
 
 KIND = "fastseq.checkpoint"
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers import RecurrentLayer
-from fastseq.transducer.embedded import EmbeddedLayer
-from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
-from fastseq.transducer.rows import Dropout, Steps, reversed_rows
+from fastseq.transducer.network.embedded import EmbeddedLayer
+from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
+from fastseq.transducer.network.rows import Dropout, Steps, reversed_rows
 
 Array = npt.NDArray[Any]
 

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.optim import Adam
-from fastseq.transducer.batches import Pairs, shuffled_batches
-from fastseq.transducer.measures import exact_match, mean_loss
-from fastseq.transducer.network import Network
-from fastseq.transducer.schedules import Schedule
+from fastseq.transducer.data.batches import Pairs, shuffled_batches
+from fastseq.transducer.metrics.measures import exact_match, mean_loss
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
 
 Array = npt.NDArray[Any]
@@ -266,7 +266,7 @@ class Training:
     def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Go on from what `state` and `arrays` have given.
 
-        They are of training on the same pairs: `fastseq.transducer.checkpoints` has looked.
+        They are of training on the same pairs: `fastseq.transducer.training.checkpoints` has looked.
 
         Raises
         ------

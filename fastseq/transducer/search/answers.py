@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer.batches import Sequences, batches_by_length
-from fastseq.transducer.decoding import (
+from fastseq.transducer.data.batches import Sequences, batches_by_length
+from fastseq.transducer.search.decoding import (
     Hypothesis,
     beam_search,
     check_search,
     greedy,
 )
-from fastseq.transducer.description import Lengths
-from fastseq.transducer.network import Network
+from fastseq.transducer.model_config import Lengths
+from fastseq.transducer.network.network import Network
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ def search(
     seen : Lengths
         Of the training data: they decide when an answer that does not end is cut.
     beam_size, n_best, length_penalty, with_weights
-        As in `fastseq.transducer.decoding.beam_search`; greedy where that is the same.
+        As in `fastseq.transducer.search.decoding.beam_search`; greedy where that is the same.
 
     Returns
     -------

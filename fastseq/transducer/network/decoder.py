@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers import Affine, RecurrentLayer
-from fastseq.transducer.attention import AttentionalState
-from fastseq.transducer.embedded import EmbeddedLayer
-from fastseq.transducer.encoder import Encoded
-from fastseq.transducer.parameters import Layer, NetworkConfig, recurrent_parameters
-from fastseq.transducer.rows import Dropout, Steps
+from fastseq.transducer.network.attention import AttentionalState
+from fastseq.transducer.network.embedded import EmbeddedLayer
+from fastseq.transducer.network.encoder import Encoded
+from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
+from fastseq.transducer.network.rows import Dropout, Steps
 
 Array = npt.NDArray[Any]
 

@@ -11,13 +11,15 @@ import numpy as np
 
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
-from fastseq.transducer import checkpoints, files, hyperparameters
-from fastseq.transducer.batches import Pairs, split_by_source
-from fastseq.transducer.description import Description, Lengths, Vocabularies
-from fastseq.transducer.network import Network
-from fastseq.transducer.texts import check_equal_length, checked_texts
-from fastseq.transducer.training import Plan, Training
-from fastseq.transducer.vocabulary import Text, Vocabulary
+from fastseq.transducer import hyperparameters
+from fastseq.transducer.training import checkpoints
+from fastseq.transducer import model_file as files
+from fastseq.transducer.data.batches import Pairs, split_by_source
+from fastseq.transducer.model_config import Description, Lengths, Vocabularies
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.data.texts import check_equal_length, checked_texts
+from fastseq.transducer.training.training import Plan, Training
+from fastseq.transducer.data.vocabulary import Text, Vocabulary
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 

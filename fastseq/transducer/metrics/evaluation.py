@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastseq.transducer.edit_distance import edit_distance
+from fastseq.transducer.metrics.edit_distance import edit_distance
 
 if TYPE_CHECKING:
     from fastseq.transducer.estimator import Transducer
-    from fastseq.transducer.vocabulary import Text
+    from fastseq.transducer.data.vocabulary import Text
 
 
 class Evaluation(NamedTuple):

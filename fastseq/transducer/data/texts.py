@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
-from fastseq.transducer.vocabulary import Text, Vocabulary
+from fastseq.transducer.data.vocabulary import Text, Vocabulary
 
 
 def checked_texts(name: str, texts: Iterable[Text], vocabulary: Vocabulary | None) -> list[Text]:

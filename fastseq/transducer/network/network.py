@@ -10,16 +10,16 @@ import numpy.typing as npt
 
 from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
-from fastseq.transducer.decoder import Decoder, State
-from fastseq.transducer.encoder import Encoded, Encoder
-from fastseq.transducer.loss import SmoothedLoss
-from fastseq.transducer.parameters import (
+from fastseq.transducer.network.decoder import Decoder, State
+from fastseq.transducer.network.encoder import Encoded, Encoder
+from fastseq.transducer.network.loss import SmoothedLoss
+from fastseq.transducer.network.parameters import (
     NetworkConfig,
     gradients_by_name,
     initial_parameters,
     parameter_shapes,
 )
-from fastseq.transducer.rows import Steps, check_ids, reversed_rows
+from fastseq.transducer.network.rows import Steps, check_ids, reversed_rows
 
 Array = npt.NDArray[Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastseq.transducer.batches import Pairs, batches_by_length
-from fastseq.transducer.decoding import greedy
-from fastseq.transducer.network import Network
+from fastseq.transducer.data.batches import Pairs, batches_by_length
+from fastseq.transducer.search.decoding import greedy
+from fastseq.transducer.network.network import Network
 
 _BATCH_SIZE = 256
 

@@ -1,0 +1,1 @@
+"""Texts and symbols: checked, numbered, read from files, and cut into batches."""

@@ -1,0 +1,1 @@
+"""Search: the most probable answers of a network."""
