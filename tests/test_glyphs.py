@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastseq import plot
-from fastseq.glyphs import legible_labels, width
+from fastseq.plot.glyphs import legible_labels, width
 
 font_manager = pytest.importorskip("matplotlib.font_manager")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.step import Model, Optimizer, train_step
+from fastseq.train.step import Model, Optimizer, train_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

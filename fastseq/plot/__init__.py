@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
-from fastseq.glyphs import legible_labels, width
+from fastseq.plot.glyphs import legible_labels, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
