@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.layers import AFFINE
+from fastseq.bench.workloads.layers import AFFINE
 
 WORKS = AFFINE
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.layers import ATTENTION
+from fastseq.bench.workloads.layers import ATTENTION
 
 WORKS = ATTENTION
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.decoding import DECODING
+from fastseq.bench.workloads.decoding import DECODING
 
 WORKS = DECODING
 

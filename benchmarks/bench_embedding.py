@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.layers import EMBEDDING
+from fastseq.bench.workloads.layers import EMBEDDING
 
 WORKS = EMBEDDING
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.decoding import IMPORT
+from fastseq.bench.workloads.decoding import IMPORT
 
 WORKS = IMPORT
 

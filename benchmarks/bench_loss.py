@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.layers import LOSS
+from fastseq.bench.workloads.layers import LOSS
 
 WORKS = LOSS
 

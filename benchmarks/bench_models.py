@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.models import MODELS
+from fastseq.bench.workloads.models import MODELS
 
 WORKS = MODELS
 

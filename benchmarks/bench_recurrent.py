@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.recurrent import RECURRENT
+from fastseq.bench.workloads.recurrent import RECURRENT
 
 WORKS = RECURRENT
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastseq.bench.works.recurrent import SCALING
+from fastseq.bench.workloads.recurrent import SCALING
 
 WORKS = SCALING
 

@@ -16,7 +16,7 @@ import pytest
 from fastseq.bench import machine, measure, record
 from fastseq.bench.measure import Measurement, Settings
 from fastseq.bench.workers import Contestant
-from fastseq.bench.works import Work
+from fastseq.bench.workloads import Work
 
 LIBRARIES = ("reference", "fastseq", *measure.PEERS)
 

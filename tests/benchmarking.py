@@ -5,8 +5,8 @@ from pathlib import Path
 
 import fastseq
 import fastseq_reference
-from fastseq.bench.works import Work, decoding, layers, models
-from fastseq.bench.works.recurrent import RecurrentLayer, ScalingPoint
+from fastseq.bench.workloads import Work, decoding, layers, models
+from fastseq.bench.workloads.recurrent import RecurrentLayer, ScalingPoint
 
 _SMALL_MODEL = {"V": 5, "D": 3, "H": 4, "Te": 3, "Td": 2}
 TINY: dict[str, Work] = {

@@ -12,9 +12,11 @@ import pytest
 
 import fastseq
 from benchmarking import TINY
-from fastseq.bench import libraries, measure, works
+from fastseq.bench import measure
+from fastseq.bench.backends import numpy_layers as libraries
+from fastseq.bench import workloads as works
 from fastseq.bench.measure import ParityError
-from fastseq.bench.works import WORKS, Limit, Work
+from fastseq.bench.workloads import WORKS, Limit, Work
 
 ROOT = Path(__file__).parents[1]
 

@@ -26,7 +26,7 @@ measure.measure = made_up
 measure.absent = lambda libraries: {"torch": "not installed"}
 """
 BENCH = """
-from fastseq.bench.works.recurrent import RecurrentLayer
+from fastseq.bench.workloads.recurrent import RecurrentLayer
 
 WORKS = [RecurrentLayer("tiny", True, "TimeLSTM", 1, 1, 1, 1)]
 

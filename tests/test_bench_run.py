@@ -15,10 +15,11 @@ import pytest
 import fastseq
 from benchmarking import TINY, python_path
 from fastseq import _kernels
-from fastseq.bench import machine, measure, memory, record, table, workers
+from fastseq.bench import machine, measure, memory, record, workers
+from fastseq.bench.report import text as table
 from fastseq.bench.measure import LIMIT, REFERENCE, Measurement, ParityError, Settings
 from fastseq.bench.workers import Contestant, WorkerError
-from fastseq.bench.works import WORKS, Limit, Work
+from fastseq.bench.workloads import WORKS, Limit, Work
 from fastseq.cli import main
 
 Capture = pytest.CaptureFixture[str]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from benchmark_runs import entry, full_run, run_of, write
-from fastseq import report
-from fastseq.report.__main__ import main
+from fastseq.bench import report
+from fastseq.bench.report.__main__ import main
 
 # The medians of the times are 3 and 2 (the ratio of which is 1.5); of the ratios, 2.
 UNEVEN = {"fastseq": (1.0, 2.0, 4.0), "reference": (2.0, 3.0, 12.0)}
@@ -228,14 +228,14 @@ def test_without_matplotlib_the_page_names_the_extra_and_markdown_works(tmp_path
     script = """
 import sys
 sys.modules["matplotlib"] = None
-from fastseq.report.__main__ import main
+from fastseq.bench.report.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
     command = [sys.executable, "-c", script, run]
     done = subprocess.run([*command, "--format", "html"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "fastseq.report: error: the charts of the page need matplotlib: "
+        "fastseq.bench.report: error: the charts of the page need matplotlib: "
         'pip install "fastseq-kernels[bench]"\n'
     )
     done = subprocess.run([*command, "--format", "json"], capture_output=True)
@@ -255,13 +255,13 @@ sys.exit(main(sys.argv[1:]))
 )
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    assert "usage: python -m fastseq.report" in capsys.readouterr().err
+    assert "usage: python -m fastseq.bench.report" in capsys.readouterr().err
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     output = capsys.readouterr().out
-    for line in re.findall("^  python -m fastseq.report (.*?)(?:  .*)?$", output, re.MULTILINE):
+    for line in re.findall("^  python -m fastseq.bench.report (.*?)(?:  .*)?$", output, re.MULTILINE):
         assert main(line.split()) == 1  # valid, but there is no such run
     assert capsys.readouterr().err.count("run.json: No such file") == 3
 
@@ -310,7 +310,7 @@ def test_what_is_no_run_is_told_in_one_line(
     assert main([path]) == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith(f"fastseq.report: error: {path}: not a benchmark run of fastseq: ")
+    assert output.err.startswith(f"fastseq.bench.report: error: {path}: not a benchmark run of fastseq: ")
     assert message in output.err
     assert output.err.count("\n") == 1
     with pytest.raises(ValueError, match="not a benchmark run"):
@@ -319,7 +319,7 @@ def test_what_is_no_run_is_told_in_one_line(
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     run = write(tmp_path / "run.json", full_run())
-    program = [sys.executable, "-m", "fastseq.report", run, "--format", "json"]
+    program = [sys.executable, "-m", "fastseq.bench.report", run, "--format", "json"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -331,7 +331,7 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
 def test_a_terminal_that_lacks_a_sign_gets_the_rest(tmp_path: Path) -> None:
     run = write(tmp_path / "run.json", full_run())
     done = subprocess.run(
-        [sys.executable, "-m", "fastseq.report", run],
+        [sys.executable, "-m", "fastseq.bench.report", run],
         capture_output=True,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
     )
@@ -358,5 +358,5 @@ def test_files_that_cannot_be_read_or_written(
         assert main(arguments) == 1
         output = capsys.readouterr()
         assert message in output.err
-        assert output.err.startswith("fastseq.report: error: ")
+        assert output.err.startswith("fastseq.bench.report: error: ")
         assert (output.out, output.err.count("\n")) == ("", 1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmark_runs import entry, full_run, run_of
-from fastseq import report
+from fastseq.bench import report
 
 pytest.importorskip("matplotlib")
 

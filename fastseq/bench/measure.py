@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.bench.libraries import MODULES
+from fastseq.bench.backends.numpy_layers import MODULES
 from fastseq.bench.workers import Contestant, Worker, WorkerError
-from fastseq.bench.works import Limit, Work
+from fastseq.bench.workloads import Limit, Work
 
 Array = npt.NDArray[Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 from fastseq import __version__
 from fastseq.bench.measure import LIMIT, Measurement
 from fastseq.bench.workers import Contestant
-from fastseq.bench.works import Limit, Work
+from fastseq.bench.workloads import Limit, Work
 
 
 def group_name(work: Work, threads: int) -> str:

@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.bench.works import Limit, Work, as_message, from_message
+from fastseq.bench.workloads import Limit, Work, as_message, from_message
 
 Array = npt.NDArray[Any]
 
@@ -187,7 +187,7 @@ def _main(library: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    from fastseq.bench.libraries import prepare
+    from fastseq.bench.backends.numpy_layers import prepare
     from fastseq.bench.memory import forget_peak
 
     prepared = prepare(library, from_message(json.loads(sys.stdin.readline())))

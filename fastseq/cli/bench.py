@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if arguments.page is not None:
-        from fastseq import report
+        from fastseq.bench import report
 
         report.write_html(result, arguments.page)
     return EXIT_OK
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> list[Any]:
     """The works to measure, in the order of `works.WORKS`."""
-    from fastseq.bench.works import KINDS, WORKS
+    from fastseq.bench.workloads import KINDS, WORKS
 
     names = arguments.works or (_QUICK_WORKS if arguments.quick else _DEFAULT_KINDS)
     for name in names:
@@ -140,10 +140,10 @@ def _formatted(result: dict[str, Any], form: str) -> str:
     if form == "json":
         return json.dumps(result, indent=2) + "\n"
     if form == "markdown":
-        from fastseq import report
+        from fastseq.bench import report
 
         return str(report.as_markdown(result))
-    from fastseq.bench import table
+    from fastseq.bench.report import text as table
 
     return table.format_run(result)
 

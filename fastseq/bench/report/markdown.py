@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from fastseq.report import table, words
-from fastseq.report.comparison import Comparison
-from fastseq.report.run import Run
+from fastseq.bench.report import table, words
+from fastseq.bench.report.comparison import Comparison
+from fastseq.bench.report.run import Run
 
 _LEGEND = (
     "Each figure is the median over the rounds, with the lowest–highest round in parentheses. "

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastseq.bench.works.base import SEED, Array, Work, product
-from fastseq.bench.works.layers import attention_operations
-from fastseq.bench.works.recurrent import recurrent_operations
+from fastseq.bench.workloads.base import SEED, Array, Work, product
+from fastseq.bench.workloads.layers import attention_operations
+from fastseq.bench.workloads.recurrent import recurrent_operations
 
 BATCHES = 8  # a training step takes the next of these batches, in turn
 

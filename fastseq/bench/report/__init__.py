@@ -1,6 +1,6 @@
-"""From the JSON of a benchmark run to a page: ``python -m fastseq.report RUN.json -o report.html``.
+"""From the JSON of a benchmark run to a page: ``python -m fastseq.bench.report RUN.json -o report.html``.
 
-Speeds are ratios taken within each round; see :mod:`fastseq.report.run`. The charts of the page
+Speeds are ratios taken within each round; see :mod:`fastseq.bench.report.run`. The charts of the page
 need matplotlib; Markdown and JSON need nothing.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastseq.files import replace_file
-from fastseq.report import comparison as _comparison
-from fastseq.report import document, html, markdown
-from fastseq.report.comparison import Change, Comparison
-from fastseq.report.run import Run, load
+from fastseq.bench.report import comparison as _comparison
+from fastseq.bench.report import document, html, markdown
+from fastseq.bench.report.comparison import Change, Comparison
+from fastseq.bench.report.run import Run, load
 
 __all__ = [
     "Change",

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastseq.report import words
-from fastseq.report.run import OURS, Curve, Entry, Figure, Group, Run
+from fastseq.bench.report import words
+from fastseq.bench.report.run import OURS, Curve, Entry, Figure, Group, Run
 
 FASTER, SLOWER, WITHIN_NOISE = "faster", "slower", "within noise"
 

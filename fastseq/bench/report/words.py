@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastseq.report.run import OURS, Entry, Figure, Group, Run
+from fastseq.bench.report.run import OURS, Entry, Figure, Group, Run
 
 KINDS = {
     "step": "Training steps",

@@ -8,9 +8,9 @@ from importlib.resources import files
 from itertools import groupby
 from string import Template
 
-from fastseq.report import charts, table, words
-from fastseq.report.comparison import FASTER, SLOWER, Comparison
-from fastseq.report.run import OURS, Group, Run
+from fastseq.bench.report import charts, table, words
+from fastseq.bench.report.comparison import FASTER, SLOWER, Comparison
+from fastseq.bench.report.run import OURS, Group, Run
 
 _PEERS = ("reference", "torch")  # those that have charts of their own
 _BLOCKS = 5  # works in a picture: few enough that columns come out even

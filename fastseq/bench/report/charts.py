@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastseq.report.run import Figure
+from fastseq.bench.report.run import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

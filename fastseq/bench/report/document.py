@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastseq.report import words
-from fastseq.report.comparison import Change, Comparison
-from fastseq.report.run import LIMIT, OURS, Figure, Group, Run
+from fastseq.bench.report import words
+from fastseq.bench.report.comparison import Change, Comparison
+from fastseq.bench.report.run import LIMIT, OURS, Figure, Group, Run
 
 
 def render(run: Run, comparison: Comparison | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastseq._kernels import CELLS
-from fastseq.bench.works.base import SEED, Layer, LayerData, float32, product
+from fastseq.bench.workloads.base import SEED, Layer, LayerData, float32, product
 
 # The cell of each class.
 CELL = {"TimeLSTM": "lstm", "TimeBiLSTM": "lstm", "TimeGRU": "gru", "TimeRNN": "rnn"}

@@ -18,11 +18,11 @@ from jax import Array as Tensor
 from jax import lax
 
 import fastseq_reference
-from fastseq.bench.libraries import Results, Step, first_steps
-from fastseq.bench.works import Work
-from fastseq.bench.works.base import SEED
-from fastseq.bench.works.models import Seq2seqStep
-from fastseq.bench.works.recurrent import RecurrentLayer
+from fastseq.bench.backends.numpy_layers import Results, Step, first_steps
+from fastseq.bench.workloads import Work
+from fastseq.bench.workloads.base import SEED
+from fastseq.bench.workloads.models import Seq2seqStep
+from fastseq.bench.workloads.recurrent import RecurrentLayer
 
 Array = npt.NDArray[Any]
 

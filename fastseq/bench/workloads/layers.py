@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastseq.bench.works.base import SEED, Layer, LayerData, float32, product
+from fastseq.bench.workloads.base import SEED, Layer, LayerData, float32, product
 
 
 def attention_operations(N: int, Te: int, Td: int, H: int) -> int:

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fastseq_reference
-from fastseq.bench import peer_torch_weights as weights
-from fastseq.bench.libraries import Results, Step, decoding_model, first_steps
-from fastseq.bench.works import Work
-from fastseq.bench.works.base import SEED, Layer
-from fastseq.bench.works.decoding import START_ID, Decoding, Evaluation
-from fastseq.bench.works.layers import AffineLayer, AttentionLayer, EmbeddingLayer, LossLayer
-from fastseq.bench.works.models import Seq2seqStep
-from fastseq.bench.works.recurrent import RecurrentLayer
+from fastseq.bench.backends import torch_weights as weights
+from fastseq.bench.backends.numpy_layers import Results, Step, decoding_model, first_steps
+from fastseq.bench.workloads import Work
+from fastseq.bench.workloads.base import SEED, Layer
+from fastseq.bench.workloads.decoding import START_ID, Decoding, Evaluation
+from fastseq.bench.workloads.layers import AffineLayer, AttentionLayer, EmbeddingLayer, LossLayer
+from fastseq.bench.workloads.models import Seq2seqStep
+from fastseq.bench.workloads.recurrent import RecurrentLayer
 
 Array = npt.NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""``python -m fastseq.report``: a benchmark run as a page, as Markdown or as JSON.
+"""``python -m fastseq.bench.report``: a benchmark run as a page, as Markdown or as JSON.
 
 The exit status is 0, or 1 for a failure that is said in one line and for a regression, 2 for wrong
 usage.
@@ -13,16 +13,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fastseq import report
+from fastseq.bench import report
 from fastseq.files import replace_file
-from fastseq.report import words
+from fastseq.bench.report import words
 
 _EXAMPLES = """\
 examples:
-  python -m fastseq.report run.json                          tables, as Markdown
-  python -m fastseq.report run.json -o report.html           the page, with charts
-  python -m fastseq.report run.json --format json            the figures, for a program
-  python -m fastseq.report new.json --compare old.json --regression 5
+  python -m fastseq.bench.report run.json                          tables, as Markdown
+  python -m fastseq.bench.report run.json -o report.html           the page, with charts
+  python -m fastseq.bench.report run.json --format json            the figures, for a program
+  python -m fastseq.bench.report new.json --compare old.json --regression 5
 """
 _FORMATS = {"html": report.as_html, "markdown": report.as_markdown, "json": report.as_json}
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fastseq.report",
+        prog="python -m fastseq.bench.report",
         description="Report a benchmark run: how fast fastseq is against the reference, its peers "
         "and the limit.",
         epilog=_EXAMPLES,
@@ -130,7 +130,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"fastseq.report: {message}", file=sys.stderr, flush=True)
+    print(f"fastseq.bench.report: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

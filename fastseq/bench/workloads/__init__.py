@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from fastseq.bench.works import decoding, layers, models, recurrent
-from fastseq.bench.works.base import Limit, Work
+from fastseq.bench.workloads import decoding, layers, models, recurrent
+from fastseq.bench.workloads.base import Limit, Work
 
 __all__ = ["KINDS", "WORKS", "Limit", "Work", "as_message", "from_message"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastseq.bench.works.base import SEED, Array, Work
-from fastseq.bench.works.models import seq2seq_operations
+from fastseq.bench.workloads.base import SEED, Array, Work
+from fastseq.bench.workloads.models import seq2seq_operations
 
 START_ID = 0
 

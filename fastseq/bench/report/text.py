@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastseq.bench.machine import format_machine
-from fastseq.report.run import LIMIT, OURS, Entry, Figure, Group, Run
+from fastseq.bench.report.run import LIMIT, OURS, Entry, Figure, Group, Run
 
 _ORDER = ("reference", "numpy", "fastseq", "torch", "jax")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from fastseq.report import words
-from fastseq.report.run import OURS, Entry, Figure, Group, Run
+from fastseq.bench.report import words
+from fastseq.bench.report.run import OURS, Entry, Figure, Group, Run
 
 
 class Cell(NamedTuple):

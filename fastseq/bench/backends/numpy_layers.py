@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.bench.memory import STATUS, peak_bytes
-from fastseq.bench.works import Limit, Work
-from fastseq.bench.works.base import SEED, Layer
-from fastseq.bench.works.decoding import START_ID, Decoding, Evaluation, Import
-from fastseq.bench.works.models import TrainingStep
+from fastseq.bench.workloads import Limit, Work
+from fastseq.bench.workloads.base import SEED, Layer
+from fastseq.bench.workloads.decoding import START_ID, Decoding, Evaluation, Import
+from fastseq.bench.workloads.models import TrainingStep
 
 Array = npt.NDArray[Any]
 Step = Callable[[], Any]

@@ -1,0 +1,1 @@
+"""What carries a workload out: fastseq and its reference, PyTorch, JAX."""
