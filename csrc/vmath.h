@@ -9,8 +9,8 @@
  * |t| <= 0.347 (weighted Lawson iteration in float64): 1.8e-8.
  *
  * Largest error over all of float32: below 3 ULP for each, on every instruction set; measured
- * against float64 by tests/test_vmath.py, on every single float by the slow test of
- * tests/test_ckernels.py. exp(-inf) = 0, exp(inf) = inf, tanh(+-inf) = +-1, sigmoid(-inf) = 0,
+ * against float64 by tests/kernels/test_vmath.py, on every single float by the slow test of
+ * tests/kernels/test_ckernels.py. exp(-inf) = 0, exp(inf) = inf, tanh(+-inf) = +-1, sigmoid(-inf) = 0,
  * sigmoid(inf) = 1, tanh(-0) = -0; NaN gives NaN; results below 2^-126 are rounded to denormals,
  * not to 0, but by vf_sigmoid. */
 #ifndef FS_VMATH_H

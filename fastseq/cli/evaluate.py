@@ -41,8 +41,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer, compare, print."""
-    from fastseq.transducer.metrics.evaluation import evaluate
     from fastseq.transducer.data.tsv import read_pairs
+    from fastseq.transducer.metrics.evaluation import evaluate
 
     model = load(arguments)
     source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)

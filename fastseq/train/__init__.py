@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.train.step import Model, Optimizer, remove_duplicate, train_step
 from fastseq.train.rnnlm import RnnlmTrainer
+from fastseq.train.step import Model, Optimizer, remove_duplicate, train_step
 from fastseq.util import clip_grads
 
 if TYPE_CHECKING:

@@ -10,20 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer import hyperparameters
-from fastseq.transducer.training import checkpoints
 from fastseq.transducer import model_file as files
-from fastseq.transducer.search.answers import search
 from fastseq.transducer.data.batches import Sequences
-from fastseq.transducer.model_config import Description
-from fastseq.transducer.model_file import Shapes
-from fastseq.transducer.training.fitting import Validation, checked_callbacks, checkpoint_path, prepare
-from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from fastseq.transducer.training.interrupt import ends_cleanly
-from fastseq.transducer.network.network import Network
-from fastseq.transducer.network.parameters import parameter_shapes
-from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
+from fastseq.transducer.hyperparameters import HYPERPARAMETERS
+from fastseq.transducer.model_config import Description
+from fastseq.transducer.model_file import Shapes
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.network.parameters import parameter_shapes
+from fastseq.transducer.search.answers import search
+from fastseq.transducer.training import checkpoints
+from fastseq.transducer.training.fitting import (
+    Validation,
+    checked_callbacks,
+    checkpoint_path,
+    prepare,
+)
+from fastseq.transducer.training.interrupt import ends_cleanly
+from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
 
 KIND = "fastseq.transducer"
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
 from fastseq.transducer.data.batches import Pairs, Sequences
+from fastseq.transducer.data.vocabulary import Text, Vocabulary
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
 
 _LARGEST_NETWORK = 2**31
 

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[1]
-if importlib.util.find_spec("helpers") is None:
+if importlib.util.find_spec("support") is None:
     sys.path.insert(0, str(_TESTS))
 # The wheel brings fastseq_reference; a bare checkout has it in python/.
 if importlib.util.find_spec("fastseq_reference") is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import assert_close, float32_tolerance
+from support.helpers import assert_close, float32_tolerance
 
 from .case import Case, Path, items, leaves, widened
 from .mutations import Effect, Mutated

@@ -12,8 +12,8 @@ import fastseq
 import fastseq_reference
 from fastseq.layers import __all__ as layer_names
 from fastseq.models import __all__ as model_names
-from test_every_name import TABLE, Function, Layer, Sizes
-from test_every_name import Draw as TableDraw
+from reference.test_every_name import TABLE, Function, Layer, Sizes
+from reference.test_every_name import Draw as TableDraw
 
 from .case import Arguments, Array, Case, Draw
 from .kernel_calls import Strategy

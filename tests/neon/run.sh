@@ -8,7 +8,7 @@ set -eu
 [ $# -gt 0 ] || set -- baseline neon
 cd "$(dirname "$0")/../.."
 
-# setup.py's; tests/test_ckernels.py compares them.
+# setup.py's; tests/kernels/test_ckernels.py compares them.
 FLAGS="-O3 -DNDEBUG -g0 -std=c11 -ffp-contract=off -fno-math-errno -fno-trapping-math
     -fvisibility=hidden"
 

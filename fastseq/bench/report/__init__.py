@@ -1,7 +1,7 @@
-"""From the JSON of a benchmark run to a page: ``python -m fastseq.bench.report RUN.json -o report.html``.
+"""Reports of a benchmark run: ``python -m fastseq.bench.report RUN.json -o report.html``.
 
-Speeds are ratios taken within each round; see :mod:`fastseq.bench.report.run`. The charts of the page
-need matplotlib; Markdown and JSON need nothing.
+Speeds are ratios taken within each round; see :mod:`fastseq.bench.report.run`. The charts of the
+page need matplotlib; Markdown and JSON need nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fastseq.files import replace_file
 from fastseq.bench.report import comparison as _comparison
 from fastseq.bench.report import document, html, markdown
 from fastseq.bench.report.comparison import Change, Comparison
 from fastseq.bench.report.run import Run, load
+from fastseq.files import replace_file
 
 __all__ = [
     "Change",

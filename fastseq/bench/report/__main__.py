@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from fastseq.bench import report
-from fastseq.files import replace_file
 from fastseq.bench.report import words
+from fastseq.files import replace_file
 
 _EXAMPLES = """\
 examples:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer.network.network import Batch
 from fastseq.transducer.data.vocabulary import END, START, Text, Vocabulary
+from fastseq.transducer.network.network import Batch
 
 IdArray = npt.NDArray[np.int64]
 

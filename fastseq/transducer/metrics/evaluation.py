@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastseq.transducer.metrics.edit_distance import edit_distance
 
 if TYPE_CHECKING:
-    from fastseq.transducer.estimator import Transducer
     from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.estimator import Transducer
 
 
 class Evaluation(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastseq.transducer.data.batches import Pairs, batches_by_length
-from fastseq.transducer.search.decoding import greedy
 from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.decoding import greedy
 
 _BATCH_SIZE = 256
 

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer.data.batches import Sequences, batches_by_length
+from fastseq.transducer.model_config import Lengths
+from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.decoding import (
     Hypothesis,
     beam_search,
     check_search,
     greedy,
 )
-from fastseq.transducer.model_config import Lengths
-from fastseq.transducer.network.network import Network
 
 Array = npt.NDArray[Any]
 

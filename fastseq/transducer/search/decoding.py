@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.models.base import check_sizes
-from fastseq.transducer.search.live import END_ID, START_ID, Decodable, Live
 from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.live import END_ID, START_ID, Decodable, Live
 
 Array = npt.NDArray[Any]
 

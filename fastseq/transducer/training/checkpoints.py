@@ -9,9 +9,9 @@ from types import UnionType
 from typing import Any
 
 from fastseq.transducer import model_file as files
+from fastseq.transducer.hyperparameters import BY_NAME
 from fastseq.transducer.model_config import Description
 from fastseq.transducer.model_file import Shapes
-from fastseq.transducer.hyperparameters import BY_NAME
 from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
 from fastseq.transducer.training.training import Training
 

@@ -12,14 +12,14 @@ import numpy as np
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
 from fastseq.transducer import hyperparameters
-from fastseq.transducer.training import checkpoints
 from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
+from fastseq.transducer.data.texts import check_equal_length, checked_texts
+from fastseq.transducer.data.vocabulary import Text, Vocabulary
 from fastseq.transducer.model_config import Description, Lengths, Vocabularies
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.data.texts import check_equal_length, checked_texts
+from fastseq.transducer.training import checkpoints
 from fastseq.transducer.training.training import Plan, Training
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 

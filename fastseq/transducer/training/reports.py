@@ -109,7 +109,7 @@ def _line(logs: Logs) -> str:
 
 
 class Reporter:
-    """Tells bar, checkpoint, log and callbacks of a training; see `fastseq.transducer.training.training`.
+    """Tells bar, checkpoint, log and callbacks of a training; see `training.Training`.
 
     Parameters
     ----------

@@ -266,7 +266,7 @@ class Training:
     def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Go on from what `state` and `arrays` have given.
 
-        They are of training on the same pairs: `fastseq.transducer.training.checkpoints` has looked.
+        They are of training on the same pairs: `checkpoints` has looked.
 
         Raises
         ------

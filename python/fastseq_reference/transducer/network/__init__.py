@@ -1,0 +1,1 @@
+"""The network in plain NumPy: an encoder, a decoder with attention, and their parameters."""

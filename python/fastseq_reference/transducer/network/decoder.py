@@ -1,0 +1,105 @@
+"""The decoder of one target, so that nothing is padded.
+
+In shapes, te and td are the lengths of the source and of the target.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq_reference.layers import Affine, Embedding, ScoredAttention
+from fastseq_reference.transducer.network.parameters import NetworkConfig, recurrent_layer
+
+Array = npt.NDArray[Any]
+
+
+class Decoder:
+    """One target, or a part of it, of td symbols."""
+
+    def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
+        self.peeky = config.peeky
+        self.embedding = Embedding(params["target_embedding"])
+        self.recurrent = [
+            recurrent_layer(config, params, [f"decoder.{layer}"]) for layer in range(config.layers)
+        ]
+        self.output = Affine(params["output.W"], params["output.b"])
+        self.layers: list[Any] = [self.embedding, *self.recurrent, self.output]
+        self.attention: ScoredAttention | None = None
+        if config.attention != "none":
+            weights = [value for name, value in params.items() if name.startswith("attention.")]
+            self.attention = ScoredAttention(config.attention, weights)
+            self.combine = Affine(params["combine.W"], params["combine.b"])
+            self.layers += [self.attention, self.combine]
+
+    def forward(
+        self,
+        inputs: Array,
+        outputs: Array,
+        h_top: Array,
+        first: tuple[list[Array], list[Array | None]],
+        masks: list[Any],
+    ) -> tuple[Array, list[Array], list[Array | None]]:
+        """Scores (td, V), and the last h and c (1, H) of each layer.
+
+        ``outputs`` (1, te, H) and ``h_top`` (1, H) are the encoder's; ``first`` holds the h and c
+        that the layers start from; ``masks`` one for each layer, and one for the output layer.
+        """
+        self.masks = masks
+        self.outputs = outputs
+        peeked = np.repeat(h_top, len(inputs), axis=0)
+        d = self.embedding.forward(inputs)
+        if self.peeky:
+            d = np.hstack((peeked, d))
+        xs = d[np.newaxis]
+        all_h: list[Array] = []
+        all_c: list[Array | None] = []
+        for layer, mask, h0, c0 in zip(self.recurrent, masks[:-1], *first, strict=True):
+            hs, h, c = layer.forward(xs, h0, c0)
+            xs = hs * mask
+            all_h.append(h)
+            all_c.append(c)
+        a = dec = xs[0]
+        if self.attention is not None:
+            contexts = self.attention.forward(outputs, xs)[0]
+            a = self.a = np.tanh(self.combine.forward(np.hstack((contexts, dec))))
+        if self.peeky:
+            a = np.hstack((peeked, a))
+        return self.output.forward(a * masks[-1]), all_h, all_c
+
+    def backward(self, dscores: Array) -> tuple[Array, list[Array], list[Array | None]]:
+        """Gradients of the outputs, and of the encoder's last h and c."""
+        H = self.outputs.shape[2]
+        doutputs = np.zeros_like(self.outputs)
+        dh_top = np.zeros_like(self.outputs[:, 0])
+
+        # forward was: scores = output(a * mask)
+        da = self.output.backward(dscores) * self.masks[-1]
+        if self.peeky:
+            # forward was: a = [peeked | a]
+            dh_top += da[:, :H].sum(axis=0)
+            da = da[:, H:]
+        dxs = da[np.newaxis]
+        if self.attention is not None:
+            # forward was: a = tanh(combine([contexts | dec]))
+            dboth = self.combine.backward(da * (1 - self.a**2))
+            doutputs, dxs = self.attention.backward(dboth[np.newaxis, :, :H])
+            dxs = dxs + dboth[np.newaxis, :, H:]
+        all_dh: list[Array] = []
+        all_dc: list[Array | None] = []
+        for layer, mask in reversed(list(zip(self.recurrent, self.masks[:-1], strict=True))):
+            # forward was: xs = hs * mask
+            dxs, dh, dc = layer.backward(dxs * mask)
+            all_dh.insert(0, dh)
+            all_dc.insert(0, dc)
+        dd = dxs[0]
+        if self.peeky:
+            # forward was: d = [peeked | d]
+            dh_top += dd[:, :H].sum(axis=0)
+            dd = dd[:, H:]
+        self.embedding.backward(dd)
+        # the last h of the encoder's top layer is peeked at, and is where the decoder's starts
+        all_dh[-1] = all_dh[-1] + dh_top
+        return doutputs, all_dh, all_dc

@@ -1,0 +1,196 @@
+"""What is measured: the count of operations, and that all libraries compute the same.
+
+How it is measured, and what is written down, is in test_bench_run.py and test_bench_replay.py.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastseq
+from fastseq.bench import measure
+from fastseq.bench import workloads as works
+from fastseq.bench.backends import numpy_layers as libraries
+from fastseq.bench.measure import ParityError
+from fastseq.bench.workloads import WORKS, Limit, Work
+from support.benchmarking import TINY
+
+ROOT = Path(__file__).parents[2]
+
+
+# the works
+
+
+@pytest.mark.parametrize(
+    ("name", "operations"),
+    [
+        # a product of (m, k) and (k, n): 2 m k n. x·Wx and h·Wh at 3 steps of 4 blocks; 3 passes
+        ("lstm", 3 * 3 * (2 * 2 * 4 * 20 + 2 * 2 * 5 * 20)),
+        ("lstm-forward", 3 * (2 * 2 * 4 * 20 + 2 * 2 * 5 * 20)),
+        ("lstm-N2", 3 * 3 * (2 * 2 * 4 * 20 + 2 * 2 * 5 * 20)),
+        ("gru", 3 * 3 * (2 * 2 * 4 * 15 + 2 * 2 * 5 * 15)),
+        ("rnn", 3 * 3 * (2 * 2 * 4 * 5 + 2 * 2 * 5 * 5)),
+        ("bilstm", 2 * 3 * 3 * (2 * 2 * 4 * 20 + 2 * 2 * 5 * 20)),
+        # for each of 2 rows (3, 5)·(5, 4), then (3, 4)·(4, 5)
+        ("attention", 3 * 2 * (2 * 3 * 5 * 4 + 2 * 3 * 4 * 5)),
+        ("affine", 3 * (2 * 6 * 4 * 5)),
+        ("embedding", None),
+        ("loss", None),
+        # encoder of 3 steps, decoder of 2, affine map of 2 · 2 rows from 4 to 5
+        ("seq2seq", 3 * (5 * (2 * 2 * 3 * 16 + 2 * 2 * 4 * 16) + 2 * 4 * 4 * 5)),
+        # the decoder reads 4 + 3 values, the affine map 4 + 4
+        (
+            "peeky",
+            3
+            * (
+                3 * (2 * 2 * 3 * 16 + 2 * 2 * 4 * 16)
+                + 2 * (2 * 2 * 7 * 16 + 2 * 2 * 4 * 16)
+                + 2 * 4 * 8 * 5
+            ),
+        ),
+        # the affine map reads 4 + 4 values; the attention is of (2, 4) and (3, 4) for 2 rows
+        (
+            "attention-model",
+            3
+            * (
+                5 * (2 * 2 * 3 * 16 + 2 * 2 * 4 * 16)
+                + 2 * 4 * 8 * 5
+                + 2 * (2 * 2 * 4 * 3 + 2 * 2 * 3 * 4)
+            ),
+        ),
+        # two LSTM layers of 3 steps from 4 to 4, affine map of 2 · 3 rows from 4 to 5
+        ("rnnlm", 3 * (2 * 3 * (2 * 2 * 4 * 16 + 2 * 2 * 4 * 16) + 2 * 6 * 4 * 5)),
+        # forward only, one row
+        (
+            "one",
+            5 * (2 * 3 * 16 + 2 * 4 * 16) + 2 * 2 * 8 * 5 + (2 * 2 * 4 * 3 + 2 * 2 * 3 * 4),
+        ),
+        (
+            "evaluation",
+            3 * (5 * (2 * 3 * 16 + 2 * 4 * 16) + 2 * 2 * 8 * 5 + (2 * 2 * 4 * 3 + 2 * 2 * 3 * 4)),
+        ),
+    ],
+)
+def test_operations_are_those_of_the_products(name: str, operations: int | None) -> None:
+    assert TINY[name].operations == operations
+
+
+def test_operations_of_the_limit() -> None:
+    assert Limit(size=3).operations == 2 * 3 * 3 * 3
+
+
+@pytest.mark.parametrize("work", [*TINY.values(), *WORKS.values(), Limit()], ids=lambda w: w.name)
+def test_a_work_goes_through_json(work: Work) -> None:
+    assert works.from_message(json.loads(json.dumps(works.as_message(work)))) == work
+
+
+def test_the_files_of_benchmarks_measure_all_works() -> None:
+    measured = []
+    for file in sorted((ROOT / "benchmarks").glob("bench_*.py")):
+        content: dict[str, Any] = {}
+        exec(compile(file.read_text("utf-8"), file, "exec"), content)
+        assert {work.noun for work in content["WORKS"]} == {file.stem.removeprefix("bench_")}
+        measured += [work.name for work in content["WORKS"]]
+    assert sorted(measured) == sorted(WORKS)
+
+
+def test_scaling_points_lie_on_their_curve() -> None:
+    work = WORKS["lstm-both-H64"]
+    assert work.curve == {"of": "lstm-both", "letter": "H", "value": 64}
+    assert work.sizes == WORKS["lstm-both"].sizes | {"H": 64}
+    assert WORKS["lstm-both"].curve is None
+
+
+# parity
+
+
+def compare(work: Work, library: str = "fastseq") -> float:
+    """The largest difference of a library from the reference, in this process."""
+    expected, actual = (
+        {
+            result: np.asarray(array)
+            for result, array in libraries.prepare(name, work).results().items()
+        }
+        for name in ("reference", library)
+    )
+    return measure.largest_difference(library, actual, expected)
+
+
+@pytest.mark.parametrize("work", TINY.values(), ids=lambda work: work.name)
+def test_fastseq_computes_what_the_reference_does(work: Work) -> None:
+    assert compare(work) < measure.LOSS_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("library", "work"),
+    [
+        pytest.param(library, work, id=f"{library}-{work.name}")
+        for library in measure.PEERS
+        for work in TINY.values()
+        if library in work.libraries
+    ],
+)
+def test_a_peer_computes_what_the_reference_does(library: str, work: Work) -> None:
+    pytest.importorskip(library)
+    assert compare(work, library) < measure.LOSS_TOLERANCE
+
+
+# Where each work's result is broken: the class, and its method.
+BREAK: dict[str, tuple[type, str]] = {
+    "lstm": (fastseq.TimeLSTM, "backward"),
+    "lstm-forward": (fastseq.TimeLSTM, "forward"),
+    "gru": (fastseq.TimeGRU, "forward"),
+    "rnn": (fastseq.TimeRNN, "backward"),
+    "bilstm": (fastseq.TimeBiLSTM, "forward"),
+    "attention": (fastseq.TimeAttention, "forward"),
+    "embedding": (fastseq.TimeEmbedding, "forward"),
+    "affine": (fastseq.TimeAffine, "backward"),
+    "loss": (fastseq.TimeSoftmaxWithLoss, "backward"),
+    "seq2seq": (fastseq.TimeAffine, "backward"),
+    "rnnlm": (fastseq.TimeLSTM, "backward"),
+}
+
+
+@pytest.mark.parametrize("name", BREAK)
+def test_a_result_that_is_a_little_off_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, method = BREAK[name]
+    whole = getattr(broken, method)
+    monkeypatch.setattr(broken, method, lambda self, *given: whole(self, *given) * 1.0001)
+    with pytest.raises(ParityError, match=r"fastseq: .* differs from the reference's by"):
+        compare(TINY[name])
+
+
+@pytest.mark.parametrize("name", ["one", "many", "evaluation"])
+def test_an_answer_that_differs_in_one_symbol_is_found(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fastseq.AttentionSeq2seq.generate_batch
+
+    def broken(self: Any, *given: Any) -> Any:
+        answers = whole(self, *given)
+        answers[-1, -1] += 1
+        return answers
+
+    monkeypatch.setattr(fastseq.AttentionSeq2seq, "generate_batch", broken)
+    with pytest.raises(ParityError, match="answers differs"):
+        compare(TINY[name])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"hs": np.float32([1, np.nan])},
+        {"hs": np.float32([1, 2, 3])},
+        {"hs": np.float32([1, 2]), "dxs": np.float32([0])},
+        {"hs": np.float32([1.00003, 2])},
+    ],
+    ids=["nan", "shape", "another", "beyond the tolerance"],
+)
+def test_whatever_is_not_the_reference_is_no_parity(broken: dict[str, Any]) -> None:
+    expected = {"hs": np.float32([1, 2])}
+    assert measure.largest_difference("x", {"hs": np.float32([1.00001, 2])}, expected) < 1e-5
+    with pytest.raises(ParityError):
+        measure.largest_difference("x", broken, expected)

@@ -1,0 +1,44 @@
+"""The program that measures the machine's limits: that it compiles and says what it should."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIMITS = Path(__file__).parents[2] / "benchmarks/limits.py"
+
+pytestmark = pytest.mark.skipif(
+    not LIMITS.exists(), reason="benchmarks is not here: only the installed package is"
+)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+def test_limits_are_printed_for_the_instruction_set_in_use(isa: str) -> None:
+    done = subprocess.run(
+        [sys.executable, LIMITS],
+        env={**os.environ, "FASTSEQ_ISA": isa},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head.endswith(f", {isa}")
+    figures = [re.fullmatch(r"\S.*?  +([\d.]+) (GFLOP/s|GB/s|ns|us)\b.*", line) for line in lines]
+    assert len(figures) == 8
+    assert all(figure and float(figure[1]) > 0 for figure in figures)
+
+
+def test_a_missing_compiler_is_named_in_a_line() -> None:
+    done = subprocess.run(
+        [sys.executable, LIMITS],
+        env={**os.environ, "CC": "no-such-compiler"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "no-such-compiler is not installed" in done.stderr
+    assert done.stderr.count("\n") == 1

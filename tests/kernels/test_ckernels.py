@@ -1,0 +1,186 @@
+"""The C kernels by themselves: the driver of tests/ckernels, without Python between it and them.
+
+It checks every slot of every table against double precision: built for this machine, built with
+sanitizers, and built for AArch64 and run in an emulator. Where only the installed package is at
+hand, the tests that need sources are skipped.
+"""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastseq import _kernels
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / "tests/ckernels/driver.c"
+POOL = ROOT / "tests/ckernels/thread_pool.c"
+RUN_NEON = ROOT / "tests/neon/run.sh"
+SANITIZERS = (
+    *("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover"),
+)
+
+BuildDriver = Callable[..., tuple[Path, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def setup() -> dict[str, Any]:
+    """The names that setup.py defines, without a build."""
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("setup.py is not here: only the installed package is")
+    pytest.importorskip("setuptools.modified", reason="setup.py needs setuptools >= 77")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FASTSEQ_DEBUG", raising=False)
+        patch.delenv("FASTSEQ_SANITIZE", raising=False)
+        return runpy.run_path(str(ROOT / "setup.py"))
+
+
+@pytest.fixture(scope="module")
+def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> BuildDriver:
+    """Compile the tables that the compiler can, as setup.py would, and link the driver to them."""
+    compiler = os.environ.get("CC", "cc").split()
+    if sys.platform == "win32" or shutil.which(compiler[0]) is None:
+        pytest.skip(f"no C compiler: {compiler[0]} is not installed")
+    machine = sysconfig.get_platform().rpartition("-")[2].lower()
+
+    def accepts(flags: Sequence[str]) -> bool:
+        probe = tmp_path_factory.mktemp("probe")
+        (probe / "probe.c").write_text("int main(void) { return 0; }\n")
+        command = [*compiler, *flags, "probe.c", "-o", "probe"]
+        return subprocess.run(command, cwd=probe, capture_output=True).returncode == 0
+
+    def build(*extra: str, only: str = "") -> tuple[Path, list[str]]:
+        """The driver, compiled with further flags, and the names of its tables: all, or one."""
+        if not accepts(extra):
+            pytest.skip(f"{compiler[0]} does not link with {' '.join(extra)}")
+        folder = tmp_path_factory.mktemp("driver")
+        isas = [isa for isa in setup["ISAS"] if not isa.machines or machine in isa.machines]
+        isas = [isa for isa in isas if accepts(isa.flags) and only in ("", isa.name)]
+        flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-pthread", *extra]
+        flags += [f"-I{ROOT / 'csrc'}", *(f"-DFS_HAVE_{isa.name.upper()}" for isa in isas)]
+
+        def compile_unit(source: Path, own_flags: Sequence[str]) -> str:
+            unit = str(folder / f"{source.stem}.o")
+            command = [*compiler, *flags, *own_flags, "-c", str(source), "-o", unit]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return unit
+
+        units = [(DRIVER, ("-O1", "-fno-sanitize=all"))]
+        units += [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
+        units += [(ROOT / f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas]
+        with ThreadPoolExecutor() as pool:
+            objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
+        driver = folder / "driver"
+        subprocess.run([*compiler, "-pthread", *extra, *objects, "-lm", "-o", driver], check=True)
+        return driver, [isa.name for isa in isas]
+
+    return build
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with nothing preloaded; what it prints is shown when a test fails."""
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    environment.pop("LD_PRELOAD", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    return done
+
+
+def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[str]) -> None:
+    """Require that the driver checked just these tables, every slot of them, and found no fault."""
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    checked = [line.split()[:2] for line in lines[:-1]]
+    assert {table for table, _ in checked} == set(tables)
+    assert all([table, "lstm_backward"] in checked for table in tables)
+    closing = re.fullmatch(r"(\d+) passed, 0 failed", lines[-1])
+    assert closing is not None
+    assert int(closing[1]) > 100_000 * len(tables)
+
+
+def test_every_table_of_this_machine(build_driver: BuildDriver) -> None:
+    driver, built = build_driver()
+    done = run(driver)
+    here = [name for name in _kernels.available_isas() if name in built]
+    assert "baseline" in here
+    assert_all_passed(done, here)
+    assert run(driver, "no-such-table").returncode == 2
+
+
+def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
+    # the sanitizer sees what crosses the edge of an array, reads too; so no guard bytes
+    driver, built = build_driver(*SANITIZERS, "-DGUARD_BYTES=0")
+    assert_all_passed(run(driver), [name for name in _kernels.available_isas() if name in built])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _kernels.available_isas())
+def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: str) -> None:
+    driver, built = build_driver("-DFLOAT_STRIDE=1")
+    if name not in built:
+        pytest.skip(f"the compiler does not know {name}")
+    assert_all_passed(run(driver, name), [name])
+
+
+def test_a_fault_shows_in_the_exit_status(build_driver: BuildDriver) -> None:
+    # no table computes exp, tanh and sigmoid to a tenth of an ULP
+    driver, _ = build_driver("-O1", "-DMAX_ULP=0.1", only="baseline")
+    done = run(driver)
+    assert done.returncode == 1
+    assert re.search(r"FAILED exp, .*MAX_ULP", done.stdout)
+    assert re.fullmatch(r"\d+ passed, [1-9]\d* failed", done.stdout.splitlines()[-1])
+
+
+@pytest.mark.usefixtures("setup")
+def test_neon_in_an_emulator() -> None:
+    if shutil.which("sh") is None:
+        pytest.skip("needs a shell")
+    done = run("sh", RUN_NEON, "neon")  # `make test-neon` also runs the baseline there
+    if done.stdout.startswith("skipped"):
+        pytest.skip(done.stdout.strip())
+    assert_all_passed(done, ["neon"])
+
+
+def test_neon_is_compiled_with_the_flags_of_setup(setup: dict[str, Any]) -> None:
+    text = RUN_NEON.read_text()
+    flags = re.search(r'^FLAGS="([^"]*)"', text, re.MULTILINE)
+    assert flags is not None
+    assert flags[1].split() == list(setup["COMMON_FLAGS"])
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_neon_is_skipped_where_there_is_no_compiler() -> None:
+    environment = {**os.environ, "CROSS_CC": "no-such-compiler"}
+    done = subprocess.run(["sh", RUN_NEON], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("skipped: no no-such-compiler here; apt-get install")
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("flags", [("-O2",), SANITIZERS], ids=["plain", "sanitizers"])
+def test_thread_pool(flags: Sequence[str], tmp_path: Path) -> None:
+    compiler = os.environ.get("CC", "cc").split()
+    if sys.platform == "win32" or shutil.which(compiler[0]) is None or not POOL.exists():
+        pytest.skip("needs a C compiler, POSIX threads and the sources")
+    command = [*compiler, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread"]
+    if flags == SANITIZERS:
+        command += ["-DCAN_LIMIT_MEMORY=0"]
+    program = tmp_path / "thread_pool"
+    csrc = ROOT / "csrc"
+    command += [f"-I{csrc}", str(POOL), str(csrc / "thread_pool.c"), "-o", str(program)]
+    if subprocess.run(command, cwd=tmp_path).returncode != 0 and flags == SANITIZERS:
+        pytest.skip("this compiler has no sanitizers")
+    done = run(program)
+    assert done.returncode == 0
+    assert re.fullmatch(r"\d{2,} passed, 0 failed", done.stdout.splitlines()[-1])

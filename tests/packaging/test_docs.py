@@ -1,0 +1,103 @@
+"""The documentation holds what it says: its examples run, its commands are valid."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastseq
+from fastseq.cli import _parser
+from fastseq.dropin import table
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# The README trains on as much as it takes to learn something; a test needs less.
+SMALLER = {
+    "addition.generate(20_000": "addition.generate(500",
+    "hidden_size=128)\ntrainer": "hidden_size=16)\ntrainer",
+}
+
+FASTSEQ = str(Path(fastseq.__file__).parents[1])
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([FASTSEQ, os.environ.get("PYTHONPATH", "")]),
+    "PYTHONIOENCODING": "utf-8",
+    "OMP_NUM_THREADS": "1",  # the examples are small, and other tests may run at the same time
+    "MPLBACKEND": "agg",
+}
+
+PYTHON_BLOCK = re.compile("^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = {
+    f"{page.name}-{number}": text
+    for page in PAGES
+    for number, text in enumerate(PYTHON_BLOCK.findall(page.read_text("utf-8")), start=1)
+}
+COMMANDS = {
+    f"{page.name}: {line}": line
+    for page in PAGES
+    for line in re.findall("^    (fastseq .*|python .*)$", page.read_text("utf-8"), re.MULTILINE)
+}
+
+
+def test_there_are_examples() -> None:
+    assert {"README.md-1", "README.md-2", "dropin.md-1", "dropin.md-2", "dropin.md-3"} <= set(
+        EXAMPLES
+    )
+    assert len(COMMANDS) >= 5
+    for text in SMALLER:
+        assert sum(text in example for example in EXAMPLES.values()) == 1
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    text = EXAMPLES[name]
+    for large, small in SMALLER.items():
+        text = text.replace(large, small)
+    script = tmp_path / "example.py"
+    script.write_text(text, encoding="utf-8")
+    # an example that does not name fastseq is a script of the textbook's readers
+    how = [] if "fastseq" in text else ["-m", "fastseq", "run"]
+    done = subprocess.run(
+        [sys.executable, *how, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_is_valid(line: str) -> None:
+    # a comment is set off by several spaces
+    program, *arguments = shlex.split(re.split("  +", line)[0])
+    if program == "python" and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1]) is not None
+    elif program == "python":
+        assert (ROOT / arguments[0]).is_file()
+    else:
+        _parser().parse_args(arguments)
+
+
+def test_the_table_of_served_names_is_the_one_in_the_code() -> None:
+    page = (ROOT / "docs" / "dropin.md").read_text("utf-8")
+    section = page.partition("## Every served name")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(.*?)` \|(.*)\|(.*)\|$", section, re.MULTILINE)
+    documented = {
+        module: (re.findall("`(.*?)`", names), re.findall("`(.*?)`", others))
+        for module, names, others in rows
+    }
+    served = {
+        name: ([*" ".join(module.names.values()).split(), *module.modules], [*module.includes])
+        for name, module in table.MODULES.items()
+        if not name.startswith("ch0")
+    }
+    assert documented == served
