@@ -15,13 +15,16 @@ from fastseq.cli import EXIT_FAILURE, EXIT_OK
 _DESCRIPTION = """\
 Run a script that imports the textbook's modules (common.time_layers, ch08.attention_seq2seq,
 dataset.sequence and so on), with fastseq behind these names. The script stays as it is, and its
-own files are found as ever.
+own files are found as usual. A class or function of yours that differs from the textbook's is yours
+still, and so are those of yours that use it: a line on standard error names each.
 """
 _EXAMPLES = """\
 examples:
   fastseq run train.py
   fastseq run ch07/train_seq2seq.py --epochs 5      what follows the script is for the script
-  fastseq run --check ch07/train_seq2seq.py         list its imports, and run nothing
+  fastseq run --check ch07/train_seq2seq.py         list its imports, try what differs, run nothing
+  fastseq run --serve Seq2seq,Adam train.py         fastseq's Seq2seq and Adam, though yours differ
+  fastseq run --serve all train.py                  fastseq's in every case
 
 The exit status is the script's. With --check it is 0, or 1 if fastseq lacks one of the names.
 """
@@ -41,7 +44,14 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="list which imports are served and which are not, without running the script",
+        help="list which imports are served, and try whether definitions that differ give the same "
+        "numbers, without running the script",
+    )
+    parser.add_argument(
+        "--serve",
+        metavar="NAME,...",
+        default="",
+        help="take these from fastseq whatever your files define; all for every name",
     )
     parser.add_argument("script", metavar="SCRIPT.py", help="the script")
     parser.add_argument(
@@ -52,22 +62,35 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the script or look at its imports."""
+    serve = [name for name in arguments.serve.split(",") if name]
     if arguments.check:
-        return _check(arguments.script)
-    return _run_script(arguments.script, arguments.arguments)
+        return _check(arguments.script, serve)
+    return _run_script(arguments.script, arguments.arguments, serve)
 
 
-def _check(script: str) -> int:
-    """Print one line for each imported name."""
+def _check(script: str, serve: list[str]) -> int:
+    """Print one line for each imported name, and one for each definition that differs."""
     from fastseq.dropin.check import check_script
+    from fastseq.dropin.importer import check_served
 
-    imports = check_script(script)
-    for imported in imports:
+    check_served(serve)
+    checked = check_script(script, serve)
+    for imported in checked.imports:
         print(f"{script}:{imported.line}: {imported.origin:9}  {imported}")
-    return EXIT_FAILURE if any(item.origin == "missing" for item in imports) else EXIT_OK
+    if checked.differing:
+        print("\nyours, which differ from the textbook's:")
+    for own, comparison in checked.differing:
+        if comparison.same:
+            text = f"the same numbers as fastseq's: --serve {own.name} is safe"
+        elif comparison.same is None:
+            text = f"could not be tried: {comparison.text}"
+        else:
+            text = f"other numbers than fastseq's: {comparison.text}"
+        print(f"{own.full_name}, line {own.line}: {text}")
+    return EXIT_FAILURE if any(item.origin == "missing" for item in checked.imports) else EXIT_OK
 
 
-def _run_script(script: str, arguments: list[str]) -> int:
+def _run_script(script: str, arguments: list[str], serve: list[str]) -> int:
     """Run the script as ``__main__``, as Python would; from here on the process is the script's."""
     from fastseq import dropin
 
@@ -81,7 +104,7 @@ def _run_script(script: str, arguments: list[str]) -> int:
     else:
         sys.path[0] = folder
     sys.argv = [script, *arguments]
-    dropin.install(folder)
+    dropin.install(folder, serve, remedy="--serve {name}")
 
     main = ModuleType("__main__")
     vars(main).update(

@@ -1,23 +1,30 @@
 """The finder behind the textbook's module names, and the modules that it makes.
 
-A served module has the names of its line in `table`. For any other name it turns to the user's own
-file of that name, where there is one: a layer that a reader has added to ``common/layers.py`` is
-still there, beside fastseq's.
+A served module has the names of its line in `table`: fastseq's, and the reader's own where
+`definitions` says so. For any other name it turns to the reader's file of that name, where there is
+one: a layer that a reader has added to ``common/layers.py`` is still there, beside fastseq's.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import symtable
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, TypeGuard
 
 from fastseq.dropin import table
+from fastseq.dropin.definitions import Definitions, Own
+
+_INSTALLED = ("site-packages", "dist-packages")
+_STDLIB = os.path.dirname(os.path.abspath(os.__file__))
+_REMEDY = "install(serve=['{name}'])"
 
 
 class ServedModule(ModuleType):
@@ -32,7 +39,7 @@ class ServedModule(ModuleType):
             return importer.star_names(self)
         target = table.whole_modules(self.__name__).get(name)
         if target is not None:
-            value: Any = importlib.import_module(target)
+            value: Any = import_module(target)
         elif name in importer.own_names(self.__name__):
             value = getattr(importer.own_module(self), name)
         else:
@@ -57,10 +64,22 @@ class Importer(MetaPathFinder, Loader):
     script_folder : str, optional
         Relative entries of ``sys.path``, as ``".."``, are taken from this folder too and not only
         from the current one: a script then finds its tree from wherever it is run.
+    serve : collection of str
+        Names that are fastseq's whatever the reader has; "all" for all.
+    remedy : str
+        How a user asks for that, with ``{name}`` for the name.
     """
 
-    def __init__(self, script_folder: str | None = None) -> None:
+    def __init__(
+        self,
+        script_folder: str | None = None,
+        serve: Collection[str] = (),
+        remedy: str = _REMEDY,
+    ) -> None:
         self._script_folder = script_folder
+        self._remedy = remedy
+        self._told: set[tuple[str | None, str]] = set()
+        self.definitions = Definitions(self.own_file, serve)
         self._own_modules: dict[str, ModuleType] = {}
         self._gpu_was_told = False
 
@@ -89,8 +108,17 @@ class Importer(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill the module."""
-        vars(module).update(table.load(module.__name__))
-        entry = table.MODULES.get(module.__name__, table.Module())
+        name = module.__name__
+        own = self.definitions.own(name)
+        self._say_whose(name, own.values())
+        values = table.load(name)
+        for each in values:
+            holder = self.definitions.holder(name, each)
+            if holder is not None:
+                found = self.own_module(module) if holder == name else import_module(holder)
+                values[each] = getattr(found, each)
+        vars(module).update(values)
+        entry = table.MODULES.get(name, table.Module())
         for setting in entry.settings:
             if setting in self.own_names(module.__name__):
                 setattr(module, setting, getattr(self.own_module(module), setting))
@@ -100,7 +128,7 @@ class Importer(MetaPathFinder, Loader):
     def roots(self) -> Iterator[str]:
         """The folders of ``sys.path`` where a user keeps files: not those of installed packages."""
         for entry in _search_path():
-            if os.path.basename(entry) not in ("site-packages", "dist-packages"):
+            if os.path.basename(entry) not in _INSTALLED and os.path.abspath(entry) != _STDLIB:
                 yield from self._script_root(entry)
                 yield os.path.abspath(entry)
 
@@ -135,17 +163,25 @@ class Importer(MetaPathFinder, Loader):
         names = symtable.symtable(source, path, "exec").get_symbols()
         return {name.get_name() for name in names if name.is_assigned() or name.is_imported()}
 
-    def own_module(self, served: ModuleType) -> ModuleType:
-        """The user's own module of a served name, run when first needed."""
-        name = served.__name__
+    def own_module(self, served_module: ModuleType) -> ModuleType:
+        """The user's own module of a served name, run when first needed.
+
+        It begins with fastseq's names, those that its own file lacks too; and its definitions that
+        are fastseq's are not made: fastseq's stand in their places.
+        """
+        name = served_module.__name__
         if name not in self._own_modules:
             path = self.own_file(name)
             spec = importlib.util.spec_from_file_location(name, path)
             if spec is None or spec.loader is None:
                 raise ImportError(f"cannot load {path}", name=name, path=path)
-            self._own_modules[name] = importlib.util.module_from_spec(spec)
+            module = self._own_modules[name] = importlib.util.module_from_spec(spec)
             try:
-                spec.loader.exec_module(self._own_modules[name])
+                program = compile(self.definitions.program(name), str(path), "exec")
+                served = table.load(name)
+                vars(module).update(served, __fastseq__=served)
+                exec(program, vars(module))
+                del vars(module)["__fastseq__"]
             except BaseException:
                 del self._own_modules[name]
                 raise
@@ -162,15 +198,29 @@ class Importer(MetaPathFinder, Loader):
 
     # the rest
 
+    def _say_whose(self, module: str, definitions: Iterable[Own]) -> None:
+        """One line for each definition that differs, and one for those that use the same one."""
+        path = self.own_file(module)
+        users: dict[str, list[str]] = {}
+        for own in definitions:
+            if (path, own.name) in self._told:
+                continue
+            self._told.add((path, own.name))
+            if own.uses is None:
+                remedy = self._remedy.format(name=own.name)
+                text = "yours differs from the textbook's and is used"
+                _say(f"{own.full_name}: {text}; {remedy} takes fastseq's")
+            else:
+                users.setdefault(own.uses, []).append(own.full_name)
+        for used, names in users.items():
+            verbs = ("is", "it uses") if len(names) == 1 else ("are", "they use")
+            _say(f"{', '.join(names)}: yours {verbs[0]} used, because {verbs[1]} {used}")
+
     def say_no_gpu(self) -> None:
         """Say once that there is no GPU here."""
         if not self._gpu_was_told:
             self._gpu_was_told = True
-            print(
-                "fastseq: GPU = True is ignored: fastseq computes on the CPU",
-                file=sys.stderr,
-                flush=True,
-            )
+            _say("GPU = True is ignored: fastseq computes on the CPU")
 
 
 class ScriptTreeFinder(MetaPathFinder):
@@ -191,21 +241,39 @@ class ScriptTreeFinder(MetaPathFinder):
 _hidden: dict[str, ModuleType] = {}  # the user's own, imported before `install`
 
 
-def install(script_folder: str | None = None) -> None:
+def install(
+    script_folder: str | None = None,
+    serve: Collection[str] = (),
+    *,
+    remedy: str = _REMEDY,
+) -> None:
     """Serve the textbook's module names by fastseq, from the next import on.
 
-    Names imported earlier stay what they are. A second call changes nothing.
+    A definition in a file of yours that differs from the textbook's is yours still, and so are
+    those that use it; a line on standard error names it. Names imported earlier stay what they
+    are. A second call changes nothing.
 
     Parameters
     ----------
     script_folder : str, optional
         Relative entries of ``sys.path`` are taken from this folder too, and not only from the
         current one; ``fastseq run`` gives the folder of the script.
+    serve : collection of str, optional
+        Names that are fastseq's whatever your files define, as ``["Seq2seq"]`` or
+        ``["seq2seq.Seq2seq"]``; ``["all"]`` for all.
+    remedy : str, optional
+        How the line says that this is asked for, with ``{name}`` for the name.
+
+    Raises
+    ------
+    ValueError
+        A name in `serve` is not a served one.
     """
     if installed() is not None:
         return
+    check_served(serve)
     _hidden.update(_take_modules())
-    importer = Importer(script_folder)
+    importer = Importer(script_folder, serve, remedy)
     sys.meta_path.insert(0, importer)
     sys.meta_path.append(ScriptTreeFinder(importer))
 
@@ -221,9 +289,27 @@ def uninstall() -> None:
     _hidden.clear()
 
 
+def check_served(serve: Collection[str]) -> None:
+    """ValueError unless each of these is "all", a served name, or module and name of one."""
+    if isinstance(serve, str):
+        raise TypeError(f"serve: expected a collection of names, got the str {serve!r}")
+    known = {"all"}
+    for module in table.MODULES:
+        known.update(each for name in table.sources(module) for each in (name, f"{module}.{name}"))
+    for name in serve:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"serve: expected names that fastseq serves, got {name!r}{hint}")
+
+
 def installed() -> Importer | None:
     """The importer in ``sys.meta_path``, or None."""
     return next(filter(_is_importer, sys.meta_path), None)
+
+
+def _say(text: str) -> None:
+    print(f"fastseq: {text}", file=sys.stderr, flush=True)
 
 
 def _search_path() -> list[str]:

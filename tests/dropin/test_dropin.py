@@ -139,12 +139,12 @@ def test_check_names_what_a_star_import_lacks(
     monkeypatch.delattr(fastseq.layers, "TimeAffine")
     script = tmp_path / "script.py"
     script.write_text("from common.time_layers import *\nTimeAffine, TimeLSTM\n", encoding="utf-8")
-    assert [(str(found), found.origin) for found in check.check_script(script)] == [
+    assert [(str(found), found.origin) for found in check.check_script(script).imports] == [
         ("common.time_layers: *", "served"),
         ("common.time_layers: TimeAffine", "missing"),
     ]
     script.write_text("from common.time_layers import *\nTimeLSTM\n", encoding="utf-8")
-    assert [found.origin for found in check.check_script(script)] == ["served"]
+    assert [found.origin for found in check.check_script(script).imports] == ["served"]
 
 
 def test_check_of_a_script_with_a_syntax_error(tmp_path: Path, capsys: Capture) -> None:

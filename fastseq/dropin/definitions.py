@@ -1,0 +1,334 @@
+"""Whose definition of a name is used: fastseq's or the reader's own.
+
+A name of a served module is fastseq's if the reader has no definition of it; or if the reader's
+definition is the textbook's, by its fingerprint, and so is every definition in the reader's files
+that it uses, directly or through others. Else it is the reader's: what they changed is what runs,
+with fastseq for all that they did not change. Files are parsed here, and never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+from fastseq.dropin import fingerprints, table
+from fastseq.dropin.fingerprints import Definition, Table
+
+
+@dataclass(frozen=True)
+class Own:
+    """A definition of the reader's that is used.
+
+    Attributes
+    ----------
+    module, name : str
+    line : int
+        Where it begins in the reader's file.
+    uses : str or None
+        None where it differs from the textbook's itself; else the full name of a definition that
+        it uses and that is the reader's.
+    """
+
+    module: str
+    name: str
+    line: int
+    uses: str | None
+
+    @property
+    def full_name(self) -> str:
+        """Module and name."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclass
+class _Source:
+    """A file of the reader's, parsed."""
+
+    tree: ast.Module
+    lines: list[str]
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    nested: set[str] = field(default_factory=set)  # of them, those inside an `if` or a `try`
+    variables: set[str] = field(default_factory=set)
+    bindings: list[_Binding] = field(default_factory=list)  # in the order of the file
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """What gives a name its value at the top level of a file."""
+
+    name: str  # "*" for a star import
+    module: str | None = None  # it is imported from; None: defined or assigned
+    original: str | None = None  # its name there; None: it is the module itself
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A definition in a file of the reader's, or (not served) a name of another file of theirs."""
+
+    module: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Definitions:
+    """The reader's definitions, looked up in their files.
+
+    Parameters
+    ----------
+    find_file : callable
+        The path of the reader's file of a module, or None.
+    serve : collection of str
+        Names, or full names, that are fastseq's whatever the reader has; "all" for all.
+    published : table of fingerprints, optional
+    """
+
+    def __init__(
+        self,
+        find_file: Callable[[str], str | None],
+        serve: Collection[str] = (),
+        published: Table | None = None,
+    ) -> None:
+        self._find_file = find_file
+        self._serve = frozenset(serve)
+        self._published = fingerprints.published() if published is None else published
+        self._defined_names = {name for names in self._published.values() for name in names}
+        served = {name for module in table.MODULES for name in table.sources(module)}
+        self._names = self._defined_names | served
+        self._sources: dict[str, _Source | None] = {}
+
+    def own(self, module: str) -> dict[str, Own]:
+        """The definitions in the reader's file of a served module that are used, by their names.
+
+        Raises
+        ------
+        OSError, SyntaxError
+            The file cannot be read as Python.
+        """
+        source = None if "all" in self._serve else self._source(module)
+        if source is None:
+            return {}
+        served = table.sources(module)
+        found = {name: self._own(_Place(module, name)) for name in source.definitions}
+        return {name: own for name, own in found.items() if own is not None and name in served}
+
+    def used(self, module: str, name: str) -> Own | None:
+        """The reader's definition that a name of a served module stands for; None: fastseq's."""
+        place = None if "all" in self._serve else self._resolve(module, name)
+        return None if place is None else self._own(place)
+
+    def holder(self, module: str, name: str) -> str | None:
+        """The module whose file in the reader's tree gives a served name its value, or None.
+
+        None stands for fastseq's.
+        """
+        if self.used(module, name) is None:
+            return None
+        if self._binds(module, name):
+            return module
+        return self.holder(_home(module, name), name)
+
+    def program(self, module: str) -> ast.Module:
+        """The reader's file of a served module, to be run with fastseq's names in its place.
+
+        Each definition that is fastseq's is replaced by ``name = __fastseq__["name"]``.
+        """
+        source = self._source(module)
+        assert source is not None
+        own = self.own(module)
+        served = table.sources(module)
+        body: list[ast.stmt] = []
+        for node in source.tree.body:
+            name = getattr(node, "name", None)
+            if isinstance(node, Definition) and name in served and name not in own:
+                text = f"{name} = __fastseq__[{name!r}]"
+                (node,) = ast.parse(text).body
+                ast.increment_lineno(node, source.definitions[name].lineno - 1)
+            body.append(node)
+        return ast.Module(body, source.tree.type_ignores)
+
+    # ---- whose a definition is ----
+
+    def _own(self, place: _Place) -> Own | None:
+        """The definition, if it is the reader's: it differs, or uses one that does."""
+        if self._is_served(place):
+            return None
+        source = self._source(place.module)
+        assert source is not None
+        node = source.definitions.get(place.name)
+        line = 1 if node is None else node.lineno
+        if self._differs(place):
+            return Own(place.module, place.name, line, None)
+        seen, waiting = {place}, [place]
+        while waiting:
+            for used in self._uses(waiting.pop(0)):
+                if used in seen or self._is_served(used):
+                    continue
+                if self._differs(used):
+                    return Own(place.module, place.name, line, used.full_name)
+                seen.add(used)
+                waiting.append(used)
+        return None
+
+    def _is_served(self, place: _Place) -> bool:
+        """Whether the user wants fastseq's in any case."""
+        return bool({"all", place.name, place.full_name} & self._serve)
+
+    def _differs(self, place: _Place) -> bool:
+        """Whether a definition is none of the textbook's."""
+        source = self._source(place.module)
+        assert source is not None
+        known = self._published.get(fingerprints.bare(place.module), {}).get(place.name, [])
+        if place.name not in source.definitions or place.name in source.nested:
+            return True
+        text = fingerprints.source_of(source.lines, source.definitions[place.name])
+        return fingerprints.fingerprint(text) not in known
+
+    def _uses(self, place: _Place) -> Iterator[_Place]:
+        """What a definition that is the textbook's uses of the reader's."""
+        source = self._source(place.module)
+        assert source is not None
+        node = source.definitions[place.name]
+        for used in sorted(_mentions(node)):
+            found = self._resolve_mention(place.module, source, used)
+            # a name that the textbook does not have is a variable of the definition's own
+            is_known = used.rpartition(".")[2] in self._names
+            if found is not None and (is_known or table.is_served(found.module)):
+                yield found
+            if used in source.variables:  # what shares a variable belongs together
+                for name, other in source.definitions.items():
+                    if used in _mentions(other):
+                        yield _Place(place.module, name)
+
+    def _resolve_mention(self, module: str, source: _Source, used: str) -> _Place | None:
+        name, *attributes = used.split(".")
+        if not attributes:
+            return self._resolve(module, name)
+        for binding in reversed(source.bindings):  # of a module, as in `layers.Affine`
+            if binding.name == name and binding.module is not None:
+                parts = [binding.module, binding.original, *attributes]
+                origin, _, last = ".".join(part for part in parts if part).rpartition(".")
+                return self._resolve(origin, last)
+        return None
+
+    def _resolve(self, module: str, name: str) -> _Place | None:
+        """The place in the reader's files that a name of a module has its value from.
+
+        None if it is fastseq's, or from a module that is not in the reader's tree.
+        """
+        source = self._source(module)
+        for binding in reversed(source.bindings if source is not None else []):
+            if binding.name == name:
+                if binding.module is not None:
+                    return self._resolve(binding.module, binding.original or "")
+                return self._defined(module, name)
+            if binding.name == "*" and binding.module and self._provides(binding.module, name):
+                return self._resolve(binding.module, name)
+        home = _home(module, name)
+        return None if home == module else self._resolve(home, name)
+
+    def _defined(self, module: str, name: str) -> _Place | None:
+        """The place of a name that its file defines, or assigns; None for the textbook's variables.
+
+        The textbook has variables too, as ``GPU``: fastseq's importer sees to these.
+        """
+        source = self._source(module)
+        assert source is not None
+        is_defined = name in source.definitions or name in self._defined_names
+        if is_defined or not table.is_served(module):
+            return _Place(module, name)
+        return None
+
+    def _binds(self, module: str, name: str) -> bool:
+        """Whether the reader's file of a module gives this name a value."""
+        source = self._source(module)
+        return source is not None and any(
+            each.name == name
+            or (each.name == "*" and each.module and self._provides(each.module, name))
+            for each in source.bindings
+        )
+
+    def _provides(self, module: str, name: str) -> bool:
+        """Whether a star import of a module brings a name."""
+        return name in table.sources(module) or self._binds(module, name)
+
+    # ---- files ----
+
+    def _source(self, module: str) -> _Source | None:
+        if module not in self._sources:
+            path = self._find_file(module)
+            self._sources[module] = None if path is None else _parse(module, path)
+        return self._sources[module]
+
+
+def _home(module: str, name: str) -> str:
+    """The served module that a name of this one comes from, by its star imports in the table."""
+    entry = table.MODULES.get(module, table.Module())
+    if not any(name in names.split() for names in entry.names.values()):
+        for other in entry.includes:
+            if name in table.sources(other):
+                return other
+    return module
+
+
+def _parse(module: str, path: str) -> _Source:
+    with open(path, "rb") as file:
+        text = importlib.util.decode_source(file.read())
+    source = _Source(ast.parse(text, path), text.split("\n"))
+    _collect(source, module, source.tree.body, nested=False)
+    return source
+
+
+def _collect(source: _Source, module: str, body: list[ast.stmt], nested: bool) -> None:
+    """What gives names their values at the top level, those inside `if` and `try` too."""
+    for node in body:
+        if isinstance(node, Definition):
+            source.definitions[node.name] = node
+            source.bindings.append(_Binding(node.name))
+            if nested:
+                source.nested.add(node.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                source.bindings.append(_Binding(name, alias.name if alias.asname else name))
+        elif isinstance(node, ast.ImportFrom):
+            origin = _absolute(module, node)
+            for alias in node.names:
+                source.bindings.append(_Binding(alias.asname or alias.name, origin, alias.name))
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            for target in ast.walk(node):
+                if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                    source.definitions.pop(target.id, None)
+                    source.variables.add(target.id)
+                    source.bindings.append(_Binding(target.id))
+        else:
+            for _, value in ast.iter_fields(node):
+                if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+                    _collect(source, module, value, nested=True)
+                for handler in value if isinstance(value, list) else ():
+                    if isinstance(handler, ast.ExceptHandler):
+                        _collect(source, module, handler.body, nested=True)
+
+
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    """The full name of the module that an import statement in a module names."""
+    if not node.level:
+        return node.module or ""
+    package = module.rsplit(".", node.level)[0] if module.count(".") >= node.level else ""
+    return ".".join(part for part in (package, node.module) if part)
+
+
+def _mentions(node: Definition) -> set[str]:
+    """The names that a definition uses, dotted where it takes them from something."""
+    found = set()
+    for each in ast.walk(node):
+        dotted, value = "", each
+        while isinstance(value, ast.Attribute):
+            dotted, value = f".{value.attr}{dotted}", value.value
+        if isinstance(value, ast.Name):
+            found.add(value.id + dotted)
+    return found - {node.name}
