@@ -100,6 +100,7 @@ class Definitions:
         served = {name for module in table.MODULES for name in table.sources(module)}
         self._names = self._defined_names | served
         self._sources: dict[str, _Source | None] = {}
+        self._differing: dict[_Place, bool] = {}
 
     def own(self, module: str) -> dict[str, Own]:
         """The definitions in the reader's file of a served module that are used, by their names.
@@ -180,6 +181,11 @@ class Definitions:
 
     def _differs(self, place: _Place) -> bool:
         """Whether a definition is none of the textbook's."""
+        if place not in self._differing:
+            self._differing[place] = self._find_whether_it_differs(place)
+        return self._differing[place]
+
+    def _find_whether_it_differs(self, place: _Place) -> bool:
         source = self._source(place.module)
         assert source is not None
         known = self._published.get(fingerprints.bare(place.module), {}).get(place.name, [])

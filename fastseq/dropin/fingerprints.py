@@ -12,9 +12,9 @@ import functools
 import hashlib
 import io
 import json
+import os
 import tokenize
 from collections.abc import Iterator, Mapping
-from importlib import resources
 
 Table = Mapping[str, Mapping[str, list[str]]]
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -31,8 +31,9 @@ def published() -> Table:
 
     The modules of the chapters have their bare names, as ``seq2seq``.
     """
-    text = resources.files(__package__).joinpath("fingerprints.json").read_text(encoding="utf-8")
-    table: Table = json.loads(text)
+    path = os.path.join(os.path.dirname(__file__), "fingerprints.json")
+    with open(path, encoding="utf-8") as file:
+        table: Table = json.load(file)
     return table
 
 

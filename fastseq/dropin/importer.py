@@ -7,7 +7,6 @@ one: a layer that a reader has added to ``common/layers.py`` is still there, bes
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import symtable
@@ -298,6 +297,8 @@ def check_served(serve: Collection[str]) -> None:
         known.update(each for name in table.sources(module) for each in (name, f"{module}.{name}"))
     for name in serve:
         if name not in known:
+            import difflib  # to word an error
+
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"serve: expected names that fastseq serves, got {name!r}{hint}")
