@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from fastseq import Transducer
 from fastseq.cli import main
-from fastseq.transducer.training.training import Training
+from fastseq.transducer.training.loop import Training
 from support.processes import environment, one_line
 from support.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastseq.transducer.data.batches import Pairs, batches_by_length
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.decoding import greedy
+from fastseq.transducer.search.beam_search import greedy
 
 _BATCH_SIZE = 256
 

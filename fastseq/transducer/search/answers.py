@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fastseq.transducer.data.batches import Sequences, batches_by_length
 from fastseq.transducer.model_config import Lengths
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.decoding import (
+from fastseq.transducer.search.beam_search import (
     Hypothesis,
     beam_search,
     check_search,
@@ -44,7 +44,7 @@ def search(
     seen : Lengths
         Of the training data: they decide when an answer that does not end is cut.
     beam_size, n_best, length_penalty, with_weights
-        As in `fastseq.transducer.search.decoding.beam_search`; greedy where that is the same.
+        As in `fastseq.transducer.search.beam_search.beam_search`; greedy where that is the same.
 
     Returns
     -------

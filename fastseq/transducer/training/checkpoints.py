@@ -13,7 +13,7 @@ from fastseq.transducer.hyperparameters import BY_NAME
 from fastseq.transducer.model_config import Description
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
-from fastseq.transducer.training.training import Training
+from fastseq.transducer.training.loop import Training
 
 KIND = "fastseq.checkpoint"
 

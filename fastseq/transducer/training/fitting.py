@@ -19,7 +19,7 @@ from fastseq.transducer.data.vocabulary import Text, Vocabulary
 from fastseq.transducer.model_config import Description, Lengths, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
-from fastseq.transducer.training.training import Plan, Training
+from fastseq.transducer.training.loop import Plan, Training
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 

@@ -8,8 +8,8 @@ import pytest
 
 from fastseq import Transducer, _kernels
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.decoding import greedy
-from fastseq.transducer.search.live import END_ID, START_ID
+from fastseq.transducer.search.active import END_ID, START_ID
+from fastseq.transducer.search.beam_search import greedy
 from support.networks import CONFIGS, generator, large_case, large_params, with_params
 
 Array = npt.NDArray[Any]

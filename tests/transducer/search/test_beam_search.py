@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastseq.transducer.search import decoding
-from fastseq.transducer.search.decoding import END_ID, START_ID, Hypothesis, beam_search, forced
+from fastseq.transducer.search import beam_search as decoding
+from fastseq.transducer.search.beam_search import END_ID, START_ID, Hypothesis, beam_search, forced
 
 Array = npt.NDArray[Any]
 PENALTIES = [0.0, 0.6, 1.0, 3.0]

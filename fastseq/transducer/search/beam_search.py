@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fastseq.models.base import check_sizes
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.live import END_ID, START_ID, Decodable, Live
+from fastseq.transducer.search.active import END_ID, START_ID, Decodable, Live
 
 Array = npt.NDArray[Any]
 

@@ -18,10 +18,10 @@ import pytest
 import fastseq
 from fastseq import Transducer
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.training import training
+from fastseq.transducer.training import loop as training
 from fastseq.transducer.training.interrupt import ends_cleanly
+from fastseq.transducer.training.loop import Training
 from fastseq.transducer.training.schedules import Schedule
-from fastseq.transducer.training.training import Training
 from support.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
