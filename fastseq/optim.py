@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,13 @@ _EPSILON = 1e-7
 
 
 class _Optimizer:
-    """What the optimizers share: `update`, which checks and leaves the step to `_step`.
+    """What the optimizers share: `update`, which checks and leaves the step to `_step`; the state.
 
-    The state that an optimizer keeps of a parameter starts from zeros.
+    The arrays that an optimizer keeps, one for each parameter, start from zeros.
     """
+
+    _counts: ClassVar[tuple[str, ...]] = ()  # the attributes that count updates
+    _kept: ClassVar[tuple[str, ...]] = ()  # those that are lists of arrays
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
         """Take one step.
@@ -42,12 +46,47 @@ class _Optimizer:
         _check_partners("grads", grads, params, "as in params")
         self._step(params, grads, compiled=all_float32(params) and all_float32(grads))
 
+    def state(self, params: list[Array]) -> dict[str, Any]:
+        """What is kept between updates, for a checkpoint.
+
+        Parameters
+        ----------
+        params : list of float arrays
+            Those of the updates. Before the first one the arrays of the state are zeros.
+
+        Returns
+        -------
+        dict
+            By the names of attributes: int for a count of updates, else a list of arrays, one for
+            each parameter. They are the optimizer's own: copy what is to stay as it is.
+
+        Examples
+        --------
+        >>> SGD().state([np.zeros(3)]), Adam().state([np.zeros(2)])
+        ({}, {'iter': 0, 'm': [array([0., 0.])], 'v': [array([0., 0.])]})
+        """
+        for name in self._kept:
+            setattr(self, name, _kept_of(getattr(self, name), params))
+        return {name: getattr(self, name) for name in (*self._counts, *self._kept)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, which is copied.
+
+        Raises
+        ------
+        KeyError
+            An entry is missing.
+        """
+        counts = {name: int(state[name]) for name in self._counts}
+        kept = {name: [np.array(array) for array in state[name]] for name in self._kept}
+        vars(self).update(counts, **kept)
+
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
         """Take one step over checked arrays, by the kernel or by the formula in NumPy."""
         raise NotImplementedError
 
 
-def _kept(state: list[Array] | None, params: list[Array]) -> list[Array]:
+def _kept_of(state: list[Array] | None, params: list[Array]) -> list[Array]:
     """What an optimizer keeps of each parameter, checked to fit; zeros before the first update."""
     if state is None:
         return [np.zeros_like(param, subok=False) for param in params]
@@ -103,13 +142,15 @@ class Momentum(_Optimizer):
         The velocity of each parameter, in the order of `params`.
     """
 
+    _kept = ("v",)
+
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         self.lr = lr
         self.momentum = momentum
         self.v: list[Array] | None = None
 
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
-        self.v = _kept(self.v, params)
+        self.v = _kept_of(self.v, params)
         if compiled:
             _kernels.momentum_step(params, grads, self.v, self.lr, self.momentum)
             return
@@ -141,13 +182,15 @@ class Nesterov(_Optimizer):
         The velocity of each parameter, in the order of `params`.
     """
 
+    _kept = ("v",)
+
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         self.lr = lr
         self.momentum = momentum
         self.v: list[Array] | None = None
 
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
-        self.v = _kept(self.v, params)
+        self.v = _kept_of(self.v, params)
         if compiled:
             _kernels.nesterov_step(params, grads, self.v, self.lr, self.momentum)
             return
@@ -174,12 +217,14 @@ class AdaGrad(_Optimizer):
         The sums of squared gradients, in the order of `params`.
     """
 
+    _kept = ("h",)
+
     def __init__(self, lr: float = 0.01) -> None:
         self.lr = lr
         self.h: list[Array] | None = None
 
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
-        self.h = _kept(self.h, params)
+        self.h = _kept_of(self.h, params)
         if compiled:
             _kernels.adagrad_step(params, grads, self.h, self.lr, _EPSILON)
             return
@@ -204,13 +249,15 @@ class RMSprop(_Optimizer):
         The running means of squared gradients, in the order of `params`.
     """
 
+    _kept = ("h",)
+
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
         self.lr = lr
         self.decay_rate = decay_rate
         self.h: list[Array] | None = None
 
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
-        self.h = _kept(self.h, params)
+        self.h = _kept_of(self.h, params)
         if compiled:
             _kernels.rmsprop_step(params, grads, self.h, self.lr, self.decay_rate, _EPSILON)
             return
@@ -244,6 +291,9 @@ class Adam(_Optimizer):
         The moments of each parameter, in the order of `params`.
     """
 
+    _counts = ("iter",)
+    _kept = ("m", "v")
+
     def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self.lr = lr
         self.beta1 = beta1
@@ -253,8 +303,8 @@ class Adam(_Optimizer):
         self.v: list[Array] | None = None
 
     def _step(self, params: list[Array], grads: list[Array], *, compiled: bool) -> None:
-        self.m = _kept(self.m, params)
-        self.v = _kept(self.v, params)
+        self.m = _kept_of(self.m, params)
+        self.v = _kept_of(self.v, params)
 
         self.iter += 1
         bias_correction = math.sqrt(1.0 - self.beta2**self.iter) / (1.0 - self.beta1**self.iter)

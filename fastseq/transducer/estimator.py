@@ -15,11 +15,13 @@ from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
+from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.model_config import Description
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.network.parameters import parameter_shapes
 from fastseq.transducer.search.answers import search
+from fastseq.transducer.search.limits import default_steps
 from fastseq.transducer.training import checkpoints
 from fastseq.transducer.training.fitting import (
     Validation,
@@ -339,7 +341,8 @@ class Transducer:
             An argument is wrong.
         """
         sources = self._encode_sources(words)
-        found = search(self.network_, sources, self.lengths_, beam_size, n_best, length_penalty)
+        steps = default_steps(sources.lengths, self.lengths_)
+        found = search(self.network_, sources, steps, beam_size, n_best, length_penalty)
         decode = self.vocabulary_.target.decode
         if n_best == 1:
             answers: list[Any] = [decode(best.ids) for (best,) in found]
@@ -377,12 +380,8 @@ class Transducer:
         if not sources:
             raise ValueError("sources: expected at least one, got none")
         split = self.vocabulary_.target.split
-        answers = self.predict(sources)
-        right = [
-            split(answer) in [split(text) for text in texts]
-            for answer, texts in zip(answers, accepted, strict=True)
-        ]
-        return sum(right) / len(right)
+        answers = [split(answer) for answer in self.predict(sources)]
+        return exact_match(answers, [[split(text) for text in texts] for texts in accepted])
 
     def attention(self, text: Text) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
         """Where the network looks while it writes its greedy answer.
@@ -412,7 +411,8 @@ class Transducer:
         sources = self._encode_sources([text])
         if self.network_.config.attention == "none":
             raise ValueError("attention: this Transducer was trained without (attention='none')")
-        [[best]] = search(self.network_, sources, self.lengths_, with_weights=True)
+        steps = default_steps(sources.lengths, self.lengths_)
+        [[best]] = search(self.network_, sources, steps, with_weights=True)
         symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
         weights = np.zeros((0, len(symbols)), np.float32)

@@ -103,9 +103,10 @@ def test_same_names(part: str) -> None:
 def test_same_signatures(name: str) -> None:
     ours = public_methods(getattr(fastseq, name))
     twins = public_methods(getattr(fastseq_reference, name))
-    assert set(ours) == set(twins)
-    for method, signature in ours.items():
-        assert parameters(signature) == parameters(twins[method]), method
+    beyond = {"state", "restore"} if name in OPTIMIZERS else set()  # for checkpoints
+    assert set(ours) == set(twins) | beyond
+    for method, signature in twins.items():
+        assert parameters(ours[method]) == parameters(signature), method
 
 
 @pytest.mark.parametrize("name", LAYERS + MODELS)
@@ -163,9 +164,10 @@ def test_top_level_names() -> None:
 def test_training_classes(name: str) -> None:
     ours = public_methods(getattr(fastseq, name))
     twins = public_methods(getattr(fastseq_reference, name))
-    assert set(ours) == set(twins)
-    for method, signature in ours.items():
-        assert parameters(signature) == parameters(twins[method]), method
+    beyond = {"state", "restore"} if name in OPTIMIZERS else set()  # for checkpoints
+    assert set(ours) == set(twins) | beyond
+    for method, signature in twins.items():
+        assert parameters(ours[method]) == parameters(signature), method
 
 
 @pytest.mark.parametrize("name", ["remove_duplicate", *sorted(fastseq_reference.util.__all__)])

@@ -15,7 +15,7 @@ from fastseq.cli import main
 from fastseq.layers import TimeLSTM
 from fastseq.transducer import model_file as files
 from fastseq.transducer.data.vocabulary import END
-from fastseq.transducer.search import answers
+from fastseq.transducer.search import limits
 from support.tiny_transducer import tiny_pairs, tiny_transducer
 
 PAIRS = tiny_pairs(20)
@@ -48,9 +48,9 @@ def test_an_answer_is_cut_whatever_lengths_a_file_has_seen(
     path = tmp_path / "endless.safetensors"
     files.write(str(path), "fastseq.transducer", model.network_.params, document)
     endless = Transducer.load(path)
-    limits = answers._step_limits(np.array([0, 5, 10**6]), endless.lengths_)
-    assert limits.tolist() == [2**16] * 3
-    monkeypatch.setattr(answers, "_MOST_STEPS", 50)
+    steps = limits.default_steps(np.array([0, 5, 10**6]), endless.lengths_)
+    assert steps.tolist() == [2**16] * 3
+    monkeypatch.setattr(limits, "_MOST_STEPS", 50)
     assert [len(answer) for answer in endless.predict(["a", "b" * 200])] == [50, 50]
 
 

@@ -28,3 +28,27 @@ def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
             row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (symbol != partner)))
         above = row
     return above[-1]
+
+
+def symbol_error_rate(
+    answers: Sequence[Sequence[object]], accepted: Sequence[Sequence[Sequence[object]]]
+) -> float:
+    """The wrong symbols of answers, as edit distances, for each symbol of the right ones.
+
+    Parameters
+    ----------
+    answers : sequence of sequences of symbols
+    accepted : sequence of as many sequences of right answers
+        Of several the closest counts; of these the shortest.
+
+    Returns
+    -------
+    float
+        At least 0; above 1 where answers are much too long.
+    """
+    wrong = symbols = 0
+    for answer, known in zip(answers, accepted, strict=True):
+        distance, length = min((edit_distance(answer, right), len(right)) for right in known)
+        wrong += distance
+        symbols += length
+    return wrong / max(1, symbols)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastseq.transducer.metrics.edit_distance import edit_distance
+from fastseq.transducer.metrics.edit_distance import symbol_error_rate
+from fastseq.transducer.metrics.exact_match import exact_match
 
 if TYPE_CHECKING:
     from fastseq.transducer.data.vocabulary import Text
@@ -76,15 +77,11 @@ def evaluate(
     )
     seconds = time.perf_counter() - start
 
-    right = wrong_symbols = symbols = 0
-    for answer, texts in zip(answers, accepted.values(), strict=True):
-        distance, length = min((edit_distance(split(answer), text), len(text)) for text in texts)
-        right += distance == 0
-        wrong_symbols += distance
-        symbols += length
+    spelled = [split(answer) for answer in answers]
+    references = list(accepted.values())
     return Evaluation(
         words=len(questions),
-        accuracy=right / len(questions),
-        symbol_error_rate=wrong_symbols / max(1, symbols),
+        accuracy=exact_match(spelled, references),
+        symbol_error_rate=symbol_error_rate(spelled, references),
         words_per_second=len(questions) / seconds,
     )

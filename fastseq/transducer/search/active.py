@@ -1,4 +1,4 @@
-"""What of a batch is not done: the network's state of the hypotheses that still grow."""
+"""The active hypotheses of a search: those that are extended, and the network's state of each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-START_ID = 1
-END_ID = 2
-
 
 class Decodable(Protocol):
-    """What decoding asks of a network.
+    """What a search needs of a network.
 
     `encode` gives what it knows of the sources, `first_state` the decoder's state before the first
     symbol. Both have a method ``take(rows)`` that gives a new object with these rows, repeats
@@ -32,8 +29,8 @@ class Decodable(Protocol):
         """Log probabilities of the symbol after ``ids`` (N,), the state, attention weights."""
 
 
-class Live:
-    """The part of a batch that is not done, with one row of network state for each hypothesis.
+class ActiveHypotheses:
+    """The hypotheses of a batch that are still extended, with one row of network state for each.
 
     Attributes
     ----------

@@ -12,12 +12,10 @@ from fastseq.transducer import model_file as files
 from fastseq.transducer.hyperparameters import BY_NAME
 from fastseq.transducer.model_config import Description
 from fastseq.transducer.model_file import Shapes
-from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
 from fastseq.transducer.training.loop import Training
 
 KIND = "fastseq.checkpoint"
 
-_GROUPS = ("current", "adam.m", "adam.v", "best")
 # What may be another when training is resumed: it decides only when training ends.
 _FREE = ("epochs", "patience")
 # No step takes less; speeds are divided by it.
@@ -70,7 +68,7 @@ def restore(path: str, training: Training, description: Description) -> None:
 
     def shapes(saved: dict[str, Any]) -> Shapes:
         _require_same(saved, description.to_json())
-        return _array_shapes(training.network.config)
+        return {name: array.shape for name, array in training.arrays().items()}
 
     arrays, saved = files.read(path, KIND, (*Description.ENTRIES, "training"), shapes)
     try:
@@ -80,11 +78,6 @@ def restore(path: str, training: Training, description: Description) -> None:
         raise ValueError(f"{path}: training: damaged ({error!r})") from error
     except ValueError as error:
         raise ValueError(f"{path}: training: {error}") from error
-
-
-def _array_shapes(config: NetworkConfig) -> Shapes:
-    shapes = parameter_shapes(config)
-    return {f"{group}.{name}": shape for group in _GROUPS for name, shape in shapes.items()}
 
 
 def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
@@ -109,7 +102,10 @@ def _check_state(state: Any, training: Training) -> None:
     The states of the generators are left to NumPy, which checks them when it takes them.
     """
     ours = training.state()
-    _check_object("state", state, ours)
+    _check_object("state", state, [name for name in ours if name != "optimizer"])
+    # a checkpoint of version 0.1 has no entry of the optimizer's, which was Adam
+    state.setdefault("optimizer", {"iter": state["updates"]})
+    _check_object("optimizer", state["optimizer"], ours["optimizer"])
     for name in ("pairs", "validation"):
         if state[name] != ours[name]:
             raise ValueError(f"{name}: expected those of the checkpoint, got others")
@@ -133,6 +129,8 @@ def _check_state(state: Any, training: Training) -> None:
     _check_number("epoch.seconds", epoch["seconds"], _LEAST_SECONDS if steps else 0)
     updates = len(history) * training.steps_per_epoch + steps
     _check_number("updates", state["updates"], updates, updates, int)
+    for name in ours["optimizer"]:
+        _check_number(f"optimizer.{name}", state["optimizer"][name], updates, updates, int)
     _check_object("schedule", schedule, ours["schedule"])
     _check_number("schedule.factor", schedule["factor"], 0, 1)
     waited = training.plan.plateau_patience

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.optim import Adam
 from fastseq.transducer.data.batches import Pairs, shuffled_batches
-from fastseq.transducer.metrics.measures import exact_match, mean_loss
+from fastseq.transducer.metrics.validation import accuracy, mean_loss
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
@@ -97,10 +97,7 @@ class Training:
         self._pairs = pairs
         self._validation = validation
         self._order, self._dropout = order, dropout
-        self._adam = Adam()
-        # Adam makes its moments on the first update; a checkpoint may come before it.
-        self._adam.m = [np.zeros_like(param) for param in network.params.values()]
-        self._adam.v = [np.zeros_like(param) for param in network.params.values()]
+        self._optimizer = Adam()
         self._schedule = Schedule(
             plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
         )
@@ -175,8 +172,8 @@ class Training:
         grads = list(network.grads.values())
         _require_finite("norm of the gradients", _kernels.global_norm(grads), place)
         clip_grads(grads, plan.max_grad)
-        self._adam.lr = self._schedule.rate(self._adam.iter + 1)
-        self._adam.update(list(network.params.values()), grads)
+        self._optimizer.lr = self._schedule.rate(self._updates + 1)
+        self._optimizer.update(list(network.params.values()), grads)
         return loss, int(batch.target_lengths.sum())
 
     def _check_update(self, rows: npt.NDArray[np.int64], place: str) -> None:
@@ -196,10 +193,10 @@ class Training:
             logs["validation_loss"] = mean_loss(self.network, self._validation)
             _require_finite("loss on the pairs held out", logs["validation_loss"], place)
             try:
-                logs["validation_accuracy"] = exact_match(self.network, self._validation)
+                logs["validation_accuracy"] = accuracy(self.network, self._validation)
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} after {place}: training stopped") from error
-        logs["learning_rate"] = self._adam.lr
+        logs["learning_rate"] = self._optimizer.lr
         logs["best"] = not self._best_epoch or self._is_better(
             logs, self.history[self._best_epoch - 1]
         )
@@ -224,8 +221,8 @@ class Training:
         lower_loss = bool(logs["validation_loss"] < best["validation_loss"])
         if self.plan.monitor == "loss":
             return lower_loss
-        accuracy, highest = logs["validation_accuracy"], best["validation_accuracy"]
-        return bool(accuracy > highest or (accuracy == highest < 1 and lower_loss))
+        now, highest = logs["validation_accuracy"], best["validation_accuracy"]
+        return bool(now > highest or (now == highest < 1 and lower_loss))
 
     def take_best(self) -> None:
         """Give the network the weights of the best epoch, if one is over."""
@@ -236,7 +233,8 @@ class Training:
     def state(self) -> dict[str, Any]:
         """All but the arrays that decides how training goes on, in the types that JSON knows."""
         return {
-            "updates": self._adam.iter,
+            "updates": self._updates,
+            "optimizer": self._optimizer_state()[0],
             "schedule": self._schedule.state(),
             "history": self.history,
             "best_epoch": self._best_epoch,
@@ -247,14 +245,11 @@ class Training:
         }
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays of the state: parameters, Adam's moments, the best parameters so far."""
+        """The arrays of the state: parameters, the optimizer's, the best parameters so far."""
         names = list(self.network.params)
-        assert self._adam.m is not None
-        assert self._adam.v is not None
         groups = {
             "current": list(self.network.params.values()),
-            "adam.m": self._adam.m,
-            "adam.v": self._adam.v,
+            **self._optimizer_state()[1],
             "best": list(self._best.values()),
         }
         return {
@@ -262,6 +257,18 @@ class Training:
             for group, arrays in groups.items()
             for name, array in zip(names, arrays, strict=True)
         }
+
+    @property
+    def _updates(self) -> int:
+        """How many steps were made in all."""
+        return len(self.history) * self.steps_per_epoch + self._epoch.steps
+
+    def _optimizer_state(self) -> tuple[dict[str, int], dict[str, list[Array]]]:
+        """The counts of the optimizer, and its arrays under names like ``adam.m``."""
+        state = self._optimizer.state(list(self.network.params.values()))
+        prefix = type(self._optimizer).__name__.lower()
+        counts = {name: each for name, each in state.items() if not isinstance(each, list)}
+        return counts, {f"{prefix}.{name}": state[name] for name in state.keys() - counts}
 
     def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Go on from what `state` and `arrays` have given.
@@ -277,10 +284,11 @@ class Training:
         self._order.bit_generator.state = state["epoch"]["order_state"]
         self._epoch = _Epoch(**state["epoch"])
         self._schedule.restore(state["schedule"])
-        self._adam.iter = state["updates"]
-        self._adam.lr = self._schedule.rate(max(1, self._adam.iter))
         self._best_epoch = state["best_epoch"]
         self.history[:] = state["history"]
+        kept = self._optimizer.state(list(self.network.params.values()))
+        self._optimizer.restore(kept | state["optimizer"])
+        self._optimizer.lr = self._schedule.rate(max(1, self._updates))
         for name, array in self.arrays().items():
             array[...] = arrays[name]
 

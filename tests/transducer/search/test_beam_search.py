@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fastseq.transducer.data.vocabulary import END as END_ID
+from fastseq.transducer.data.vocabulary import START as START_ID
 from fastseq.transducer.search import beam_search as decoding
-from fastseq.transducer.search.beam_search import END_ID, START_ID, Hypothesis, beam_search, forced
+from fastseq.transducer.search.beam_search import beam_search
+from fastseq.transducer.search.hypothesis import Hypothesis
+from fastseq.transducer.search.scoring import forced
 
 Array = npt.NDArray[Any]
 PENALTIES = [0.0, 0.6, 1.0, 3.0]

@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import Transducer, _kernels
+from fastseq.transducer.data.vocabulary import END as END_ID
+from fastseq.transducer.data.vocabulary import START as START_ID
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.active import END_ID, START_ID
-from fastseq.transducer.search.beam_search import greedy
+from fastseq.transducer.search.greedy import greedy
 from support.networks import CONFIGS, generator, large_case, large_params, with_params
 
 Array = npt.NDArray[Any]
@@ -55,9 +56,9 @@ def test_an_answer_has_the_bits_of_its_steps(isa: str, name: str) -> None:
         assert taken == min(len(ids), 1 + row % 3)
         assert shorter.ids[row, :taken].tolist() == ids[:taken]
     spelled = greedy(network, batch.sources, batch.source_lengths, STEPS)
-    assert [total for _, total in spelled] == found.log_probabilities.tolist()
-    for (ids, _), own, taken in zip(spelled, found.ids, found.taken, strict=True):
-        assert ids == [symbol for symbol in own[:taken] if symbol != END_ID]
+    assert [answer.score for answer in spelled] == found.log_probabilities.tolist()
+    for answer, own, taken in zip(spelled, found.ids, found.taken, strict=True):
+        assert answer.ids == [symbol for symbol in own[:taken] if symbol != END_ID]
 
 
 def test_rows_end_at_different_steps_and_some_at_the_limit() -> None:

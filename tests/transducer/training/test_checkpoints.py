@@ -1,18 +1,22 @@
-"""Damaged checkpoints: a message with file and entry, in Python and on the command line."""
+"""Checkpoints of the last version are resumed; damaged ones: a message with file and entry, in Python and on the command line."""
 
 import json
 import math
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fastseq import Transducer
 from fastseq.cli import main
 from support.tiny_transducer import SMALL, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
+DATA = Path(__file__).parents[2] / "data"
 State = dict[str, Any]
 
 
@@ -168,3 +172,16 @@ def test_train_says_in_one_line_that_a_checkpoint_is_damaged(
     assert "expected a model file, got something else" in error()
     path.write_bytes(checkpoint)
     assert main([*arguments, *options]) == 0
+
+
+def test_a_checkpoint_of_the_last_version_is_resumed(tmp_path: Path) -> None:
+    """Written when the state of Adam had no entry of its own; the other file is where it led."""
+    shutil.copy(DATA / "checkpoint-v1.safetensors", tmp_path / "checkpoint.safetensors")
+    options: dict[str, Any] = {"embedding_size": 4, "hidden_size": 4, "epochs": 4, "patience": None}
+    model = tiny_transducer(**options).fit(*tiny_pairs(24), checkpoint=tmp_path, resume=True)
+    then = Transducer.load(DATA / "resumed-v1.safetensors")
+    assert [logs["epoch"] for logs in model.history_] == [1, 2, 3, 4]
+    for name, param in model.network_.params.items():  # not to the bit on every instruction set
+        np.testing.assert_allclose(param, then.network_.params[name], rtol=1e-4, atol=1e-6)
+    for now, logs in zip(model.history_, then.history_, strict=True):
+        assert now["loss"] == pytest.approx(logs["loss"], rel=1e-4)

@@ -1,12 +1,13 @@
-"""How good a network is on pairs: its loss, and the share of sources it answers exactly."""
+"""Validation of a network on pairs: its mean loss and its accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastseq.transducer.data.batches import Pairs, batches_by_length
+from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.beam_search import greedy
+from fastseq.transducer.search.answers import search
 
 _BATCH_SIZE = 256
 
@@ -33,7 +34,7 @@ def mean_loss(network: Network, pairs: Pairs) -> float:
     return total / symbols
 
 
-def exact_match(network: Network, pairs: Pairs) -> float:
+def accuracy(network: Network, pairs: Pairs) -> float:
     """The share of the different sources whose greedy answer is one of their targets.
 
     Parameters
@@ -47,14 +48,10 @@ def exact_match(network: Network, pairs: Pairs) -> float:
     float
         Between 0 and 1.
     """
-    accepted = list(pairs.rows_of_sources().values())
-    lengths = pairs.targets.lengths
-    # A right answer is not longer than the longest accepted one; there is no need to see more.
-    longest = np.array([lengths[rows].max() for rows in accepted], dtype=np.int64)
-    sources = pairs.sources.take(np.array([rows[0] for rows in accepted], dtype=np.int64))
-    right = 0
-    for batch in batches_by_length(sources.lengths, _BATCH_SIZE):
-        answers = greedy(network, *sources.ended(batch), longest[batch] + 1)
-        for number, (ids, _) in zip(batch, answers, strict=True):
-            right += any(ids == pairs.targets.row(row) for row in accepted[number])
-    return right / len(accepted)
+    groups = list(pairs.rows_of_sources().values())
+    accepted = [[pairs.targets.row(row) for row in rows] for rows in groups]
+    sources = pairs.sources.take(np.array([rows[0] for rows in groups], dtype=np.int64))
+    # A right answer is not longer than the longest accepted one: no longer one is searched.
+    longest = [max(map(len, targets)) for targets in accepted]
+    found = search(network, sources, np.array(longest, dtype=np.int64) + 1)
+    return exact_match([best.ids for [best] in found], accepted)

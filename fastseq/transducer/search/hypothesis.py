@@ -1,0 +1,43 @@
+"""A hypothesis: one answer of a search, whole or in the making.
+
+An answer is made of symbols of the vocabulary; ``<unk>`` and ``<s>`` are never produced. They are
+barred, but the probabilities of the others are the network's own: nothing is renormalised.
+
+An answer ends in two ways: with ``</s>``, which then is its last symbol though not among its `ids`;
+or at ``max_steps`` symbols without it. Such an answer is unfinished. Its log probability is the sum
+over its ids alone, and by this it is ranked among the finished ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One answer.
+
+    Attributes
+    ----------
+    ids : list of int
+        Its symbols, without ``</s>``.
+    score : float
+        What it is ranked by: `log_probability` after the length penalty.
+    log_probability : float
+        The sum over its symbols, ``</s>`` included if it is finished.
+    finished : bool
+        Whether it ended with ``</s>``.
+    weights : ndarray of float32, shape (len(ids), source length), or None
+        Attention weights of the step that produced each id.
+    """
+
+    ids: list[int]
+    score: float
+    log_probability: float
+    finished: bool
+    weights: Array | None = None
