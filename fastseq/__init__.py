@@ -87,8 +87,7 @@ from fastseq.util import (
     to_cpu,
     to_gpu,
 )
-
-__version__ = "0.1.0"
+from fastseq.version import __version__ as __version__
 
 
 def show_config() -> None:

@@ -20,7 +20,8 @@ def get_config() -> dict[str, Any]:
         "isa" (the instruction set in use), "available_isas", "threads", "build", "python", "numpy",
         "blas", "platform" and "cpu".
     """
-    from fastseq import __version__, _kernels
+    from fastseq import _kernels
+    from fastseq.version import __version__
 
     return {
         "fastseq": __version__,

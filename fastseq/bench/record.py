@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fastseq import __version__
 from fastseq.bench.measure import LIMIT, Measurement
 from fastseq.bench.workers import Contestant
 from fastseq.bench.workloads import Limit, Work
+from fastseq.version import __version__
 
 
 def group_name(work: Work, threads: int) -> str:

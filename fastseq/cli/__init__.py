@@ -179,7 +179,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from fastseq import __version__
+        from fastseq.version import __version__
 
         print(f"fastseq {__version__}")
         parser.exit()

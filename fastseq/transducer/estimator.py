@@ -9,17 +9,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer import hyperparameters
-from fastseq.transducer import model_file as files
+from fastseq.transducer import model_file
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
-from fastseq.transducer.hyperparameters import HYPERPARAMETERS
+from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.metrics.exact_match import exact_match
-from fastseq.transducer.model_config import Description
-from fastseq.transducer.model_file import Shapes
+from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.network.parameters import parameter_shapes
 from fastseq.transducer.search.answers import search
 from fastseq.transducer.search.limits import default_steps
 from fastseq.transducer.training import checkpoints
@@ -28,17 +25,12 @@ from fastseq.transducer.training.fitting import (
     checked_callbacks,
     checkpoint_path,
     prepare,
+    run,
 )
-from fastseq.transducer.training.interrupt import ends_cleanly
-from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
-
-KIND = "fastseq.transducer"
-
-# Two trainings that are equal but for their speed leave equal files.
-_NOT_SAVED = ("seconds", "words_per_second")
+from fastseq.transducer.training.reports import JsonLog, Logs
 
 
-class Transducer:
+class Transducer(Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
@@ -156,53 +148,6 @@ class Transducer:
         self.patience = patience
         self.seed = seed
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters, as given to the constructor.
-
-        Parameters
-        ----------
-        deep : bool
-            Without effect; scikit-learn passes it.
-
-        Returns
-        -------
-        dict of str to value
-        """
-        return {each.name: getattr(self, _attribute(each.name)) for each in HYPERPARAMETERS}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change hyperparameters; what was trained stays until the next `fit`.
-
-        Returns
-        -------
-        Transducer
-            This one.
-
-        Raises
-        ------
-        ValueError
-            There is no hyperparameter of such a name. None is changed then.
-        """
-        hyperparameters.check_names(params)
-        for name, value in params.items():
-            setattr(self, _attribute(name), value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator before it works with it; it is there then."""
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=True),
-            input_tags=InputTags(two_d_array=False, string=True),
-        )
-
-    def __repr__(self) -> str:
-        defaults = {each.name: each.default for each in HYPERPARAMETERS}
-        changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
-        return f"Transducer({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
-
     def fit(
         self,
         sources: Iterable[Text],
@@ -263,37 +208,24 @@ class Transducer:
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        training, description = prepare(self.get_params(), sources, targets, validation)
+        training, config = prepare(self.get_params(), sources, targets, validation)
         path = checkpoint_path(checkpoint, checkpoint_every, resume)
         if path is not None and os.path.exists(path):
-            checkpoints.restore(path, training, description)
+            checkpoints.restore(path, training, config)
         json_log = JsonLog(log, training.history)
 
-        self._take_description(description)
+        self._take_config(config)
         self.network_, self.history_ = training.network, training.history
         self.n_epochs_ = len(training.history)
-
-        def save_checkpoint() -> None:
-            if path is not None:
-                checkpoints.save(path, training, description)
 
         def end_epoch(logs: Logs) -> None:
             self.n_epochs_ = len(training.history)
             for callback in called:
                 callback.on_epoch_end(self, logs)
 
-        bar = ProgressBar(progress, self.epochs)
         try:
-            with ends_cleanly(training):
-                training.run(Reporter(bar, json_log, save_checkpoint, end_epoch), checkpoint_every)
-        except FloatingPointError as error:
-            last = "there is no checkpoint"
-            if path is not None and os.path.exists(path):
-                last = f"the last good checkpoint is {path}"
-            raise FloatingPointError(f"{error}; {last}") from error
+            run(training, config, path, checkpoint_every, json_log, progress, end_epoch)
         finally:
-            bar.end()
-            training.take_best()
             self.interrupted_ = training.interrupted
         return self
 
@@ -344,12 +276,10 @@ class Transducer:
         steps = default_steps(sources.lengths, self.lengths_)
         found = search(self.network_, sources, steps, beam_size, n_best, length_penalty)
         decode = self.vocabulary_.target.decode
+        answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
+        scores: list[Any] = [[each.score for each in listed] for listed in found]
         if n_best == 1:
-            answers: list[Any] = [decode(best.ids) for (best,) in found]
-            scores: list[Any] = [best.score for (best,) in found]
-        else:
-            answers = [[decode(each.ids) for each in listed] for listed in found]
-            scores = [[each.score for each in listed] for listed in found]
+            answers, scores = [best for [best] in answers], [best for [best] in scores]
         return (answers, scores) if return_scores else answers
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
@@ -415,10 +345,7 @@ class Transducer:
         [[best]] = search(self.network_, sources, steps, with_weights=True)
         symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
-        weights = np.zeros((0, len(symbols)), np.float32)
-        if best.weights is not None and output:
-            weights = np.asarray(best.weights, dtype=np.float32)
-        return weights, symbols, output
+        return best.attention(len(symbols)), symbols, output
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file: weights as they are, hyperparameters and vocabularies.
@@ -436,12 +363,7 @@ class Transducer:
             Nothing was trained or loaded yet.
         """
         self._require_fitted()
-        history = [
-            {name: value for name, value in logs.items() if name not in _NOT_SAVED}
-            for logs in self.history_
-        ]
-        document = self._description.to_json() | {"history": history}
-        files.write(os.fspath(path), KIND, self.network_.params, document)
+        model_file.write_model(os.fspath(path), self._config, self.network_.params, self.history_)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -467,31 +389,20 @@ class Transducer:
             It is no model, damaged, or not consistent: the message names the file, the entry, what
             was expected and what came.
         """
-        descriptions: list[Description] = []
-
-        def shapes(document: dict[str, Any]) -> Shapes:
-            history = document["history"]
-            if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
-                raise ValueError("history: expected a list of objects")
-            descriptions.append(Description.from_json(document))
-            return parameter_shapes(descriptions[0].network_config())
-
-        entries = (*Description.ENTRIES, "history")
-        arrays, document = files.read(os.fspath(path), KIND, entries, shapes)
-        [description] = descriptions
-        model = cls(**description.params)
-        model._take_description(description)
-        model.network_ = Network(description.network_config(), np.random.default_rng(0))
+        config, arrays, history = model_file.read_model(os.fspath(path))
+        model = cls(**config.params)
+        model._take_config(config)
+        model.network_ = Network(config.network_config(), np.random.default_rng(0))
         for name, param in model.network_.params.items():
             param[...] = arrays[name]
-        model.history_, model.n_epochs_ = document["history"], len(document["history"])
+        model.history_, model.n_epochs_ = history, len(history)
         model.interrupted_ = False
         return model
 
-    def _take_description(self, description: Description) -> None:
-        self._description = description
-        self.vocabulary_ = description.vocabulary
-        self.lengths_ = description.lengths
+    def _take_config(self, config: ModelConfig) -> None:
+        self._config = config
+        self.vocabulary_ = config.vocabulary
+        self.lengths_ = config.lengths
 
     def _encode_sources(self, texts: Iterable[Text]) -> Sequences:
         self._require_fitted()
@@ -501,8 +412,3 @@ class Transducer:
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise RuntimeError("this Transducer is not trained: fit or load it first")
-
-
-def _attribute(name: str) -> str:
-    """Where a hyperparameter is stored: `attention` is the name of a method already."""
-    return "attention_kind" if name == "attention" else name

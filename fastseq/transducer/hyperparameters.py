@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -201,3 +201,59 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in BY_NAME:
             raise ValueError(f"{name}: no such hyperparameter; there are {', '.join(BY_NAME)}")
+
+
+class Configurable:
+    """scikit-learn's methods over the attributes that hold hyperparameters."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters, as given to the constructor.
+
+        Parameters
+        ----------
+        deep : bool
+            Without effect; scikit-learn passes it.
+
+        Returns
+        -------
+        dict of str to value
+        """
+        return {each.name: getattr(self, _attribute(each.name)) for each in HYPERPARAMETERS}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyperparameters; what was trained stays until the next `fit`.
+
+        Returns
+        -------
+        The object itself.
+
+        Raises
+        ------
+        ValueError
+            There is no hyperparameter of such a name. None is changed then.
+        """
+        check_names(params)
+        for name, value in params.items():
+            setattr(self, _attribute(name), value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator before it works with it; it is there then."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=True),
+            input_tags=InputTags(two_d_array=False, string=True),
+        )
+
+    def __repr__(self) -> str:
+        defaults = {each.name: each.default for each in HYPERPARAMETERS}
+        changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def _attribute(name: str) -> str:
+    """Where a hyperparameter is stored: `attention` is the name of a method already."""
+    return "attention_kind" if name == "attention" else name

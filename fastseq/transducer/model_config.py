@@ -31,7 +31,7 @@ class Lengths(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelConfig:
     """Hyperparameters, vocabularies and lengths of a model, together.
 
     Attributes
@@ -89,7 +89,7 @@ class Description:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Description:
+    def from_json(cls, document: dict[str, Any]) -> ModelConfig:
         """Rebuild a description from the result of `to_json`, which is not trusted.
 
         A hyperparameter that is missing, because it is newer than the file, has its default.

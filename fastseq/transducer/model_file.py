@@ -17,11 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
+from fastseq.transducer.model_config import ModelConfig
+from fastseq.transducer.network.parameters import parameter_shapes
+from fastseq.version import __version__
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 FORMAT_VERSION = 1
+MODEL = "fastseq.transducer"
+
+# Two trainings that are equal but for their speed leave equal files.
+_NOT_SAVED = ("seconds", "words_per_second")
 
 _LENGTH_BYTES = 8
 # Reading JSON takes up to 30 times its size, so this is half a gigabyte. Vocabularies of half a
@@ -29,6 +36,31 @@ _LENGTH_BYTES = 8
 _LARGEST_HEADER = 2**24
 _METADATA = "__metadata__"
 _DOCUMENT = "fastseq"
+
+
+def write_model(
+    path: str, config: ModelConfig, params: Mapping[str, Array], history: list[dict[str, Any]]
+) -> None:
+    """Write a trained model: its weights, its configuration and the logs of its epochs."""
+    saved = [
+        {name: value for name, value in logs.items() if name not in _NOT_SAVED} for logs in history
+    ]
+    write(path, MODEL, params, config.to_json() | {"history": saved})
+
+
+def read_model(path: str) -> tuple[ModelConfig, dict[str, Array], list[dict[str, Any]]]:
+    """Read what `write_model` has written; it raises what `read` raises."""
+    configs: list[ModelConfig] = []
+
+    def shapes(document: dict[str, Any]) -> Shapes:
+        history = document["history"]
+        if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
+            raise ValueError("history: expected a list of objects")
+        configs.append(ModelConfig.from_json(document))
+        return parameter_shapes(configs[0].network_config())
+
+    arrays, document = read(path, MODEL, (*ModelConfig.ENTRIES, "history"), shapes)
+    return configs[0], arrays, document["history"]
 
 
 def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
@@ -51,8 +83,6 @@ def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[s
         The document is too large.
     """
     from safetensors.numpy import save
-
-    from fastseq import __version__
 
     head = {
         "format": kind,

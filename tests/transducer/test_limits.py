@@ -44,7 +44,7 @@ def test_an_answer_is_cut_whatever_lengths_a_file_has_seen(
     model: Transducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.network_.params["output.b"][END] = -1e9
-    document = model._description.to_json() | {"history": [], "lengths": [1, 2**31 - 1]}
+    document = model._config.to_json() | {"history": [], "lengths": [1, 2**31 - 1]}
     path = tmp_path / "endless.safetensors"
     files.write(str(path), "fastseq.transducer", model.network_.params, document)
     endless = Transducer.load(path)

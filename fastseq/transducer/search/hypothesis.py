@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -41,3 +42,9 @@ class Hypothesis:
     log_probability: float
     finished: bool
     weights: Array | None = None
+
+    def attention(self, source_length: int) -> Array:
+        """The attention weights (len(ids), source_length), also of an answer without symbols."""
+        if self.weights is None or not self.ids:
+            return np.zeros((0, source_length), np.float32)
+        return np.asarray(self.weights, dtype=np.float32)

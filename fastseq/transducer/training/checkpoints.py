@@ -10,7 +10,7 @@ from typing import Any
 
 from fastseq.transducer import model_file as files
 from fastseq.transducer.hyperparameters import BY_NAME
-from fastseq.transducer.model_config import Description
+from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.training.loop import Training
 
@@ -27,14 +27,14 @@ def file_name(folder: str | os.PathLike[str]) -> str:
     return os.path.join(os.fspath(folder), "checkpoint.safetensors")
 
 
-def save(path: str, training: Training, description: Description) -> None:
+def save(path: str, training: Training, config: ModelConfig) -> None:
     """Write the state of a training.
 
     Parameters
     ----------
     path : str
     training : Training
-    description : Description
+    config : ModelConfig
         Of the model.
 
     Raises
@@ -42,12 +42,10 @@ def save(path: str, training: Training, description: Description) -> None:
     OSError
         The file cannot be written; the checkpoint before it is still there.
     """
-    files.write(
-        path, KIND, training.arrays(), description.to_json() | {"training": training.state()}
-    )
+    files.write(path, KIND, training.arrays(), config.to_json() | {"training": training.state()})
 
 
-def restore(path: str, training: Training, description: Description) -> None:
+def restore(path: str, training: Training, config: ModelConfig) -> None:
     """Let a new training go on from a file.
 
     Parameters
@@ -55,7 +53,7 @@ def restore(path: str, training: Training, description: Description) -> None:
     path : str
     training : Training
         As it was made when the checkpoint's training began.
-    description : Description
+    config : ModelConfig
         As given to `save`. Only the hyperparameters `epochs` and `patience` may be others.
 
     Raises
@@ -67,10 +65,10 @@ def restore(path: str, training: Training, description: Description) -> None:
     """
 
     def shapes(saved: dict[str, Any]) -> Shapes:
-        _require_same(saved, description.to_json())
+        _require_same(saved, config.to_json())
         return {name: array.shape for name, array in training.arrays().items()}
 
-    arrays, saved = files.read(path, KIND, (*Description.ENTRIES, "training"), shapes)
+    arrays, saved = files.read(path, KIND, (*ModelConfig.ENTRIES, "training"), shapes)
     try:
         _check_state(saved["training"], training)
         training.restore(saved["training"], arrays)

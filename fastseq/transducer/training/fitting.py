@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
 from fastseq.transducer.data.texts import check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import Text, Vocabulary
-from fastseq.transducer.model_config import Description, Lengths, Vocabularies
+from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
+from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
+from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -29,7 +31,7 @@ def prepare(
     sources: Iterable[Text],
     targets: Iterable[Text],
     validation: Validation,
-) -> tuple[Training, Description]:
+) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
     Parameters
@@ -41,7 +43,7 @@ def prepare(
 
     Returns
     -------
-    Training, Description
+    Training, ModelConfig
 
     Raises
     ------
@@ -63,21 +65,65 @@ def prepare(
         max(len(vocabulary.source.split(text)) for text in source_texts),
         max(len(vocabulary.target.split(text)) for text in target_texts),
     )
-    description = Description(params, vocabulary, lengths)
-    files.check_room(description.to_json())
+    config = ModelConfig(params, vocabulary, lengths)
+    files.check_room(config.to_json())
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
-    pairs = description.encode(source_texts, target_texts)
+    pairs = config.encode(source_texts, target_texts)
     held_out: Pairs | None = None
     if isinstance(validation, int | float | np.number):
         if not 0 < validation < 1:
             raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
         pairs, held_out = split_by_source(pairs, float(validation), split)
     elif validation is not None:
-        held_out = _encode_validation(validation, description)
+        held_out = _encode_validation(validation, config)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
-    network = Network(description.network_config(), weights)
-    return Training(network, plan, pairs, held_out, order, dropout), description
+    network = Network(config.network_config(), weights)
+    return Training(network, plan, pairs, held_out, order, dropout), config
+
+
+def run(
+    training: Training,
+    config: ModelConfig,
+    checkpoint: str | None,
+    checkpoint_every: int | None,
+    json_log: JsonLog,
+    progress: bool | None,
+    end_epoch: Callable[[Logs], None],
+) -> None:
+    """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
+
+    Parameters
+    ----------
+    training, config
+        As `prepare` has made them.
+    checkpoint : str or None
+        The file to replace after each epoch, and after every `checkpoint_every` steps.
+    json_log, progress, end_epoch
+        What is told of the epochs; `progress` as in `Transducer.fit`.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss, or the norm of the gradients, became NaN or infinite.
+    """
+
+    def save_checkpoint() -> None:
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, training, config)
+
+    bar = ProgressBar(progress, training.plan.epochs)
+    try:
+        with ends_cleanly(training):
+            training.run(Reporter(bar, json_log, save_checkpoint, end_epoch), checkpoint_every)
+    except FloatingPointError as error:
+        last = "there is no checkpoint"
+        if checkpoint is not None and os.path.exists(checkpoint):
+            last = f"the last good checkpoint is {checkpoint}"
+        raise FloatingPointError(f"{error}; {last}") from error
+    finally:
+        bar.end()
+        training.take_best()
 
 
 def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:
@@ -131,7 +177,7 @@ def checkpoint_path(
     return path
 
 
-def _encode_validation(validation: Any, description: Description) -> Pairs:
+def _encode_validation(validation: Any, config: ModelConfig) -> Pairs:
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise TypeError(
             "validation: expected a share, (sources, targets) or None; "
@@ -140,10 +186,10 @@ def _encode_validation(validation: Any, description: Description) -> Pairs:
     sources, targets = (
         checked_texts(f"validation {side}", texts, vocabulary)
         for side, texts, vocabulary in zip(
-            ("sources", "targets"), validation, description.vocabulary, strict=True
+            ("sources", "targets"), validation, config.vocabulary, strict=True
         )
     )
     check_equal_length(sources, targets)
     if not sources:
         raise ValueError("validation: expected at least one pair, got none")
-    return description.encode(sources, targets)
+    return config.encode(sources, targets)

@@ -1,4 +1,4 @@
-"""Checkpoints of the last version are resumed; damaged ones: a message with file and entry, in Python and on the command line."""
+"""Damaged checkpoints: a message with file and entry; one of the last version is resumed."""
 
 import json
 import math
