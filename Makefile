@@ -19,10 +19,10 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-guard bench-limits lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format wheel clean FORCE
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
@@ -60,11 +60,11 @@ bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with th
 	@mkdir -p build
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
-bench-guard: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
-	@$(BIN)/python benchmarks/guard.py $(ARGS)
+bench-instructions: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
+	@$(BIN)/python benchmarks/instructions.py $(ARGS)
 
-bench-limits: $(VENV)/built  ## this machine's limits, and how near the loops of the kernels come
-	@$(BIN)/python benchmarks/limits.py
+bench-peaks: $(VENV)/built  ## this machine's limits, and how near the loops of the kernels come
+	@$(BIN)/python benchmarks/peaks.py
 
 lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
 	@$(BIN)/ruff check --quiet .

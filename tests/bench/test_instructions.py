@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-GUARD = Path(__file__).parents[2] / "benchmarks/guard.py"
+GUARD = Path(__file__).parents[2] / "benchmarks/instructions.py"
 RECORDED = {"lstm_forward": 100_000, "adam_step": 1000, "exp": 400}
 
 pytestmark = pytest.mark.skipif(
@@ -139,7 +139,7 @@ def test_what_is_missing_is_named_in_a_line(
 
 
 def test_every_kernel_of_the_program_is_recorded() -> None:
-    program = GUARD.with_name("guard_work.c").read_text(encoding="utf-8")
+    program = GUARD.with_name("instructions.c").read_text(encoding="utf-8")
     counted = set(re.findall(r"^    COUNT\((\w+),", program, re.MULTILINE))
     cells = re.findall(r"count_cell\(size, (.+)\);", program)
     counted.update(name for names in cells for name in re.findall(r'"(\w+)"', names))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-LIMITS = Path(__file__).parents[2] / "benchmarks/limits.py"
+LIMITS = Path(__file__).parents[2] / "benchmarks/peaks.py"
 
 pytestmark = pytest.mark.skipif(
     not LIMITS.exists(), reason="benchmarks is not here: only the installed package is"

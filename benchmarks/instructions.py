@@ -1,6 +1,6 @@
 """Instruction counts of the main kernels against the recorded ones: no clock decides.
 
-Compiles guard_work.c with the AVX2 kernels and the flags of setup.py, lets valgrind's callgrind
+Compiles instructions.c with the AVX2 kernels and the flags of setup.py, lets valgrind's callgrind
 count the instructions of one call of each kernel, and compares with instructions.json. Counts do
 not depend on the load of the machine, but on the compiler: only with the recorded one are they
 compared.
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         counts = count_instructions(compiler)
     except GuardError as error:
-        print(f"guard.py: {error}", file=sys.stderr)
+        print(f"instructions.py: {error}", file=sys.stderr)
         return 1
     lines, status = compare(recorded["instructions"], counts, options.tolerance)
     print(f"instructions of one call, {name}, {ISA}", *lines, sep="\n")
@@ -143,12 +143,12 @@ def compiler_name(compiler: list[str]) -> str:
 
 
 def count_instructions(compiler: list[str]) -> dict[str, int]:
-    """Instructions of one call of each kernel that guard_work.c calls, in its order."""
+    """Instructions of one call of each kernel that instructions.c calls, in its order."""
     if shutil.which("valgrind") is None:
         raise GuardError(NEEDS_VALGRIND)
     with tempfile.TemporaryDirectory() as folder:
-        work, out = Path(folder, "guard_work"), Path(folder, "counts")
-        sources = (HERE / "guard_work.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
+        work, out = Path(folder, "instructions"), Path(folder, "counts")
+        sources = (HERE / "instructions.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
         run(*compiler, *compiler_flags(), "-pthread", *sources, "-lm", "-o", work)
         run(
             *("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no"),
