@@ -60,10 +60,10 @@ bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with th
 	@mkdir -p build
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
-bench-instructions: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
+bench-instructions: $(VENV)/python  ## regression test of the kernels' instruction counts
 	@$(BIN)/python benchmarks/instructions.py $(ARGS)
 
-bench-peaks: $(VENV)/built  ## this machine's limits, and how near the loops of the kernels come
+bench-peaks: $(VENV)/built  ## this machine's peaks, and the fraction that the kernels' loops reach
 	@$(BIN)/python benchmarks/peaks.py
 
 lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources

@@ -1,4 +1,4 @@
-/* peaks.c — what this machine can do at most, and how near the loops of csrc come to it.
+/* peaks.c — this machine's peaks, and what fraction of them the loops of csrc reach.
  *
  * peaks.py compiles it with one table's own source and the flags of setup.py, so that the static
  * functions of csrc can be timed one by one. Each line is the best of many repetitions on one

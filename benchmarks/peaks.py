@@ -1,7 +1,7 @@
-"""What this machine can do at most, and how near the loops of csrc come to it: one table.
+"""This machine's peaks, and what fraction of them the loops of csrc reach: one table.
 
 Compiles peaks.c with the kernels of the instruction set in use (`FASTSEQ_ISA` chooses) and the
-flags of setup.py, and runs it. Leave the machine alone meanwhile.
+flags of setup.py, and runs it. The machine must be idle otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from fastseq.config import get_config
-from instructions import CSRC, HERE, GuardError, compiler_flags, compiler_name, run
+from instructions import CSRC, HERE, CountError, compiler_flags, compiler_name, run
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
             sources = (HERE / "peaks.c", CSRC / "thread_pool.c")
             run(*compiler, *flags, *sources, "-lm", "-o", program)
             return subprocess.run([program]).returncode
-    except GuardError as error:
+    except CountError as error:
         print(f"peaks.py: {error}", file=sys.stderr)
         return 1
 
