@@ -1,4 +1,4 @@
-"""This machine's peaks, and what fraction of them the loops of csrc reach: one table.
+"""Peaks of the machine, and what fraction of them the loops of csrc reach: one table.
 
 Compiles peaks.c with the kernels of the instruction set in use (`FASTSEQ_ISA` chooses) and the
 flags of setup.py, and runs it. The machine must be idle otherwise.
