@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.decoding import DECODING
 
-WORKS = DECODING
+WORKLOADS = DECODING
 
 
 def test_decoding(replay: Callable[[], None]) -> None:

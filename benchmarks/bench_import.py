@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.decoding import IMPORT
 
-WORKS = IMPORT
+WORKLOADS = IMPORT
 
 
 def test_import(replay: Callable[[], None]) -> None:

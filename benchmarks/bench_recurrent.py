@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.recurrent import RECURRENT
 
-WORKS = RECURRENT
+WORKLOADS = RECURRENT
 
 
 def test_recurrent(replay: Callable[[], None]) -> None:

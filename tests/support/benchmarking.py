@@ -1,17 +1,17 @@
-"""What the tests of the benchmarks share: a small work of every kind, the path of new processes."""
+"""Shared by the benchmark tests: a small workload of every kind, the path of new processes."""
 
 import os
 from pathlib import Path
 
 import fastseq
 import fastseq_reference
-from fastseq.bench.workloads import Work, decoding, layers, models
+from fastseq.bench.workloads import Workload, decoding, layers, models
 from fastseq.bench.workloads.recurrent import RecurrentLayer, ScalingPoint
 
 _SMALL_MODEL = {"V": 5, "D": 3, "H": 4, "Te": 3, "Td": 2}
-TINY: dict[str, Work] = {
-    work.name: work
-    for work in (
+TINY: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
         RecurrentLayer("lstm", True, "TimeLSTM", N=2, T=3, D=4, H=5),
         RecurrentLayer("lstm-forward", False, "TimeLSTM", N=2, T=3, D=4, H=5),
         RecurrentLayer("gru", True, "TimeGRU", N=2, T=3, D=4, H=5),
