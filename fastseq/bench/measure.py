@@ -86,7 +86,7 @@ def absent(backends: Sequence[str]) -> dict[str, str]:
 
 
 def isas() -> tuple[str, ...]:
-    """The instruction sets to measure, the one in use first: only that, if FASTSEQ_ISA says so."""
+    """The instruction sets to measure, the one in use first: only that if FASTSEQ_ISA is set."""
     used = _kernels.isa()
     if os.environ.get("FASTSEQ_ISA"):
         return (used,)
@@ -226,7 +226,7 @@ def _started(
             stack.callback(workers[backend].close)
         for backend, worker in workers.items():
             worker.wait_until_ready()
-            used = worker.about.get("threads", threads)  # NumPy and JAX cannot tell
+            used = worker.about.get("threads", threads)  # NumPy and JAX do not report it
             if used != threads:
                 raise WorkerError(f"{backend}: asked for {threads} threads, it uses {used}")
         yield workers
@@ -251,22 +251,22 @@ def _check_parity(workload: Workload, workers: dict[Backend, Worker]) -> dict[Ba
     }
 
 
-def largest_difference(who: str, results: dict[str, Array], expected: dict[str, Array]) -> float:
+def largest_difference(label: str, results: dict[str, Array], expected: dict[str, Array]) -> float:
     """The largest relative difference of two dicts of results.
 
     Raises
     ------
     ParityError
-        One is too large, or the results are not the same in kind; the message begins with `who`.
+        One is too large, or they have other names; the message begins with `label`.
     """
     if results.keys() != expected.keys():
-        raise ParityError(f"{who} gave {sorted(results)}, the reference {sorted(expected)}")
+        raise ParityError(f"{label} returned {sorted(results)}, the reference {sorted(expected)}")
     largest = 0.0
     for name, array in results.items():
         difference, tolerance = relative_difference(array, expected[name]), tolerance_of(array)
         if not difference <= tolerance:  # a NaN does not pass either
             raise ParityError(
-                f"{who}: {name} differs from the reference's by {difference:.1e} relative, "
+                f"{label}: {name} differs from the reference's by {difference:.1e} relative, "
                 f"more than {tolerance:.0e}: {_sample(array, expected[name])}; nothing was timed"
             )
         largest = max(largest, difference)

@@ -54,7 +54,7 @@ class Entry:
     parity : float or None
         The largest relative difference from the reference's results; None where none was taken.
     peak_bytes : int or None
-        The most memory that was resident in the process; None where the system does not tell.
+        The most memory that was resident in the process; None if unknown.
     seconds : tuple of float
         The median step of each round.
     """

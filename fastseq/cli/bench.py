@@ -264,7 +264,7 @@ def _percentage(text: str) -> float:
 
 
 class _Progress:
-    """Shows the current stage on one line of the terminal; nothing where there is no terminal."""
+    """Shows the current stage on one line of a terminal; silent elsewhere."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr is not None and sys.stderr.isatty()

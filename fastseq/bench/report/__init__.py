@@ -1,7 +1,7 @@
 """Reports of a benchmark run: as text, Markdown, a page or JSON; and comparisons of two runs.
 
 Speeds are ratios taken within each round; see :mod:`fastseq.bench.result`. The charts of the page
-need matplotlib; the other forms need nothing.
+need matplotlib; the other forms do not.
 """
 
 from __future__ import annotations

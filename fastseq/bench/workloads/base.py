@@ -98,7 +98,7 @@ class LayerData(NamedTuple):
     inputs : tuple of arrays
         For its ``forward``.
     upstream : tuple of arrays
-        For its ``backward``: the gradient of its output, or nothing.
+        For its ``backward``: the gradient of its output, if it takes one.
     """
 
     weights: tuple[Array, ...]
@@ -108,7 +108,7 @@ class LayerData(NamedTuple):
 
 @dataclass(frozen=True)
 class Layer(Workload):
-    """One layer, forward, and backward if asked.
+    """One layer, forward, and optionally backward.
 
     Attributes
     ----------
