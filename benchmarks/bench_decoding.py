@@ -1,4 +1,4 @@
-"""Answers of a model: one, many, and how many are right."""
+"""Greedy decoding of one question and of many, and exact-match evaluation."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What comes before the first answer: the import, in a new process."""
+"""The import of the library, in a new process."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The recurrent layers over a whole sequence: LSTM, GRU, RNN, and an LSTM that reads both ways."""
+"""The recurrent layers over a whole sequence: LSTM, GRU, RNN, and a bidirectional LSTM."""
 
 from collections.abc import Callable
 
