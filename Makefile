@@ -56,7 +56,7 @@ fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
 
-bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with the reference; also as build/bench.json
+bench: $(VENV)/built $(VENV)/bench-tools  ## measure every workload on every backend; also as build/bench.json
 	@mkdir -p build
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
@@ -66,11 +66,12 @@ bench-instructions: $(VENV)/python  ## regression test of the kernels' instructi
 bench-peaks: $(VENV)/built  ## this machine's peaks, and the fraction that the kernels' loops reach
 	@$(BIN)/python benchmarks/peaks.py
 
-lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
+lint: $(VENV)/built $(VENV)/dev-tools  ## check style, types and wording of the sources
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@PATH="$(BIN):$$PATH" $(BIN)/cython-lint $(BOUNDARY)
+	@$(BIN)/python .ci/language.py
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@echo "lint: clean"
 
@@ -88,7 +89,7 @@ clean:  ## remove all that was built, .venv too
 	rm -rf .venv build dist *.egg-info fastseq/_kernels/*.c fastseq/_kernels/*.so .*_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps: a file in $(VENV) is as old as the work that its name tells of.
+# Stamps: the time of a file in $(VENV) is that of the step in its name.
 
 $(VENV)/python: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -166,7 +166,7 @@ def measure(
             seconds[backend] = list[float]()
         for number in range(settings.rounds):
             progress(f"{place}: round {number + 1} of {settings.rounds}")
-            # forth and back, so that no backend always follows the same other one
+            # in alternating order, so that no backend always follows the same other one
             for backend in backends if number % 2 == 0 else reversed(backends):
                 if threads > 1:
                     time.sleep(_SETTLE_SECONDS)

@@ -162,7 +162,7 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def browser() -> str | None:
-    """A Chromium that starts: of some distributions it is a stub that asks to install another."""
+    """A Chromium that starts: in some distributions it is only a stub that recommends another."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     own = (Path.home() / ".cache/ms-playwright").glob("chromium*/chrome-*/chrome*")
     for program in [*filter(None, map(shutil.which, names)), *map(str, own)]:

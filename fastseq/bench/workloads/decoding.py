@@ -84,14 +84,14 @@ class Evaluation(Decoding):
 
 @dataclass(frozen=True)
 class Import(Workload):
-    """A new interpreter that imports one backend and ends."""
+    """A new interpreter that imports one library and ends."""
 
     noun = "import"
     kind = "import"
     compared = False
     threaded = False
     operations = None
-    title = "a new Python process that imports the backend and ends"
+    title = "a new Python process that imports the library and ends"
 
     @property
     def backends(self) -> tuple[str, ...]:
