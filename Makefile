@@ -61,10 +61,10 @@ bench: $(VENV)/built $(VENV)/bench-tools  ## measure every workload on every bac
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
 bench-instructions: $(VENV)/python  ## regression test of the kernels' instruction counts
-	@$(BIN)/python benchmarks/instructions.py $(ARGS)
+	@$(BIN)/python benchmarks/native/instructions.py $(ARGS)
 
 bench-peaks: $(VENV)/built  ## this machine's peaks, and the fraction that the kernels' loops reach
-	@$(BIN)/python benchmarks/peaks.py
+	@$(BIN)/python benchmarks/native/peaks.py
 
 lint: $(VENV)/built $(VENV)/dev-tools  ## check style, types and wording of the sources
 	@$(BIN)/ruff check --quiet .

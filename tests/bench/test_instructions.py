@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks/instructions.py"
+PROGRAM = Path(__file__).parents[2] / "benchmarks/native/instructions.py"
 RECORDED = {"lstm_forward": 100_000, "adam_step": 1000, "exp": 400}
 
 pytestmark = pytest.mark.skipif(

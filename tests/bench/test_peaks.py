@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PEAKS = Path(__file__).parents[2] / "benchmarks/peaks.py"
+PEAKS = Path(__file__).parents[2] / "benchmarks/native/peaks.py"
 
 pytestmark = pytest.mark.skipif(
     not PEAKS.exists(), reason="benchmarks is not here: only the installed package is"

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-CSRC = HERE.parent / "csrc"
+ROOT = HERE.parents[1]
+CSRC = ROOT / "csrc"
 RECORD = HERE / "instructions.json"
 
 ISA = "avx2"  # valgrind knows no AVX-512
@@ -165,7 +166,7 @@ def compiler_flags(name: str = ISA) -> list[str]:
     """What setup.py compiles a table with, but threads, and where the headers are."""
     for switch in ("FASTSEQ_DEBUG", "FASTSEQ_SANITIZE"):  # setup.py would add their flags
         os.environ.pop(switch, None)
-    setup = runpy.run_path(str(HERE.parent / "setup.py"))
+    setup = runpy.run_path(str(ROOT / "setup.py"))
     [isa] = [isa for isa in setup["ISAS"] if isa.name == name]
     if isa.machines and platform.machine().lower() not in isa.machines:
         raise CountError(f"needs {name}, which this machine, {platform.machine()}, cannot run")
