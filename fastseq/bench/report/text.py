@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastseq.bench.machine import format_machine
+from fastseq.bench.report import words
 from fastseq.bench.result import OURS, PEAK, Entry, Figure, Run
 
 
@@ -56,14 +57,8 @@ def _agreement(parities: Sequence[float] | None) -> str:
 
 
 def _spread(figure: Figure) -> str:
-    low, high = _three_digits(figure.low), _three_digits(figure.high)
-    return f"{_three_digits(figure.median)} ({low}–{high})"
-
-
-def _three_digits(number: float) -> str:
-    """Rounded to three significant digits, or to a whole number if that has more."""
-    decimals = 0 if number >= 100 else 1 if number >= 10 else 2 if number >= 1 else 3
-    return f"{number:.{decimals}f}"
+    spread = words.spread(figure, words.three_digits)
+    return f"{words.three_digits(figure.median)} ({spread})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
