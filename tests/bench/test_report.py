@@ -36,7 +36,7 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
     assert result["milliseconds"]["fastseq"] == {"median": 2000.0, "low": 1000.0, "high": 4000.0}
 
 
-def test_the_fraction_of_the_limit_compares_rates_round_by_round() -> None:
+def test_the_fraction_of_the_peak_compares_rates_round_by_round() -> None:
     run = run_of(entry("dates", "fastseq", (1.0, 2.0, 4.0)), entry("dates", "peak", (1, 2, 8)))
     # half the operations in 1, 1, and half the time of the peak
     expected = {"median": 0.5, "low": 0.5, "high": 1.0}
@@ -152,7 +152,7 @@ def test_changes_are_told_from_noise(new: Any, ratio: float, verdict: str) -> No
     assert change.normalised
 
 
-def test_without_the_limit_seconds_are_compared_and_that_is_said() -> None:
+def test_without_the_peak_seconds_are_compared_and_that_is_said() -> None:
     new = run_of(entry("dates", "fastseq", (2.0, 2.2, 2.4)))
     comparison = report.compare(loaded(new), loaded(OLD))
     [change] = comparison.changes
