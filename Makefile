@@ -19,10 +19,10 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-guard bench-limits lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format wheel clean FORCE
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
@@ -56,21 +56,22 @@ fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
 
-bench: $(VENV)/built $(VENV)/bench-tools  ## measure everything, in turn with the reference; also as build/bench.json
+bench: $(VENV)/built $(VENV)/bench-tools  ## measure every workload on every backend; also as build/bench.json
 	@mkdir -p build
 	@$(BIN)/pytest benchmarks --benchmark-json build/bench.json $(ARGS)
 
-bench-guard: $(VENV)/python  ## instruction counts of the kernels against the recorded ones
-	@$(BIN)/python benchmarks/guard.py $(ARGS)
+bench-instructions: $(VENV)/python  ## regression test of the kernels' instruction counts
+	@$(BIN)/python benchmarks/native/instructions.py $(ARGS)
 
-bench-limits: $(VENV)/built  ## this machine's limits, and how near the loops of the kernels come
-	@$(BIN)/python benchmarks/limits.py
+bench-peaks: $(VENV)/built  ## this machine's peaks, and the fraction that the kernels' loops reach
+	@$(BIN)/python benchmarks/native/peaks.py
 
-lint: $(VENV)/built $(VENV)/dev-tools  ## check style and types of the Python, Cython and C sources
+lint: $(VENV)/built $(VENV)/dev-tools  ## check style, types and wording of the sources
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@PATH="$(BIN):$$PATH" $(BIN)/cython-lint $(BOUNDARY)
+	@$(BIN)/python .ci/language.py
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@echo "lint: clean"
 
@@ -88,7 +89,7 @@ clean:  ## remove all that was built, .venv too
 	rm -rf .venv build dist *.egg-info fastseq/_kernels/*.c fastseq/_kernels/*.so .*_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps: a file in $(VENV) is as old as the work that its name tells of.
+# Stamps: the time of a file in $(VENV) is that of the step in its name.
 
 $(VENV)/python: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

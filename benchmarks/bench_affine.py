@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.layers import AFFINE
 
-WORKS = AFFINE
+WORKLOADS = AFFINE
 
 
 def test_affine(replay: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.layers import ATTENTION
 
-WORKS = ATTENTION
+WORKLOADS = ATTENTION
 
 
 def test_attention(replay: Callable[[], None]) -> None:

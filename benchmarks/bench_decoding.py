@@ -1,10 +1,10 @@
-"""Answers of a model: one, many, and how many are right."""
+"""Greedy decoding of one question and of many, and exact-match evaluation."""
 
 from collections.abc import Callable
 
 from fastseq.bench.workloads.decoding import DECODING
 
-WORKS = DECODING
+WORKLOADS = DECODING
 
 
 def test_decoding(replay: Callable[[], None]) -> None:

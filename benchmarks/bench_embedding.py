@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.layers import EMBEDDING
 
-WORKS = EMBEDDING
+WORKLOADS = EMBEDDING
 
 
 def test_embedding(replay: Callable[[], None]) -> None:

@@ -1,10 +1,10 @@
-"""What comes before the first answer: the import, in a new process."""
+"""The import of the library, in a new process."""
 
 from collections.abc import Callable
 
 from fastseq.bench.workloads.decoding import IMPORT
 
-WORKS = IMPORT
+WORKLOADS = IMPORT
 
 
 def test_import(replay: Callable[[], None]) -> None:

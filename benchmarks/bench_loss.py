@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.layers import LOSS
 
-WORKS = LOSS
+WORKLOADS = LOSS
 
 
 def test_loss(replay: Callable[[], None]) -> None:

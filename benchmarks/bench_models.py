@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.models import MODELS
 
-WORKS = MODELS
+WORKLOADS = MODELS
 
 
 def test_models(replay: Callable[[], None]) -> None:

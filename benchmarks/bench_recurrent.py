@@ -1,10 +1,10 @@
-"""The recurrent layers over a whole sequence: LSTM, GRU, RNN, and an LSTM that reads both ways."""
+"""The recurrent layers over a whole sequence: LSTM, GRU, RNN, and a bidirectional LSTM."""
 
 from collections.abc import Callable
 
 from fastseq.bench.workloads.recurrent import RECURRENT
 
-WORKS = RECURRENT
+WORKLOADS = RECURRENT
 
 
 def test_recurrent(replay: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastseq.bench.workloads.recurrent import SCALING
 
-WORKS = SCALING
+WORKLOADS = SCALING
 
 
 def test_scaling(replay: Callable[[], None]) -> None:

@@ -1,9 +1,4 @@
-"""How the files of this folder measure: through `fastseq.bench`, then into pytest-benchmark.
-
-Libraries are compared in turn, each in a process of its own, which pytest-benchmark cannot do. So
-the first test of a work and a number of threads measures all its libraries together; each test
-then plays its library's seconds back to pytest-benchmark, by a clock that shows them.
-"""
+"""Feeds the results of `fastseq.bench` to pytest-benchmark; the README of this folder says how."""
 
 from __future__ import annotations
 
@@ -14,17 +9,18 @@ from typing import Any
 import pytest
 
 from fastseq.bench import machine, measure, record
-from fastseq.bench.measure import Measurement, Settings
-from fastseq.bench.workers import Contestant
-from fastseq.bench.workloads import Work
+from fastseq.bench.measure import Settings
+from fastseq.bench.result import Group, group_name
+from fastseq.bench.workers import Backend
+from fastseq.bench.workloads import Workload
 
-LIBRARIES = ("reference", "fastseq", *measure.PEERS)
+BACKENDS = ("reference", "fastseq", *measure.PEERS)
 
 
 class ReplayClock:
-    """Shows 0 and, when asked again, the seconds of the next round; so over and over."""
+    """A timer that returns 0 at the start of a round and the seconds of that round at its end."""
 
-    __name__ = "replay"  # what the options of an entry call it
+    __name__ = "replay"  # the timer's name in the options of an entry
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -37,23 +33,23 @@ class ReplayClock:
 
 @dataclass
 class Session:
-    """What is measured in this run, and what was."""
+    """The settings of this run, and its results so far."""
 
-    libraries: list[str]
+    backends: list[str]
     skipped: dict[str, str]
     threads: list[int]
     settings: Settings
     machine: Mapping[str, Any]
-    outcomes: dict[tuple[str, int], Measurement | Exception] = field(default_factory=dict)
+    outcomes: dict[tuple[str, int], Group | Exception] = field(default_factory=dict)
 
-    def measurement(self, work: Work, threads: int) -> Measurement:
-        """Measure all libraries in turn, once; a failure is raised again, not tried again."""
-        key = work.name, threads
+    def group(self, workload: Workload, threads: int) -> Group:
+        """Measure all backends in turn, once; a failure is raised for each test, not repeated."""
+        key = workload.name, threads
         if key not in self.outcomes:
-            everyone = measure.contestants(work, self.libraries, measure.isas())
+            backends = measure.backends_of(workload, self.backends, measure.isas())
             try:
                 self.outcomes[key] = measure.measure(
-                    work, everyone, threads, self.settings, progress=lambda _: None
+                    workload, backends, threads, self.settings, progress=lambda _: None
                 )
             except Exception as error:
                 self.outcomes[key] = error
@@ -70,11 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fastseq")
     group.addoption("--quick", action="store_true", help="fewer rounds of shorter turns")
     group.addoption(
-        "--libraries",
+        "--backends",
         type=lambda text: text.split(","),
-        default=list(LIBRARIES),
+        default=list(BACKENDS),
         metavar="NAME,NAME",
-        help=f"of {','.join(LIBRARIES)} (default: all; those not installed are skipped)",
+        help=f"of {','.join(BACKENDS)} (default: all; those not installed are skipped)",
     )
     group.addoption(
         "--threads",
@@ -86,20 +82,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    wanted = config.getoption("libraries")
-    unknown = sorted(set(wanted) - set(LIBRARIES))
+    wanted = config.getoption("backends")
+    unknown = sorted(set(wanted) - set(BACKENDS))
     if unknown:
-        raise pytest.UsageError(f"--libraries: there is no {', '.join(unknown)}")
+        raise pytest.UsageError(f"--backends: there is no {', '.join(unknown)}")
     if min(config.getoption("threads")) < 1:
         raise pytest.UsageError("--threads: expected at least 1")
     skipped = measure.absent([name for name in wanted if name in measure.PEERS])
-    libraries = [name for name in LIBRARIES if name in wanted and name not in skipped]
+    backends = [name for name in BACKENDS if name in wanted and name not in skipped]
     config.stash[SESSION] = Session(
-        libraries,
+        backends,
         skipped,
         config.getoption("threads"),
         measure.QUICK if config.getoption("quick") else Settings(),
-        machine.describe(libraries, skipped),
+        machine.describe(backends, skipped),
     )
 
 
@@ -121,46 +117,42 @@ def pytest_benchmark_update_machine_info(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each of the file's WORKS, number of threads, and library."""
+    """A test for each of the file's WORKLOADS, number of threads, and backend."""
     session = metafunc.config.stash[SESSION]
     cases = []
-    for work in metafunc.module.WORKS:
-        for threads in session.threads if work.threaded else [1]:
-            group = record.group_name(work, threads)
-            for contestant in measure.contestants(work, LIBRARIES, measure.isas()):
+    for workload in metafunc.module.WORKLOADS:
+        for threads in session.threads if workload.threaded else [1]:
+            group = group_name(workload.name, threads)
+            for backend in measure.backends_of(workload, BACKENDS, measure.isas()):
                 marks = [pytest.mark.benchmark(group=group, timer=ReplayClock())]
-                library = contestant.library
-                if library in session.skipped:
-                    marks.append(pytest.mark.skip(reason=f"{library}: {session.skipped[library]}"))
-                elif library in LIBRARIES and library not in session.libraries:
+                if backend.name in session.skipped:
+                    reason = f"{backend.name}: {session.skipped[backend.name]}"
+                    marks.append(pytest.mark.skip(reason=reason))
+                elif backend.name in BACKENDS and backend.name not in session.backends:
                     continue
-                name = f"{work.name}-{str(contestant).replace(' ', '-')}-{threads}"
-                cases.append(pytest.param(work, contestant, threads, marks=marks, id=name))
-    metafunc.parametrize(("work", "contestant", "threads"), cases)
+                name = f"{workload.name}-{str(backend).replace(' ', '-')}-{threads}"
+                cases.append(pytest.param(workload, backend, threads, marks=marks, id=name))
+    metafunc.parametrize(("workload", "backend", "threads"), cases)
 
 
 @pytest.fixture
 def replay(
     request: pytest.FixtureRequest,
     benchmark: Any,
-    work: Work,
-    contestant: Contestant,
+    workload: Workload,
+    backend: Backend,
     threads: int,
 ) -> Callable[[], None]:
-    """Give pytest-benchmark the rounds of one library."""
+    """Give pytest-benchmark the rounds of one backend."""
 
     def play() -> None:
-        measurement = request.config.stash[SESSION].measurement(work, threads)
-        seconds = measurement.seconds[contestant]
+        group = request.config.stash[SESSION].group(workload, threads)
+        entry = next(each for each in group.entries if (each.backend, each.isa) == backend)
         clock: ReplayClock = request.node.get_closest_marker("benchmark").kwargs["timer"]
-        clock.seconds = list(seconds)
-        benchmark.extra_info.update(record.extra_info(measurement, contestant))
-        benchmark.params = {
-            "work": work.name,
-            "library": contestant.library,
-            "isa": contestant.isa,
-            "threads": threads,
-        }
-        benchmark.pedantic(lambda: None, rounds=len(seconds), iterations=1, warmup_rounds=0)
+        clock.seconds = list(entry.seconds)
+        benchmark.extra_info.update(record.extra_info(entry))
+        benchmark.params = record.params(entry)
+        rounds = len(entry.seconds)
+        benchmark.pedantic(lambda: None, rounds=rounds, iterations=1, warmup_rounds=0)
 
     return play

@@ -1,4 +1,4 @@
-"""What was measured on: processor, compiler, BLAS, versions."""
+"""The machine of a run: processor, compiler, BLAS, versions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fastseq.bench.measure import cores
 from fastseq.config import get_config
 
 
-def describe(libraries: Sequence[str], skipped: Mapping[str, str]) -> dict[str, Any]:
-    """The machine and what runs on it, ready for ``json.dump``.
+def describe(backends: Sequence[str], skipped: Mapping[str, str]) -> dict[str, Any]:
+    """The machine and the versions of its software, ready for ``json.dump``.
 
     Parameters
     ----------
-    libraries : sequence of str
+    backends : sequence of str
         Those that are measured.
     skipped : mapping of str to str
-        Those that are not, and why.
+        Those that are not measured, and why.
     """
     config = get_config()
     build = config["build"]
-    peers = [library for library in ("torch", "jax") if library in libraries]
+    peers = [backend for backend in ("torch", "jax") if backend in backends]
     return {
         "cpu": config["cpu"],
         "cores": cores(),
@@ -43,7 +43,7 @@ def describe(libraries: Sequence[str], skipped: Mapping[str, str]) -> dict[str, 
 
 
 def format_machine(machine: Mapping[str, Any]) -> str:
-    """Lay a description out as lines of ``name  value``."""
+    """Format a description as lines of ``name  value``."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     rows = [
         ("cpu", f"{machine['cpu']}, {machine['cores']} cores; load at the start {machine['load']}"),

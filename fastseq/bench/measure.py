@@ -1,8 +1,7 @@
-"""Measures one work on one number of threads: all libraries in turn, round after round.
+"""Measures one workload on one number of threads: all backends in turn, round after round.
 
-The machine's speed drifts, so nothing is compared that was not measured side by side: in each round
-every worker does one turn of some steps while all others sleep, and a ratio is taken within a
-round.
+The machine's speed drifts, so all backends are measured side by side: in each round every worker
+does one turn of some steps while all others sleep, and a ratio is taken within a round.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,30 +23,31 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.bench.backends.numpy_layers import MODULES
-from fastseq.bench.workers import Contestant, Worker, WorkerError
-from fastseq.bench.workloads import Limit, Work
+from fastseq.bench.result import Entry, Group
+from fastseq.bench.workers import Backend, Worker, WorkerError
+from fastseq.bench.workloads import Peak, Workload
 
 Array = npt.NDArray[Any]
 
-REFERENCE, LIMIT = Contestant("reference"), Contestant("limit")
+REFERENCE, PEAK = Backend("reference"), Backend("peak")
 PEERS = ("torch", "jax")
 
-# How far a library's numbers may be from the reference's, relative to the largest of an array.
+# How far a backend's numbers may be from the reference's, relative to the largest of an array.
 # Sums of float32 taken in another order differ by 3e-6 here; losses after some updates by as much
-# where a library's Adam adds its ε elsewhere. Whole numbers, the answers of a model, are equal.
+# where a backend's Adam adds its ε elsewhere. Whole numbers, the answers of a model, are equal.
 LOSS_TOLERANCE = 1e-4
 ARRAY_TOLERANCE = 1e-5
 
-# Between two turns, until the threads of the one before have stopped waiting for more work and
-# sleep: those of OpenBLAS were seen to spin for 60 ms. With one thread there is none that waits.
+# The pause between two turns, in which the idle threads of the previous backend stop spinning.
+# OpenBLAS was seen to spin for 60 ms. With one thread there are none.
 _SETTLE_SECONDS = 0.15
 
-# A turn has at least so many steps, or one where that would take long.
+# The bounds of the number of steps in a turn; a step is long where _MIN_STEPS would take this time.
 _MIN_STEPS, _MAX_STEPS, _LONG_SECONDS = 3, 1000, 0.4
 
 
 class ParityError(ArithmeticError):
-    """A library computes something else than the reference: its speed means nothing."""
+    """A backend's results differ from the reference's, so its speed is not comparable."""
 
 
 @dataclass(frozen=True)
@@ -69,100 +69,77 @@ class Settings:
 QUICK = Settings(rounds=3, turn_seconds=0.1)
 
 
-@dataclass
-class Measurement:
-    """What was measured of one work.
-
-    Attributes
-    ----------
-    work : Work
-    threads : int
-    seconds : dict
-        For each contestant the seconds of a step, one number a round: the median step of that
-        round's turn. The library "limit" stands for the large product of matrices.
-    parity : dict
-        For each contestant that was compared the largest relative difference from the reference.
-    peak_bytes : dict
-        For each contestant the most memory that its process had; None where nothing tells.
-    """
-
-    work: Work
-    threads: int
-    seconds: dict[Contestant, list[float]] = field(default_factory=dict)
-    parity: dict[Contestant, float] = field(default_factory=dict)
-    peak_bytes: dict[Contestant, int | None] = field(default_factory=dict)
-
-
 def cores() -> int:
-    """How many processors these processes may use."""
+    """How many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def absent(libraries: Sequence[str]) -> dict[str, str]:
-    """Which of these libraries cannot be measured here, and why."""
+def absent(backends: Sequence[str]) -> dict[str, str]:
+    """Which of these backends cannot be measured here, and why."""
     return {
-        library: "not installed"
-        for library in libraries
-        if importlib.util.find_spec(MODULES[library]) is None
+        backend: "not installed"
+        for backend in backends
+        if importlib.util.find_spec(MODULES[backend]) is None
     }
 
 
 def isas() -> tuple[str, ...]:
-    """The instruction sets to measure, the one in use first: only that, if FASTSEQ_ISA says so."""
+    """The instruction sets to measure, the one in use first: only that if FASTSEQ_ISA is set."""
     used = _kernels.isa()
     if os.environ.get("FASTSEQ_ISA"):
         return (used,)
     return (used, *(isa for isa in _kernels.available_isas() if isa != used))
 
 
-def contestants(work: Work, libraries: Sequence[str], isas: Sequence[str]) -> list[Contestant]:
-    """Who carries a work out: the libraries that can, fastseq once for each instruction set.
+def backends_of(workload: Workload, names: Sequence[str], isas: Sequence[str]) -> list[Backend]:
+    """The backends that can carry a workload out, fastseq once for each instruction set.
 
     Parameters
     ----------
-    work : Work
-    libraries : sequence of str
-        Those to choose from. NumPy is always one where its import is measured, and the limit where
-        the work has products of matrices.
+    workload : Workload
+    names : sequence of str
+        Those to choose from. NumPy is always one where its import is measured, and the peak where
+        the workload has products of matrices.
     isas : sequence of str
         Of fastseq; a curve has the first only.
     """
     chosen = []
-    for library in work.libraries:
-        if library == "fastseq" and library in libraries:
-            own = isas[:1] if work.kind in ("scaling", "import") else isas
-            chosen += [Contestant(library, isa) for isa in own]
-        elif library in libraries or library == "numpy":
-            chosen.append(Contestant(library))
-    if work.operations is not None:
-        chosen.append(LIMIT)
+    for name in workload.backends:
+        if name == "fastseq" and name in names:
+            own = isas[:1] if workload.kind in ("scaling", "import") else isas
+            chosen += [Backend(name, isa) for isa in own]
+        elif name in names or name == "numpy":
+            chosen.append(Backend(name))
+    if workload.operations is not None:
+        chosen.append(PEAK)
     return chosen
 
 
 def measure(
-    work: Work,
-    contestants: Sequence[Contestant],
+    workload: Workload,
+    backends: Sequence[Backend],
     threads: int,
     settings: Settings,
     progress: Callable[[str], None],
-) -> Measurement:
-    """Check that all libraries compute the same, then time them in turn.
+) -> Group:
+    """Check that all backends compute the same, then time them in turn.
 
     Parameters
     ----------
-    work : Work
-    contestants : sequence of Contestant
-        Who is timed. The reference's results are compared with, whether it is timed or not.
+    workload : Workload
+    backends : sequence of Backend
+        Those that are timed. Their results are compared with the reference's, timed or not.
     threads : int
     settings : Settings
     progress : callable
-        Told in a few words what is being done.
+        Called with a few words before each stage.
 
     Returns
     -------
-    Measurement
+    Group
+        An entry for each of `backends`, in their order.
 
     Raises
     ------
@@ -172,51 +149,86 @@ def measure(
     WorkerError
         A worker failed, or uses another number of threads.
     """
-    measurement = Measurement(work, threads)
-    place = f"{work.name}, threads: {threads}"
-    untimed = [REFERENCE] if work.compared and REFERENCE not in contestants else []
+    place = f"{workload.name}, threads: {threads}"
+    untimed = [REFERENCE] if workload.compared and REFERENCE not in backends else []
     progress(f"{place}: starting the processes")
-    with _started([*untimed, *contestants], work, threads) as workers:
-        if work.compared:
+    with _started([*untimed, *backends], workload, threads) as workers:
+        parity: dict[Backend, float] = {}
+        if workload.compared:
             progress(f"{place}: comparing the results")
-            measurement.parity = _check_parity(work, workers)
-        for contestant in untimed:
-            workers[contestant].close()
-        steps = {}
-        for contestant in contestants:
-            progress(f"{place}: warming up {contestant}")
-            steps[contestant] = _warm_up(workers[contestant], settings.turn_seconds)
-            measurement.seconds[contestant] = []
+            parity = _check_parity(workload, workers)
+        for backend in untimed:
+            workers[backend].close()
+        steps, seconds = {}, {}
+        for backend in backends:
+            progress(f"{place}: warming up {backend}")
+            steps[backend] = _warm_up(workers[backend], settings.turn_seconds)
+            seconds[backend] = list[float]()
         for number in range(settings.rounds):
             progress(f"{place}: round {number + 1} of {settings.rounds}")
-            # there and back, so that nobody always comes after the same other
-            for contestant in contestants if number % 2 == 0 else reversed(contestants):
+            # in alternating order, so that no backend always follows the same other one
+            for backend in backends if number % 2 == 0 else reversed(backends):
                 if threads > 1:
                     time.sleep(_SETTLE_SECONDS)
-                seconds = workers[contestant].run(steps[contestant])
-                measurement.seconds[contestant].append(statistics.median(seconds))
-        for contestant in contestants:
-            measurement.peak_bytes[contestant] = workers[contestant].peak_bytes()
-    return measurement
+                turn = workers[backend].run(steps[backend])
+                seconds[backend].append(statistics.median(turn))
+        entries = [
+            entry(
+                workload,
+                backend,
+                threads,
+                rounds,
+                parity.get(backend),
+                workers[backend].peak_bytes(),
+            )
+            for backend, rounds in seconds.items()
+        ]
+    return Group(tuple(entries), _kernels.available_isas())
+
+
+def entry(
+    workload: Workload,
+    backend: Backend,
+    threads: int,
+    seconds: Sequence[float],
+    parity: float | None,
+    peak_bytes: int | None,
+) -> Entry:
+    """One backend's result; `seconds` has the median step of each round."""
+    return Entry(
+        workload=workload.name,
+        noun=workload.noun,
+        kind=workload.kind,
+        title=workload.title,
+        sizes=workload.sizes,
+        curve=workload.curve,
+        backend=backend.name,
+        isa=backend.isa,
+        threads=threads,
+        operations=Peak().operations if backend == PEAK else workload.operations,
+        parity=parity,
+        peak_bytes=peak_bytes,
+        seconds=tuple(seconds),
+    )
 
 
 @contextmanager
 def _started(
-    contestants: Sequence[Contestant], work: Work, threads: int
-) -> Iterator[dict[Contestant, Worker]]:
-    """The workers, ready; all ended afterwards, whatever happens."""
+    backends: Sequence[Backend], workload: Workload, threads: int
+) -> Iterator[dict[Backend, Worker]]:
+    """The workers, ready; all are ended on exit."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="fastseq-benchmark-")))
         workers = {}
-        for contestant in contestants:
-            own_work = Limit() if contestant == LIMIT else work
-            workers[contestant] = Worker(contestant, own_work, threads, folder)
-            stack.callback(workers[contestant].close)
-        for contestant, worker in workers.items():
+        for backend in backends:
+            task = Peak() if backend == PEAK else workload
+            workers[backend] = Worker(backend, task, threads, folder)
+            stack.callback(workers[backend].close)
+        for backend, worker in workers.items():
             worker.wait_until_ready()
-            used = worker.about.get("threads", threads)  # NumPy and JAX cannot tell
+            used = worker.about.get("threads", threads)  # NumPy and JAX do not report it
             if used != threads:
-                raise WorkerError(f"{contestant}: asked for {threads} threads, it uses {used}")
+                raise WorkerError(f"{backend}: asked for {threads} threads, it uses {used}")
         yield workers
 
 
@@ -229,32 +241,32 @@ def _warm_up(worker: Worker, turn_seconds: float) -> int:
     return steps
 
 
-def _check_parity(work: Work, workers: dict[Contestant, Worker]) -> dict[Contestant, float]:
+def _check_parity(workload: Workload, workers: dict[Backend, Worker]) -> dict[Backend, float]:
     """The largest difference between the results of each worker and those of the reference."""
     expected = workers[REFERENCE].results()
     return {
-        contestant: largest_difference(f"{work.name}: {contestant}", worker.results(), expected)
-        for contestant, worker in workers.items()
-        if contestant not in (REFERENCE, LIMIT)
+        backend: largest_difference(f"{workload.name}: {backend}", worker.results(), expected)
+        for backend, worker in workers.items()
+        if backend not in (REFERENCE, PEAK)
     }
 
 
-def largest_difference(who: str, results: dict[str, Array], expected: dict[str, Array]) -> float:
+def largest_difference(label: str, results: dict[str, Array], expected: dict[str, Array]) -> float:
     """The largest relative difference of two dicts of results.
 
     Raises
     ------
     ParityError
-        One is too large, or the results are not the same in kind; the message begins with `who`.
+        One is too large, or they have other names; the message begins with `label`.
     """
     if results.keys() != expected.keys():
-        raise ParityError(f"{who} gave {sorted(results)}, the reference {sorted(expected)}")
+        raise ParityError(f"{label} returned {sorted(results)}, the reference {sorted(expected)}")
     largest = 0.0
     for name, array in results.items():
         difference, tolerance = relative_difference(array, expected[name]), tolerance_of(array)
         if not difference <= tolerance:  # a NaN does not pass either
             raise ParityError(
-                f"{who}: {name} differs from the reference's by {difference:.1e} relative, "
+                f"{label}: {name} differs from the reference's by {difference:.1e} relative, "
                 f"more than {tolerance:.0e}: {_sample(array, expected[name])}; nothing was timed"
             )
         largest = max(largest, difference)

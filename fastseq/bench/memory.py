@@ -1,6 +1,6 @@
-"""The most memory that a process had, as Linux tells it; elsewhere nothing is known.
+"""The peak memory of a process, as Linux reports it; unknown on other systems.
 
-``getrusage`` would not do: its maximum begins with that of the process that started this one.
+``getrusage`` is no substitute: its maximum starts at that of the parent process.
 """
 
 from __future__ import annotations
@@ -39,6 +39,6 @@ def peak_bytes(status: str | None = None) -> int | None:
 
 
 def forget_peak() -> None:
-    """Let the mark of this process begin anew at the present size, where the system can."""
+    """Reset the high-water mark of this process to its present size, where the system can."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text(_CLEAR_PEAK, encoding="ascii")

@@ -1,19 +1,19 @@
-"""A process for each library, instruction set and number of threads, asked over pipes.
+"""A process for each backend, instruction set and number of threads, controlled over pipes.
 
-Thread pools of two libraries in one process keep spinning after a call and slow whoever runs next,
-and an allocator remembers what the other library freed. So each library works in a process of its
-own, which sleeps, blocked on reading its standard input, until it is asked.
+The threads of a pool keep spinning for a while after a call and slow other backends in the same
+process, and so does an allocator's state. So each backend has a process of its own, which sleeps,
+blocked on reading its standard input, until it gets a request.
 
-The protocol: one line of JSON a message. The worker is first told the work (`works.as_message`).
-It says once that it is ready, and what runs in it; then it answers each of
+The protocol: one line of JSON a message. The first is the workload (`workloads.as_message`). The
+worker sends one message when it is ready, with its number of threads; then it responds to each of
 
-    {"do": "results", "file": PATH}     run the work, store what must agree between libraries
+    {"do": "results", "file": PATH}     run the workload, store what must agree between backends
                                         -> {"done": true}
     {"do": "run", "steps": K}           one step untimed, then K steps
                                         -> {"seconds": [K numbers]}
     {"do": "peak"}                      -> {"bytes": the most memory that was resident, or null}
 
-and ends when its standard input does. ``python -m fastseq.bench.workers LIBRARY`` is a worker.
+and ends with its standard input. ``python -m fastseq.bench.workers BACKEND`` is a worker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.bench.workloads import Limit, Work, as_message, from_message
+from fastseq.bench.workloads import Peak, Workload, as_message, from_message
 
 Array = npt.NDArray[Any]
 
@@ -44,82 +44,82 @@ THREAD_VARIABLES = (
     "NPROC",  # XLA's
 )
 
-# What a worker does not inherit: without bytecode each import would be compiled anew, and OpenBLAS
-# bound to the kernels of an older processor would make the reference slow, and the limit none.
+# What a worker does not inherit: without bytecode each import would compile again, and OpenBLAS
+# bound to the kernels of an older processor would slow the reference and lower the peak.
 _DROPPED_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 class WorkerError(Exception):
-    """A worker ended, or said something else than an answer."""
+    """A worker ended, or uses another number of threads."""
 
 
-class Contestant(NamedTuple):
-    """Who carries a work out.
+class Backend(NamedTuple):
+    """What carries a workload out.
 
     Attributes
     ----------
-    library : str
-        A key of `libraries.MODULES`, or "limit".
+    name : str
+        A key of `numpy_layers.MODULES`, or "peak".
     isa : str or None
-        The instruction set of fastseq's kernels; None for every other library.
+        The instruction set of fastseq's kernels; None for every other backend.
     """
 
-    library: str
+    name: str
     isa: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.library} {self.isa}" if self.isa else self.library
+        return f"{self.name} {self.isa}" if self.isa else self.name
 
 
 class Worker:
-    """One contestant, one work, one number of threads, in a process of its own.
+    """One backend, one workload, one number of threads, in a process of its own.
 
     Parameters
     ----------
-    contestant : Contestant
-    work : Work or Limit
+    backend : Backend
+    workload : Workload or Peak
     threads : int
         Set in the environment of the process, so that it holds before NumPy is imported.
     folder : Path
-        Where results may be stored; theirs who made it to remove, after `close`.
+        For the results; the caller removes it after `close`.
 
     Attributes
     ----------
     about : dict
-        What the worker said of itself; filled by `wait_until_ready`.
+        The number of threads, where the backend reports it; filled by `wait_until_ready`.
     """
 
     def __init__(
-        self, contestant: Contestant, work: Work | Limit, threads: int, folder: Path
+        self, backend: Backend, workload: Workload | Peak, threads: int, folder: Path
     ) -> None:
-        self.contestant, self.work, self.threads = contestant, work, threads
+        self.backend, self.workload, self.threads = backend, workload, threads
         self._folder = folder
         self.about: dict[str, Any] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fastseq.bench.workers", contestant.library],
-            env=_environment(contestant, threads),
+            [sys.executable, "-m", "fastseq.bench.workers", backend.name],
+            env=_environment(backend, threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends the worker
+            start_new_session=True,  # Ctrl-C reaches only the parent, which ends the worker
         )
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already; waiting tells
-            _send(self._process.stdin, as_message(work))
+        with contextlib.suppress(BrokenPipeError):  # ended already: `wait_until_ready` raises
+            _send(self._process.stdin, as_message(workload))
 
     def wait_until_ready(self) -> None:
-        """Let the process import its library and build the work.
+        """Wait until the process has imported its backend and built the workload.
 
         Raises
         ------
         WorkerError
-            It ended instead.
+            The process ended.
         """
         self.about = self._answer()["about"]
 
     def results(self) -> dict[str, Array]:
-        """Run the work as often as the comparison needs; what it gave, by name."""
-        file = self._folder / f"{self.contestant}.npz"
+        """Run the workload as often as the comparison needs; its results, by name."""
+        file = self._folder / f"{self.backend}.npz"
         self._ask({"do": "results", "file": str(file)})
         with np.load(file) as arrays:
             return dict(arrays)
@@ -130,7 +130,7 @@ class Worker:
         return seconds
 
     def peak_bytes(self) -> int | None:
-        """The most memory that was resident in the process so far; None where nothing tells."""
+        """The most memory that was resident in the process so far; None if unknown."""
         peak: int | None = self._ask({"do": "peak"})["bytes"]
         return peak
 
@@ -140,7 +140,7 @@ class Worker:
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # where a message of ours is still unread
+        with contextlib.suppress(BrokenPipeError):  # a message was still unread
             self._process.stdin.close()
         self._process.stdout.close()
 
@@ -163,16 +163,16 @@ class Worker:
     def _ended(self) -> WorkerError:
         status = self._process.wait()
         return WorkerError(
-            f"the worker of {self.contestant} ({self.work.name}, threads: {self.threads}) ended "
+            f"the worker of {self.backend} ({self.workload.name}, threads: {self.threads}) ended "
             f"with status {status}; its own message is above"
         )
 
 
-def _environment(contestant: Contestant, threads: int) -> dict[str, str]:
+def _environment(backend: Backend, threads: int) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k not in _DROPPED_VARIABLES}
     environment = inherited | dict.fromkeys(THREAD_VARIABLES, str(threads))
-    if contestant.isa is not None:
-        environment["FASTSEQ_ISA"] = contestant.isa
+    if backend.isa is not None:
+        environment["FASTSEQ_ISA"] = backend.isa
     return environment
 
 
@@ -181,23 +181,23 @@ def _send(stream: IO[str], message: dict[str, Any]) -> None:
     stream.flush()
 
 
-def _main(library: str) -> None:
-    """Be a worker."""
-    # Whatever a library prints must not get among the answers.
+def _main(backend: str) -> None:
+    """Run as a worker."""
+    # What a backend prints goes to standard error, not among the responses.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     from fastseq.bench.backends.numpy_layers import prepare
     from fastseq.bench.memory import forget_peak
 
-    prepared = prepare(library, from_message(json.loads(sys.stdin.readline())))
+    prepared = prepare(backend, from_message(json.loads(sys.stdin.readline())))
     _send(answers, {"about": prepared.about})
 
     for line in sys.stdin:
         message = json.loads(line)
         if message["do"] == "results":
             np.savez(message["file"], **prepared.results())
-            forget_peak()  # what was kept for the comparison is no part of the work
+            forget_peak()  # the comparison's memory is not the workload's
             _send(answers, {"done": True})
         elif message["do"] == "run":
             _send(answers, {"seconds": _timed(prepared.step, message["steps"])})
@@ -206,7 +206,7 @@ def _main(library: str) -> None:
 
 
 def _timed(step: Callable[[], Any], steps: int) -> list[float]:
-    step()  # the caches are another process's
+    step()  # fills the caches after another process's turn
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()

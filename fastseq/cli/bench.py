@@ -1,58 +1,106 @@
-"""``fastseq bench``: how fast fastseq is on this machine."""
+"""``fastseq bench`` measures the speed of this machine; ``fastseq report`` shows a stored run."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_OK, whole_number
+from fastseq.cli import EXIT_FAILURE, EXIT_OK, say, whole_number
+
+if TYPE_CHECKING:
+    from fastseq.bench.result import Run
+    from fastseq.bench.workloads import Workload
 
 _DESCRIPTION = """\
 Time fastseq against its reference, the same classes in plain NumPy, for each layer and for the
-training steps of whole models, and against PyTorch and JAX where they are installed. Each library
-works in a process of its own, and nothing is timed before the results were found to agree.
+training steps of whole models, and against PyTorch and JAX where they are installed. Each backend
+has a process of its own, and nothing is timed before the results were found to agree.
 """
 _EXAMPLES = """\
 examples:
   fastseq bench --quick                           a first impression, in about a minute
-  fastseq bench -o bench.html                     everything, also as a page with pictures
-  fastseq bench --works dates lstm-both --threads 1
-  fastseq bench --works layer --json bench.json
+  fastseq bench -o bench.html                     everything, also as a page with charts
+  fastseq bench --workloads dates lstm-both --threads 1
+  fastseq bench --workloads layer --json bench.json
 
-Leave the machine alone meanwhile. Milliseconds belong to one machine and one hour; quote ratios.
+The machine must be idle otherwise. Milliseconds belong to one machine and one hour; quote ratios.
+"""
+_REPORT_DESCRIPTION = """\
+Report a stored benchmark run: how fast fastseq is against the reference, its peers and the peak.
+The exit status is 1 where an entry of fastseq is slower than in OLD.json, beyond noise and by more
+than the percentage allowed.
+"""
+_REPORT_EXAMPLES = """\
+examples:
+  fastseq report run.json                         tables, as Markdown
+  fastseq report run.json -o report.html          the page, with charts
+  fastseq report run.json --format json           the figures, for a program
+  fastseq report new.json --compare old.json --regression 5
 """
 
 _FORMATS = ("table", "markdown", "json")
+_REPORT_FORMATS = ("html", "markdown", "json")
 _DEFAULT_KINDS = ("step", "layer", "decoding")
-_QUICK_WORKS = (
+_QUICK_WORKLOADS = (
     *("dates", "addition", "lstm-both", "gru-both"),
     *("attention-both", "affine-both", "decode-one"),
 )
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "bench",
-        help="the speed of this machine: fastseq against the same in NumPy, and PyTorch",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
+    """Describe both commands."""
+
+    def new_parser(name: str, **texts: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = commands.add_parser(
+            name,
+            **texts,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+            allow_abbrev=False,
+        )
+        return parser
+
+    _describe_bench(
+        new_parser(
+            "bench",
+            help="the speed of this machine: fastseq against the same in NumPy, and PyTorch",
+            description=_DESCRIPTION,
+            epilog=_EXAMPLES,
+        )
+    )
+    _describe_report(
+        new_parser(
+            "report",
+            help="a stored run of bench as a page, as Markdown or JSON, or against an older one",
+            description=_REPORT_DESCRIPTION,
+            epilog=_REPORT_EXAMPLES,
+        )
+    )
+
+
+def _describe_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quick", action="store_true", help="a few workloads, all cores, fewer and shorter rounds"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a few works, all cores, fewer rounds of shorter turns"
+        "--workloads",
+        nargs="+",
+        metavar="WORKLOAD",
+        default=[],
+        help="names or kinds (default: step, layer and decoding); a wrong one lists all",
     )
-    parser.add_argument(
+    parser.add_argument(  # the option's former name
         "--works",
         nargs="+",
-        metavar="WORK",
-        default=[],
-        help="names or kinds of works (default: step, layer and decoding); a wrong one lists all",
+        dest="workloads",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
     )
     parser.add_argument(
         "--threads",
@@ -62,7 +110,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="numbers of threads (default: 1, and as many as there are cores)",
     )
     parser.add_argument(
-        "-o", dest="page", type=Path, metavar="FILE.html", help="write a page with pictures"
+        "-o", dest="page", type=Path, metavar="FILE.html", help="write a page with charts"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the numbers of every round"
@@ -76,11 +124,38 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
+def _describe_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", metavar="RUN.json", help="written by `fastseq bench --json` or `make bench`"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write (default: standard output)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=_REPORT_FORMATS,
+        help="default: html where the output's name ends in .html, else markdown",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="OLD.json",
+        help="an older run: show what got faster or slower beyond noise",
+    )
+    parser.add_argument(
+        "--regression",
+        type=_percentage,
+        metavar="PERCENT",
+        help="by how much an entry may be slower than in OLD.json (default: 10)",
+    )
+    parser.set_defaults(run=report_run, usage_error=parser.error)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write."""
     from fastseq.bench import machine, measure, record
+    from fastseq.bench.result import Run
 
-    works = _chosen(arguments)
+    workloads = _chosen(arguments)
     for path in (arguments.page, arguments.json):
         if path is not None and not path.resolve().parent.is_dir():
             arguments.usage_error(f"{path}: there is no such folder")
@@ -90,23 +165,25 @@ def run(arguments: argparse.Namespace) -> int:
         plot.require_matplotlib()  # before the minutes of measuring, not after them
 
     skipped = measure.absent(measure.PEERS)
-    libraries = [name for name in ("reference", "fastseq", *measure.PEERS) if name not in skipped]
-    here = machine.describe(libraries, skipped)
+    names = [name for name in ("reference", "fastseq", *measure.PEERS) if name not in skipped]
+    here = machine.describe(names, skipped)
     settings = measure.QUICK if arguments.quick else measure.Settings()
+    date = datetime.now(UTC).isoformat()
     progress = _Progress()
-    measurements = []
+    groups = []
     try:
-        for work in works:
-            for threads in _threads(arguments, work, here["cores"]):
-                contestants = measure.contestants(work, libraries, measure.isas()[:1])
-                measurements.append(measure.measure(work, contestants, threads, settings, progress))
+        for workload in workloads:
+            for threads in _threads(arguments, workload, here["cores"]):
+                backends = measure.backends_of(workload, names, measure.isas()[:1])
+                groups.append(measure.measure(workload, backends, threads, settings, progress))
     finally:
         progress.clear()
 
-    result = record.as_run(measurements, here)
+    result = Run(tuple(groups), here, {}, date)
     print(_formatted(result, arguments.format), end="")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        document = json.dumps(record.as_document(result), indent=2)
+        arguments.json.write_text(document + "\n", encoding="utf-8")
     if arguments.page is not None:
         from fastseq.bench import report
 
@@ -114,42 +191,80 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _chosen(arguments: argparse.Namespace) -> list[Any]:
-    """The works to measure, in the order of `works.WORKS`."""
-    from fastseq.bench.workloads import KINDS, WORKS
+def report_run(arguments: argparse.Namespace) -> int:
+    """Load a run, print or write its report; EXIT_FAILURE where an entry regressed."""
+    from fastseq.bench import report
+    from fastseq.bench.report import words
+    from fastseq.files import replace_file
 
-    names = arguments.works or (_QUICK_WORKS if arguments.quick else _DEFAULT_KINDS)
+    if arguments.regression is not None and arguments.compare is None:
+        arguments.usage_error("--regression needs --compare OLD.json")
+    result, comparison = report.load(arguments.file), None
+    if arguments.compare is not None:
+        allowed = 10.0 if arguments.regression is None else arguments.regression
+        comparison = report.compare(result, report.load(arguments.compare), allowed)
+    output: str | None = arguments.output
+    is_page = output is not None and output.lower().endswith(".html")
+    form = arguments.format or ("html" if is_page else "markdown")
+    as_form: Callable[..., str] = getattr(report, f"as_{form}")
+    text = as_form(result, comparison)
+    if output is None:
+        print(text, end="")
+    else:
+        replace_file(output, text.encode())
+    regressions = [] if comparison is None else comparison.regressions
+    for change in regressions:
+        ratio = words.three_digits(change.ratio)
+        say(f"{words.variant(change.new)} takes {ratio} times as long as in {arguments.compare}")
+    return EXIT_FAILURE if regressions else EXIT_OK
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Workload]:
+    """The workloads to measure, in the order of `workloads.WORKLOADS`."""
+    from fastseq.bench.workloads import KINDS, WORKLOADS
+
+    names = arguments.workloads or (_QUICK_WORKLOADS if arguments.quick else _DEFAULT_KINDS)
     for name in names:
-        if name not in WORKS and name not in KINDS:
+        if name not in WORKLOADS and name not in KINDS:
             arguments.usage_error(
-                f"--works: there is no {name!r}; kinds: {', '.join(KINDS)}; "
-                f"works: {', '.join(WORKS)}"
+                f"--workloads: there is no {name!r}; kinds: {', '.join(KINDS)}; "
+                f"workloads: {', '.join(WORKLOADS)}"
             )
-    return [work for work in WORKS.values() if work.name in names or work.kind in names]
+    return [
+        workload
+        for workload in WORKLOADS.values()
+        if workload.name in names or workload.kind in names
+    ]
 
 
-def _threads(arguments: argparse.Namespace, work: Any, cores: int) -> list[int]:
-    if not work.threaded:
+def _threads(arguments: argparse.Namespace, workload: Workload, cores: int) -> list[int]:
+    if not workload.threaded:
         return [1]
     if arguments.threads:
         return list(dict.fromkeys(arguments.threads))
     return [cores] if arguments.quick else sorted({1, cores})
 
 
-def _formatted(result: dict[str, Any], form: str) -> str:
+def _formatted(result: Run, form: str) -> str:
+    from fastseq.bench import record, report
+
     if form == "json":
-        return json.dumps(result, indent=2) + "\n"
-    if form == "markdown":
-        from fastseq.bench import report
+        return json.dumps(record.as_document(result), indent=2) + "\n"
+    return report.as_markdown(result) if form == "markdown" else report.as_text(result)
 
-        return str(report.as_markdown(result))
-    from fastseq.bench.report import text as table
 
-    return table.format_run(result)
+def _percentage(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return number
 
 
 class _Progress:
-    """Says on one line of the terminal what is being done; nothing where there is no terminal."""
+    """Shows the current stage on one line of a terminal; silent elsewhere."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr is not None and sys.stderr.isatty()
@@ -160,5 +275,5 @@ class _Progress:
             sys.stderr.flush()
 
     def clear(self) -> None:
-        """Leave an empty line."""
+        """Erase the line."""
         self("")

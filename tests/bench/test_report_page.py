@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from fastseq.bench import report
-from support.benchmark_runs import entry, full_run, run_of
+from support.benchmark_runs import entry, full_run, loaded, run_of
 
 pytest.importorskip("matplotlib")
 
 HOSTILE = '<script>alert("1")</script> | $x_y$ & `*'
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 SECTIONS = [
-    *("ratios", "speedup-reference", "speedup-torch", "limit", "isa", "scaling", "memory"),
+    *("ratios", "speedup-reference", "speedup-torch", "peak", "isa", "scaling", "memory"),
     *("import", "machine", "method"),
 ]
 
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 
 def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    report.write_html(full_run(), path)
+    report.write_html(loaded(full_run()), path)
     assert list(tmp_path.iterdir()) == [path]
     text = path.read_text("utf-8")
     page = Page(text)
@@ -86,7 +86,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
 
 
 def test_charts_take_their_colours_from_the_style_sheet() -> None:
-    text = report.as_html(full_run())
+    text = report.as_html(loaded(full_run()))
     style = text[text.index("<style>") : text.index("</style>")]
     used = set(re.findall(r"var\((--[a-z]+)\)", text))
     assert {"--fastseq", "--reference", "--torch", "--ink", "--grid"} <= used
@@ -99,15 +99,15 @@ def test_charts_take_their_colours_from_the_style_sheet() -> None:
 @pytest.mark.parametrize(
     ("missing", "gone"),
     [
-        ({"library": "limit"}, {"limit"}),
-        ({"library": "torch"}, {"speedup-torch"}),
-        ({"library": "reference"}, {"speedup-reference"}),
+        ({"backend": "peak"}, {"peak"}),
+        ({"backend": "torch"}, {"speedup-torch"}),
+        ({"backend": "reference"}, {"speedup-reference"}),
         ({"isa": "avx2"}, set()),
         ({"threads": 2}, set()),
         ({"threads": 1}, {"import"}),
         ({"kind": "scaling"}, {"scaling"}),
         ({"kind": "import"}, {"import"}),
-        ({"kind": "step"}, {"limit", "speedup-torch", "isa"}),
+        ({"kind": "step"}, {"peak", "speedup-torch", "isa"}),
     ],
     ids=str,
 )
@@ -117,11 +117,11 @@ def test_sections_without_content_disappear(missing: dict[str, Any], gone: set[s
     run["benchmarks"] = [
         each for each in run["benchmarks"] if each["extra_info"].get(name) != value
     ]
-    page = Page(report.as_html(run))
+    page = Page(report.as_html(loaded(run)))
     assert page.values("section", "id") == [name for name in SECTIONS if name not in gone]
     headings = {"isa": "Instruction sets", "scaling": "Scaling", "import": "Import time"}
     others = [heading for name, heading in headings.items() if name not in gone]
-    found = re.findall("^## (.*)$", report.as_markdown(run), re.MULTILINE)
+    found = re.findall("^## (.*)$", report.as_markdown(loaded(run)), re.MULTILINE)
     assert found == ["Time", *others, "Peak memory", "Machine"]
 
 
@@ -129,30 +129,30 @@ def test_the_smallest_run_is_a_page_and_a_table() -> None:
     run = run_of(entry("lstm", "fastseq", [0.5], isa=None, operations=None, peak_bytes=None))
     run["machine_info"]["fastseq"] = {}
     del run["commit_info"], run["datetime"]
-    assert "Model of lstm, N128" in report.as_markdown(run)
-    assert "500 ms" in Page(report.as_html(run)).text
+    assert "Model of lstm, N128" in report.as_markdown(loaded(run))
+    assert "500 ms" in Page(report.as_html(loaded(run))).text
 
 
 def test_a_run_without_fastseq_says_so() -> None:
     run = run_of(entry("lstm", "torch", [0.5]))
-    assert "No work of fastseq was measured" in report.as_markdown(run)
-    assert "No work of fastseq was measured" in Page(report.as_html(run)).text
+    assert "No workload of fastseq was measured" in report.as_markdown(loaded(run))
+    assert "No workload of fastseq was measured" in Page(report.as_html(loaded(run))).text
 
 
 def test_names_are_shown_as_they_are() -> None:
     run = full_run()
     for each in run["benchmarks"]:
-        each["extra_info"] |= {"work": HOSTILE, "title": HOSTILE}
+        each["extra_info"] |= {"workload": HOSTILE, "title": HOSTILE}
     run["machine_info"]["fastseq"] |= {"cpu": HOSTILE, "skipped": {HOSTILE: HOSTILE}}
     run["benchmarks"].append(copy.deepcopy(run["benchmarks"][0]))
-    run["benchmarks"][-1]["extra_info"]["library"] = HOSTILE
-    comparison = report.compare(run, run)
-    text = report.as_html(run, comparison)
+    run["benchmarks"][-1]["extra_info"]["backend"] = HOSTILE
+    comparison = report.compare(loaded(run), loaded(run))
+    text = report.as_html(loaded(run), comparison)
     assert "script" not in Page(text).tags
     assert Page(text).text.count(HOSTILE) > 10
     pictures = re.findall("<svg.*?</svg>", text, re.DOTALL)
     assert Page("".join(pictures)).text.count(HOSTILE) >= len(pictures)
-    markdown = report.as_markdown(run, comparison)
+    markdown = report.as_markdown(loaded(run), comparison)
     assert "\\<script\\>" in markdown
     assert re.search(r"(?<!\\)<script", markdown) is None
     tables = [part.splitlines() for part in markdown.split("\n\n") if part[:1] == "|"]
@@ -162,7 +162,7 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def browser() -> str | None:
-    """A Chromium that starts: of some distributions it is a stub that asks to install another."""
+    """A Chromium that starts: in some distributions it is only a stub that recommends another."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     own = (Path.home() / ".cache/ms-playwright").glob("chromium*/chrome-*/chrome*")
     for program in [*filter(None, map(shutil.which, names)), *map(str, own)]:
@@ -196,10 +196,10 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(tmp_path: Path) -> 
         pytest.skip("there is no Chromium that starts")
     run = full_run()
     for each in run["benchmarks"]:
-        each["extra_info"]["work"] += "-of-a-name-that-goes-on-and-on-and-on"
+        each["extra_info"]["workload"] += "-of-a-name-that-goes-on-and-on-and-on"
         each["extra_info"]["title"] += ", and a title that says more than there is room for" * 2
     run["machine_info"]["fastseq"]["compiler"] = "x" * 300
-    report.write_html(run, tmp_path / "report.html")
+    report.write_html(loaded(run), tmp_path / "report.html")
     (tmp_path / "wide.html").write_text('<!DOCTYPE html><div style="width: 900px">wide</div>')
     (tmp_path / "frames.html").write_text(FRAMES)
     command = [

@@ -16,6 +16,7 @@ from fastseq.dropin import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MORE_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 
 # The README trains on as much as it takes to learn something; a test needs less.
 SMALLER = {
@@ -38,8 +39,8 @@ EXAMPLES = {
     for number, text in enumerate(PYTHON_BLOCK.findall(page.read_text("utf-8")), start=1)
 }
 COMMANDS = {
-    f"{page.name}: {line}": line
-    for page in PAGES
+    f"{page.relative_to(ROOT)}: {line}": line
+    for page in [*PAGES, *MORE_PAGES]
     for line in re.findall("^    (fastseq .*|python .*)$", page.read_text("utf-8"), re.MULTILINE)
 }
 
@@ -80,11 +81,24 @@ def test_a_command_is_valid(line: str) -> None:
     # a comment is set off by several spaces
     program, *arguments = shlex.split(re.split("  +", line)[0])
     if program == "python" and arguments[0] == "-m":
-        assert importlib.util.find_spec(arguments[1]) is not None
+        assert arguments[1] == "pip" or importlib.util.find_spec(arguments[1]) is not None
     elif program == "python":
         assert (ROOT / arguments[0]).is_file()
     else:
         _parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: page.name)
+def test_paths_and_targets_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    links = re.findall(r"\]\((?!\w+:)([^)#]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = re.findall(r"`((?:fastseq|csrc|python|tests|benchmarks|docs|\.ci)/[^`\s]*)`", text)
+    found = {path: list(ROOT.glob(re.sub("<.*?>", "*", path).rstrip("/"))) for path in named}
+    assert [path for path, files in found.items() if not files] == []
+    targets = re.findall(r"(?:^    |`)make ([a-z][a-z-]+)", text, re.MULTILINE)
+    known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert set(targets) <= set(known)
 
 
 def test_the_table_of_served_names_is_the_one_in_the_code() -> None:

@@ -1,4 +1,4 @@
-"""Runs of the benchmark as JSON, with times that are known."""
+"""Runs of the benchmark as JSON documents, with known times."""
 
 import json
 import statistics
@@ -6,33 +6,36 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-LIMIT_OPERATIONS = 2_000_000
+from fastseq.bench import record
+from fastseq.bench.result import Run
+
+PEAK_OPERATIONS = 2_000_000
 OPERATIONS = 1_000_000
 
 
 def entry(
-    work: str, library: str, seconds: Iterable[float], threads: int = 1, **extra: Any
+    workload: str, backend: str, seconds: Iterable[float], threads: int = 1, **extra: Any
 ) -> dict[str, Any]:
-    """One entry, as the benchmark writes it; `extra` goes over what follows here."""
+    """One entry, as the benchmark writes it; `extra` overrides the values here."""
     seconds = list(seconds)
     info = {
-        "work": work,
+        "workload": workload,
         "noun": "recurrent",
         "kind": "step",
-        "title": f"Model of {work}, N128",
+        "title": f"Model of {workload}, N128",
         "sizes": {"N": 128},
-        "library": library,
-        "isa": "avx512" if library == "fastseq" else None,
+        "backend": backend,
+        "isa": "avx512" if backend == "fastseq" else None,
         "threads": threads,
-        "operations": LIMIT_OPERATIONS if library == "limit" else OPERATIONS,
-        "parity": None if library in ("reference", "limit") else 2e-6,
+        "operations": PEAK_OPERATIONS if backend == "peak" else OPERATIONS,
+        "parity": None if backend in ("reference", "peak") else 2e-6,
         "peak_bytes": 84_000_000,
         "curve": None,
     } | extra
     return {
-        "group": f"{work} {threads}",
-        "name": f"{work}[{library}]",
-        "fullname": f"{work}[{library}]",
+        "group": f"{workload} {threads}",
+        "name": f"{workload}[{backend}]",
+        "fullname": f"{workload}[{backend}]",
         "params": None,
         "stats": {"data": seconds, "median": statistics.median(seconds)},
         "extra_info": info,
@@ -63,29 +66,33 @@ def full_run() -> dict[str, Any]:
     """Every kind of entry, on one and two threads; PyTorch is faster once."""
     entries = []
     for threads in (1, 2):
-        for work in ("dates", "peeky"):
+        for workload in ("dates", "peeky"):
             times = {
                 "reference": (0.020, 0.024, 0.022),
-                "torch": (0.005, 0.006, 0.005) if work == "peeky" else (0.015, 0.016, 0.014),
+                "torch": (0.005, 0.006, 0.005) if workload == "peeky" else (0.015, 0.016, 0.014),
                 "fastseq": (0.010, 0.012, 0.011),
-                "limit": (0.016, 0.017, 0.016),
+                "peak": (0.016, 0.017, 0.016),
             }
-            entries += [entry(work, name, times[name], threads) for name in times]
+            entries += [entry(workload, name, times[name], threads) for name in times]
             slow = {"avx2": (0.018, 0.020, 0.019), "baseline": (0.06, 0.07, 0.065)}
-            entries += [entry(work, "fastseq", slow[isa], threads, isa=isa) for isa in slow]
+            entries += [entry(workload, "fastseq", slow[isa], threads, isa=isa) for isa in slow]
         for value in (1, 8, 64):
             curve = {"of": "lstm-both", "letter": "N", "value": value}
             more = {"kind": "scaling", "curve": curve, "operations": None}
-            for library, factor in (("reference", 3e-3), ("fastseq", 1e-3)):
+            for backend, factor in (("reference", 3e-3), ("fastseq", 1e-3)):
                 times = [factor * value] * 3
-                entries.append(entry(f"lstm-both-N{value}", library, times, threads, **more))
+                entries.append(entry(f"lstm-both-N{value}", backend, times, threads, **more))
         decoding = {"kind": "decoding", "operations": None}
         entries.append(entry("greedy", "fastseq", [0.5] * 3, threads, **decoding))
         entries.append(entry("greedy", "reference", [5.0] * 3, threads, **decoding))
     importing = {"kind": "import", "operations": None, "isa": None}
-    for library, seconds in (("fastseq", 0.16), ("numpy", 0.14), ("torch", 1.9)):
-        entries.append(entry("import", library, [seconds] * 3, **importing))
+    for backend, seconds in (("fastseq", 0.16), ("numpy", 0.14), ("torch", 1.9)):
+        entries.append(entry("import", backend, [seconds] * 3, **importing))
     return run_of(*entries)
+
+
+def loaded(document: dict[str, Any]) -> Run:
+    return record.from_document(document)
 
 
 def write(path: Path, run: Any) -> str:

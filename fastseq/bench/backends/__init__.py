@@ -1,1 +1,1 @@
-"""What carries a workload out: fastseq and its reference, PyTorch, JAX."""
+"""The backends that carry workloads out: fastseq and its reference, PyTorch, JAX."""

@@ -1,8 +1,8 @@
-"""LSTM layers and training steps carried out by JAX, as its users would write them.
+"""LSTM layers and training steps in JAX, in the style of its users.
 
-Plain functions of lists of parameters, the loop over time a ``lax.scan``, each work one function
-under ``jit``. The parameters start as the reference's, in its order and layout; Adam and the
-clipping are the formulas of the textbook.
+Plain functions of lists of parameters, the loop over time a ``lax.scan``, each workload one
+function under ``jit``. The initial parameters are the reference's, in its order and layout; Adam
+and the clipping are the formulas of the textbook.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jax import lax
 
 import fastseq_reference
 from fastseq.bench.backends.numpy_layers import Results, Step, first_steps
-from fastseq.bench.workloads import Work
+from fastseq.bench.workloads import Workload
 from fastseq.bench.workloads.base import SEED
 from fastseq.bench.workloads.models import Seq2seqStep
 from fastseq.bench.workloads.recurrent import RecurrentLayer
@@ -30,17 +30,17 @@ _BETA_1, _BETA_2 = 0.9, 0.999
 
 
 def about() -> dict[str, Any]:
-    """Nothing: JAX does not tell how many threads it has."""
+    """An empty dict: JAX does not report its number of threads."""
     return {}
 
 
-def build(work: Work) -> tuple[Step, Results]:
-    """Build a work; see `libraries.prepare`."""
-    if isinstance(work, Seq2seqStep):
-        return _training_step(work)
-    if isinstance(work, RecurrentLayer):
-        return _lstm_layer(work)
-    raise TypeError(f"{work.name}: not written for JAX")
+def build(workload: Workload) -> tuple[Step, Results]:
+    """Build a workload; see `numpy_layers.prepare`."""
+    if isinstance(workload, Seq2seqStep):
+        return _training_step(workload)
+    if isinstance(workload, RecurrentLayer):
+        return _lstm_layer(workload)
+    raise TypeError(f"{workload.name}: not written for JAX")
 
 
 def lstm(xs: Tensor, h: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
@@ -58,11 +58,11 @@ def lstm(xs: Tensor, h: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
     return jnp.swapaxes(hs, 0, 1)
 
 
-def _lstm_layer(work: RecurrentLayer) -> tuple[Step, Results]:
-    data = work.data()
+def _lstm_layer(workload: RecurrentLayer) -> tuple[Step, Results]:
+    data = workload.data()
     arguments = [jnp.asarray(array) for array in (*data.weights, *data.inputs)]
     (dhs,) = (jnp.asarray(array) for array in data.upstream)
-    h = jnp.zeros((work.N, work.H), dtype=jnp.float32)
+    h = jnp.zeros((workload.N, workload.H), dtype=jnp.float32)
 
     @jax.jit
     def forward(Wx: Tensor, Wh: Tensor, b: Tensor, xs: Tensor) -> tuple[Tensor, ...]:
@@ -74,12 +74,12 @@ def _lstm_layer(work: RecurrentLayer) -> tuple[Step, Results]:
         dWx, dWh, db, dxs = pull_back((dhs,))
         return hs, dxs, dWx, dWh, db
 
-    function = both if work.backward else forward
+    function = both if workload.backward else forward
 
     def step() -> Any:
         return jax.block_until_ready(function(*arguments))
 
-    return step, lambda: dict(zip(work.results, map(np.asarray, step()), strict=False))
+    return step, lambda: dict(zip(workload.results, map(np.asarray, step()), strict=False))
 
 
 def seq2seq_loss(kind: str, parameters: list[Tensor], xs: Tensor, ts: Tensor) -> Tensor:
@@ -105,28 +105,28 @@ def seq2seq_loss(kind: str, parameters: list[Tensor], xs: Tensor, ts: Tensor) ->
     return -jnp.mean(jnp.take_along_axis(scores, ts[:, 1:, None], axis=2))
 
 
-def _training_step(work: Seq2seqStep) -> tuple[Step, Results]:
+def _training_step(workload: Seq2seqStep) -> tuple[Step, Results]:
     np.random.seed(SEED)
-    model = getattr(fastseq_reference, work.model)(*work.arguments)
+    model = getattr(fastseq_reference, workload.model)(*workload.arguments)
     parameters = [jnp.asarray(array) for array in model.params]
     moments = [(jnp.zeros_like(array), jnp.zeros_like(array)) for array in parameters]
-    batches = [tuple(map(jnp.asarray, batch)) for batch in work.batches()]
+    batches = [tuple(map(jnp.asarray, batch)) for batch in workload.batches()]
     remaining = itertools.cycle(batches)
     state = (parameters, moments, 0)
 
     def loss_and_gradients(parameters: Any, xs: Tensor, ts: Tensor) -> Any:
         loss, gradients = jax.value_and_grad(
-            lambda parameters: seq2seq_loss(work.model, parameters, xs, ts)
+            lambda parameters: seq2seq_loss(workload.model, parameters, xs, ts)
         )(parameters)
         norm = jnp.sqrt(sum(jnp.sum(gradient**2) for gradient in gradients))
-        rate = jnp.minimum(1.0, work.max_norm / (norm + 1e-6))
+        rate = jnp.minimum(1.0, workload.max_norm / (norm + 1e-6))
         return loss, [rate * gradient for gradient in gradients]
 
     def train(state: Any, xs: Tensor, ts: Tensor) -> Any:
         parameters, moments, count = state
         loss, gradients = loss_and_gradients(parameters, xs, ts)
         count += 1
-        rate = work.learning_rate * jnp.sqrt(1 - _BETA_2**count) / (1 - _BETA_1**count)
+        rate = workload.learning_rate * jnp.sqrt(1 - _BETA_2**count) / (1 - _BETA_1**count)
         moments = [
             (m + (1 - _BETA_1) * (gradient - m), v + (1 - _BETA_2) * (gradient**2 - v))
             for (m, v), gradient in zip(moments, gradients, strict=True)
@@ -145,7 +145,7 @@ def _training_step(work: Seq2seqStep) -> tuple[Step, Results]:
         return float(jax.block_until_ready(loss))
 
     def results() -> dict[str, Any]:
-        # before the first step, which gives its parameters away
+        # before the first step, which donates its parameters
         _, gradients = jax.jit(loss_and_gradients)(state[0], *batches[0])
         return first_steps(step, lambda: map(np.asarray, gradients))
 

@@ -1,8 +1,8 @@
-"""The works carried out by fastseq, by its NumPy reference, and the limit.
+"""The workloads in fastseq and in its NumPy reference; the peak; and `prepare` for all backends.
 
-fastseq and the reference have the same names, so one function serves both. Each library is imported
-only in the process that measures it (fastseq's package is there too, since this module is part of
-it; its kernels are idle then).
+fastseq and the reference have the same names, so one function serves both. Each backend is imported
+only in the process that measures it (fastseq's package is imported as well, since this module is
+part of it; its kernels are idle then).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.bench.memory import STATUS, peak_bytes
-from fastseq.bench.workloads import Limit, Work
+from fastseq.bench.workloads import Peak, Workload
 from fastseq.bench.workloads.base import SEED, Layer
 from fastseq.bench.workloads.decoding import START_ID, Decoding, Evaluation, Import
 from fastseq.bench.workloads.models import TrainingStep
@@ -38,18 +38,19 @@ PARITY_STEPS = 5
 
 
 class Prepared(NamedTuple):
-    """A work that is ready to run in this process.
+    """A workload that is ready to run in this process.
 
     Attributes
     ----------
     step : callable
         What is timed.
     results : callable
-        Runs the work, and gives what must agree between libraries, by name.
+        Runs the workload, and returns what must agree between backends, by name.
     about : dict
-        The number of threads, where the library tells.
+        The number of threads, where the backend reports it.
     peak_bytes : callable
-        The most memory that was resident so far, in bytes; None where the system does not tell.
+        The most memory that was resident so far, in bytes; None where the system does not report
+        it.
     """
 
     step: Step
@@ -58,27 +59,27 @@ class Prepared(NamedTuple):
     peak_bytes: Callable[[], int | None]
 
 
-def prepare(library: str, work: Work | Limit) -> Prepared:
-    """Import a library and build a work with it.
+def prepare(backend: str, workload: Workload | Peak) -> Prepared:
+    """Import a backend and build a workload with it.
 
     Parameters
     ----------
-    library : {"fastseq", "reference", "torch", "jax", "numpy", "limit"}
-    work : Work or Limit
-        "limit" takes a `Limit`, the others a `Work`; "numpy" an `Import` only.
+    backend : {"fastseq", "reference", "torch", "jax", "numpy", "peak"}
+    workload : Workload or Peak
+        "peak" takes a `Peak`, the others a `Workload`; "numpy" an `Import` only.
     """
-    if isinstance(work, Import):
-        return _prepare_import(library)
-    if isinstance(work, Limit):
-        step, results = _limit(work)
+    if isinstance(workload, Import):
+        return _prepare_import(backend)
+    if isinstance(workload, Peak):
+        step, results = _peak(workload)
         return Prepared(step, results, {}, peak_bytes)
-    if library in ("torch", "jax"):
-        peer = importlib.import_module(f"fastseq.bench.peer_{library}")
-        step, results = peer.build(work)
+    if backend in ("torch", "jax"):
+        peer = importlib.import_module(f"fastseq.bench.backends.{backend}")
+        step, results = peer.build(workload)
         return Prepared(step, results, peer.about(), peak_bytes)
-    module = importlib.import_module(MODULES[library])
-    step, results = _build(module, work)
-    about = {"threads": module.get_num_threads()} if library == "fastseq" else {}
+    module = importlib.import_module(MODULES[backend])
+    step, results = _build(module, workload)
+    about = {"threads": module.get_num_threads()} if backend == "fastseq" else {}
     return Prepared(step, results, about, peak_bytes)
 
 
@@ -87,14 +88,14 @@ def first_steps(
 ) -> dict[str, Any]:
     """The losses of the first training steps, and the gradients of the very first, by name.
 
-    Losses alone would not do: the first updates of Adam hardly depend on the size of a gradient.
+    Losses alone do not suffice: the first updates of Adam hardly depend on the scale of a gradient.
 
     Parameters
     ----------
     step : callable
         Does a training step and returns its loss.
     gradients : callable
-        Gives the gradients of the last step, clipped, in the order of the models' ``grads``.
+        Returns the gradients of the last step, clipped, in the order of the models' ``grads``.
     """
     results: dict[str, Any] = {"loss of step 1": step()}
     for number, gradient in enumerate(gradients()):
@@ -104,48 +105,48 @@ def first_steps(
     return results
 
 
-def decoding_model(module: Any, work: Decoding) -> Any:
+def decoding_model(module: Any, workload: Decoding) -> Any:
     """The model of a `Decoding`, of fastseq or of the reference."""
     np.random.seed(SEED)  # the models draw their weights from the global generator
-    model = getattr(module, work.model)(work.V, work.D, work.H)
+    model = getattr(module, workload.model)(workload.V, workload.D, workload.H)
     for embedding in (model.encoder.embed, model.decoder.embed):
         embedding.params[0][...] *= 100
     return model
 
 
-def _build(module: Any, work: Work) -> tuple[Step, Results]:
-    if isinstance(work, TrainingStep):
-        return _training_step(module, work)
-    if isinstance(work, Layer):
-        return _layer(module, work)
-    if isinstance(work, Evaluation):
-        return _evaluation(module, work)
-    if isinstance(work, Decoding):
-        return _decoding(module, work)
-    raise TypeError(f"{work.name}: {module.__name__} does not know how to do it")
+def _build(module: Any, workload: Workload) -> tuple[Step, Results]:
+    if isinstance(workload, TrainingStep):
+        return _training_step(module, workload)
+    if isinstance(workload, Layer):
+        return _layer(module, workload)
+    if isinstance(workload, Evaluation):
+        return _evaluation(module, workload)
+    if isinstance(workload, Decoding):
+        return _decoding(module, workload)
+    raise TypeError(f"{workload.name}: {module.__name__} has no implementation")
 
 
-def _training_step(module: Any, work: TrainingStep) -> tuple[Step, Results]:
+def _training_step(module: Any, workload: TrainingStep) -> tuple[Step, Results]:
     np.random.seed(SEED)  # the models draw their weights and dropout masks from it
-    model = getattr(module, work.model)(*work.arguments)
-    optimizer = getattr(module, work.optimizer)(lr=work.learning_rate)
-    batches = itertools.cycle(work.batches())
+    model = getattr(module, workload.model)(*workload.arguments)
+    optimizer = getattr(module, workload.optimizer)(lr=workload.learning_rate)
+    batches = itertools.cycle(workload.batches())
 
     def step() -> float:
         xs, ts = next(batches)
         loss = model.forward(xs, ts)
         model.backward()
         params, grads = module.remove_duplicate(model.params, model.grads)
-        module.clip_grads(grads, work.max_norm)
+        module.clip_grads(grads, workload.max_norm)
         optimizer.update(params, grads)
         return float(loss)
 
     return step, lambda: first_steps(step, lambda: model.grads)
 
 
-def _layer(module: Any, work: Layer) -> tuple[Step, Results]:
-    data = work.data()
-    layer = getattr(module, work.class_name)(*data.weights)
+def _layer(module: Any, workload: Layer) -> tuple[Step, Results]:
+    data = workload.data()
+    layer = getattr(module, workload.class_name)(*data.weights)
 
     def forward() -> tuple[Any, ...]:
         return _values(layer.forward(*data.inputs))
@@ -154,28 +155,28 @@ def _layer(module: Any, work: Layer) -> tuple[Step, Results]:
         outputs = forward()
         return *outputs, *_values(layer.backward(*data.upstream)), *layer.grads
 
-    step = both if work.backward else forward
-    return step, lambda: dict(zip(work.results, step(), strict=False))
+    step = both if workload.backward else forward
+    return step, lambda: dict(zip(workload.results, step(), strict=False))
 
 
 def _values(given: Any) -> tuple[Any, ...]:
-    """What a layer gave, as a tuple: one thing, several, or None where ids have no gradient."""
+    """What a layer returned, as a tuple: one array, several, or none where ids have no gradient."""
     if given is None:
         return ()
     return given if isinstance(given, tuple) else (given,)
 
 
-def _decoding(module: Any, work: Decoding) -> tuple[Step, Results]:
-    model, questions = decoding_model(module, work), work.questions()
+def _decoding(module: Any, workload: Decoding) -> tuple[Step, Results]:
+    model, questions = decoding_model(module, workload), workload.questions()
     answer_all = _one_by_one if module.__name__ == MODULES["reference"] else _in_a_batch
 
     def one() -> Any:
-        return model.generate(questions, START_ID, work.Td)
+        return model.generate(questions, START_ID, workload.Td)
 
     def many() -> Array:
-        return answer_all(model, questions, work.Td)
+        return answer_all(model, questions, workload.Td)
 
-    return one if work.N == 1 else many, lambda: {"answers": many()}
+    return one if workload.N == 1 else many, lambda: {"answers": many()}
 
 
 def _in_a_batch(model: Any, questions: Array, sample_size: int) -> Array:
@@ -188,15 +189,19 @@ def _one_by_one(model: Any, questions: Array, sample_size: int) -> Array:
     return np.array([model.generate(row, START_ID, sample_size) for row in rows])
 
 
-def _evaluation(module: Any, work: Evaluation) -> tuple[Step, Results]:
-    model, questions, corrects = decoding_model(module, work), work.questions(), work.corrects()
+def _evaluation(module: Any, workload: Evaluation) -> tuple[Step, Results]:
+    model, questions, corrects = (
+        decoding_model(module, workload),
+        workload.questions(),
+        workload.corrects(),
+    )
     if module.__name__ == MODULES["reference"]:
-        characters = {symbol: chr(ord("0") + symbol) for symbol in range(work.V)}
+        characters = {symbol: chr(ord("0") + symbol) for symbol in range(workload.V)}
 
         def step() -> float:
-            rows = zip(np.split(questions, work.N), np.split(corrects, work.N), strict=True)
+            rows = zip(np.split(questions, workload.N), np.split(corrects, workload.N), strict=True)
             right = sum(module.eval_seq2seq(model, *row, characters) for row in rows)
-            return float(right) / work.N
+            return float(right) / workload.N
 
         answer_all = _one_by_one
     else:
@@ -206,19 +211,19 @@ def _evaluation(module: Any, work: Evaluation) -> tuple[Step, Results]:
             return float(exact_match(model, questions, corrects))
 
         answer_all = _in_a_batch
-    return step, lambda: {"answers": answer_all(model, questions, work.Td), "share": step()}
+    return step, lambda: {"answers": answer_all(model, questions, workload.Td), "share": step()}
 
 
-def _limit(work: Limit) -> tuple[Step, Results]:
+def _peak(workload: Peak) -> tuple[Step, Results]:
     random = np.random.RandomState(SEED)
-    a, b = (random.rand(work.size, work.size).astype(np.float32) for _ in range(2))
+    a, b = (random.rand(workload.size, workload.size).astype(np.float32) for _ in range(2))
     out = np.empty_like(a)
     return lambda: np.dot(a, b, out=out), dict
 
 
-def _prepare_import(library: str) -> Prepared:
-    """Time whole processes; their memory is read by another one, which is not timed."""
-    statement = f"import {MODULES[library]}"
+def _prepare_import(backend: str) -> Prepared:
+    """Time whole processes; the memory is that of another one, which is not timed."""
+    statement = f"import {MODULES[backend]}"
 
     def step() -> None:
         subprocess.run([sys.executable, "-c", statement], check=True)

@@ -1,8 +1,8 @@
-"""The works carried out by PyTorch, as its users would write them.
+"""The workloads in PyTorch, in the style of its users.
 
-The layers and models are the same functions of the same start parameters, so that results can be
-compared: the parameters are copied from the reference's. All is eager and at PyTorch's defaults.
-Adam is PyTorch's own, ε inside the bias correction.
+The layers and models are the same functions of the same initial parameters, so that results can be
+compared: the parameters are copied from the reference's. Everything is eager and at PyTorch's
+defaults. Adam is PyTorch's own, ε inside the bias correction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 import fastseq_reference
 from fastseq.bench.backends import torch_weights as weights
 from fastseq.bench.backends.numpy_layers import Results, Step, decoding_model, first_steps
-from fastseq.bench.workloads import Work
+from fastseq.bench.workloads import Workload
 from fastseq.bench.workloads.base import SEED, Layer
 from fastseq.bench.workloads.decoding import START_ID, Decoding, Evaluation
 from fastseq.bench.workloads.layers import AffineLayer, AttentionLayer, EmbeddingLayer, LossLayer
@@ -35,24 +35,24 @@ def about() -> dict[str, Any]:
     return {"threads": torch.get_num_threads()}
 
 
-def build(work: Work) -> tuple[Step, Results]:
-    """Build a work; see `libraries.prepare`."""
-    if isinstance(work, Seq2seqStep):
-        return _training_step(work)
-    if isinstance(work, Layer):
-        return _layer(work)
-    if isinstance(work, Decoding):
-        return _decoding(work)
-    raise TypeError(f"{work.name}: not written for PyTorch")
+def build(workload: Workload) -> tuple[Step, Results]:
+    """Build a workload; see `numpy_layers.prepare`."""
+    if isinstance(workload, Seq2seqStep):
+        return _training_step(workload)
+    if isinstance(workload, Layer):
+        return _layer(workload)
+    if isinstance(workload, Decoding):
+        return _decoding(workload)
+    raise TypeError(f"{workload.name}: not written for PyTorch")
 
 
-def _layer(work: Layer) -> tuple[Step, Results]:
-    data = work.data()
+def _layer(workload: Layer) -> tuple[Step, Results]:
+    data = workload.data()
     inputs = [torch.from_numpy(array) for array in data.inputs]
     for tensor in inputs:
-        tensor.requires_grad_(work.backward and tensor.is_floating_point())
+        tensor.requires_grad_(workload.backward and tensor.is_floating_point())
     upstream = [torch.from_numpy(array) for array in data.upstream]
-    function, weight_gradients = _function(work, data.weights)
+    function, weight_gradients = _function(workload, data.weights)
     module = function if isinstance(function, nn.Module) else None
 
     def forward() -> Any:
@@ -69,40 +69,40 @@ def _layer(work: Layer) -> tuple[Step, Results]:
         return output
 
     def results() -> dict[str, Any]:
-        if not work.backward:
-            return {work.results[0]: forward().numpy()}
+        if not workload.backward:
+            return {workload.results[0]: forward().numpy()}
         output = both().detach().numpy()
         input_gradients = [weights.gradient(tensor) for tensor in inputs if tensor.requires_grad]
         arrays = [output, *input_gradients, *weight_gradients()]
-        return dict(zip(work.results, arrays, strict=False))
+        return dict(zip(workload.results, arrays, strict=False))
 
-    return both if work.backward else forward, results
+    return both if workload.backward else forward, results
 
 
 def _output(given: Any) -> Any:
-    """Without the states that a recurrent module gives, too."""
+    """The first of several outputs: a recurrent module returns its last states as well."""
     return given[0] if isinstance(given, tuple) else given
 
 
 def _function(
-    work: Layer, arrays: tuple[Array, ...]
+    workload: Layer, arrays: tuple[Array, ...]
 ) -> tuple[Callable[..., Any], Callable[[], list[Array]]]:
     """What computes a layer, and the gradients of its weights."""
-    if isinstance(work, RecurrentLayer):
-        kind = nn.RNN if work.layer == "TimeRNN" else nn.LSTM
+    if isinstance(workload, RecurrentLayer):
+        kind = nn.RNN if workload.layer == "TimeRNN" else nn.LSTM
         recurrent = weights.recurrent(kind, *arrays)
         return recurrent, lambda: weights.recurrent_gradients(recurrent)
-    if isinstance(work, EmbeddingLayer):
+    if isinstance(workload, EmbeddingLayer):
         embedding = weights.embedding(*arrays)
         return embedding, lambda: [weights.gradient(embedding.weight)]
-    if isinstance(work, AffineLayer):
+    if isinstance(workload, AffineLayer):
         linear = weights.linear(*arrays)
         return linear, lambda: weights.linear_gradients(linear)
-    if isinstance(work, AttentionLayer):
+    if isinstance(workload, AttentionLayer):
         return weights.attention, list
-    if isinstance(work, LossLayer):
+    if isinstance(workload, LossLayer):
         return _loss, list
-    raise TypeError(f"{work.name}: not written for PyTorch")
+    raise TypeError(f"{workload.name}: not written for PyTorch")
 
 
 def _loss(scores: Tensor, labels: Tensor) -> Tensor:
@@ -167,39 +167,39 @@ class Seq2seq(nn.Module):
         return torch.cat(samples, dim=1)
 
 
-def _training_step(work: Seq2seqStep) -> tuple[Step, Results]:
+def _training_step(workload: Seq2seqStep) -> tuple[Step, Results]:
     np.random.seed(SEED)
-    model = Seq2seq(getattr(fastseq_reference, work.model)(*work.arguments))
+    model = Seq2seq(getattr(fastseq_reference, workload.model)(*workload.arguments))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=work.learning_rate, eps=1e-7)
+    optimizer = torch.optim.Adam(trained, lr=workload.learning_rate, eps=1e-7)
     criterion = nn.CrossEntropyLoss()
     batches = itertools.cycle(
-        [(torch.from_numpy(xs), torch.from_numpy(ts)) for xs, ts in work.batches()]
+        [(torch.from_numpy(xs), torch.from_numpy(ts)) for xs, ts in workload.batches()]
     )
 
     def step() -> float:
         xs, ts = next(batches)
         score = model(xs, ts[:, :-1])
-        loss = criterion(score.reshape(-1, work.V), ts[:, 1:].reshape(-1))
+        loss = criterion(score.reshape(-1, workload.V), ts[:, 1:].reshape(-1))
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(trained, work.max_norm)
+        nn.utils.clip_grad_norm_(trained, workload.max_norm)
         optimizer.step()
         return float(loss.item())
 
     return step, lambda: first_steps(step, model.gradients)
 
 
-def _decoding(work: Decoding) -> tuple[Step, Results]:
-    model = Seq2seq(decoding_model(fastseq_reference, work)).eval()
-    questions = torch.from_numpy(work.questions())
+def _decoding(workload: Decoding) -> tuple[Step, Results]:
+    model = Seq2seq(decoding_model(fastseq_reference, workload)).eval()
+    questions = torch.from_numpy(workload.questions())
 
     def answers() -> Tensor:
-        return model.generate(questions, START_ID, work.Td)
+        return model.generate(questions, START_ID, workload.Td)
 
-    if not isinstance(work, Evaluation):
+    if not isinstance(workload, Evaluation):
         return answers, lambda: {"answers": answers().numpy()}
-    corrects = torch.from_numpy(work.corrects()[:, 1:])
+    corrects = torch.from_numpy(workload.corrects()[:, 1:])
 
     def share() -> float:
         return float((answers() == corrects).all(dim=1).float().mean())

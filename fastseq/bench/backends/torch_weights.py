@@ -21,7 +21,7 @@ _GATES_OF_TEXTBOOK = (1, 2, 0, 3)
 
 
 def recurrent(kind: type[nn.RNNBase], *weights: Array) -> nn.RNNBase:
-    """An ``nn.LSTM`` or ``nn.RNN`` with Wx, Wh and b; with six weights it reads both ways."""
+    """An ``nn.LSTM`` or ``nn.RNN`` with Wx, Wh and b; bidirectional with six weights."""
     directions = [weights[:3], weights[3:]] if len(weights) == 6 else [weights]
     Wx, Wh, _ = directions[0]
     layer = kind(len(Wx), len(Wh), batch_first=True, bidirectional=len(directions) == 2)

@@ -1,7 +1,7 @@
 """The charts of the page: SVG with text as text, in the colours of the page's style sheet.
 
 matplotlib is imported on first use, and never through pyplot. A chart is as wide as a phone, so
-that its text is as large as the page's wherever it stands; wider screens show several abreast.
+that its text is as large as the page's everywhere; wider screens show several abreast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastseq.bench.report.run import Figure
+from fastseq.bench.result import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ _LOG_FROM = 8.0  # a span of ratios wider than this has a logarithmic axis
 
 
 class Bar(NamedTuple):
-    """One bar: what it is called, how long it is, what stands at its end."""
+    """One bar: its name, its length, and the text at its end."""
 
     name: str
     figure: Figure
@@ -54,7 +54,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """Some bars under a heading and a quiet explanation, if there is one."""
+    """Some bars under a heading and, optionally, an explanation."""
 
     heading: str
     bars: Sequence[Bar]
@@ -62,12 +62,12 @@ class Block:
 
     @property
     def first_bar(self) -> float:
-        """How far below the block's top the bars begin."""
+        """The distance from the block's top to its first bar."""
         return _HEADING + (0.75 * _BAR if self.explanation else 0.0)
 
     @property
     def height(self) -> float:
-        """Of all of it."""
+        """The height of the whole block."""
         return self.first_bar + _BAR * len(self.bars) + _GAP
 
 
@@ -97,9 +97,9 @@ class Scale(NamedTuple):
         return cls(low if logarithmic else 0.0, high, logarithmic, line)
 
 
-def color_of(library: str) -> str:
-    """The name of a library's colour."""
-    return library if library in _COLORS else "other"
+def color_of(backend: str) -> str:
+    """The name of a backend's colour."""
+    return backend if backend in _COLORS else "other"
 
 
 def bars(
@@ -116,7 +116,7 @@ def bars(
     blocks : sequence of Block
     scale : Scale
     tick_text : callable
-        Words a number of the axis.
+        Formats a number of the axis.
     name : str
         Of letters, digits and hyphens; no other chart of the page has it.
     alt : str
@@ -171,7 +171,7 @@ def curves(lines: Sequence[Line], x_label: str, name: str, alt: str) -> str:
 
 
 def _matplotlib(module: str) -> Any:
-    """Import a module of matplotlib, or say in one line how to get it."""
+    """Import a module of matplotlib, or raise an ImportError that says how to install it."""
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
@@ -225,7 +225,7 @@ def _draw_heading(axes: Axes, top: float, block: Block) -> None:
 
 
 def _shortened(text: str) -> str:
-    """As much of a text as is sure to fit."""
+    """A text, cut where it might be too wide."""
     return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1].rstrip(' ,')}…"
 
 
@@ -260,7 +260,7 @@ def _label_ends(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def _write(axes: Axes, place: tuple[float, float], text: str, coordinates: Any, **how: Any) -> None:
-    """Write a text as it stands: a dollar sign does not start a formula."""
+    """Write a text literally: a dollar sign does not start a formula."""
     defaults: dict[str, Any] = {
         "fontsize": _SIZE,
         "color": _COLORS["ink"],

@@ -1,9 +1,9 @@
 """What got faster or slower between two runs, beyond the noise of their rounds.
 
-Every time of fastseq is counted in units of its own run's limit (the time of the large product of
+Every time of fastseq is counted in units of its own run's peak (the time of the large product of
 matrices in the same round), so that a faster or slower machine cancels out; where either run lacks
-the limit, in seconds. A change is beyond noise when the lowest–highest intervals of the two runs'
-rounds do not overlap. That is strict on purpose: with five rounds each, two equal works look
+the peak, in seconds. A change is beyond noise when the lowest–highest intervals of the two runs'
+rounds do not overlap. That is strict on purpose: with five rounds each, two equal entries look
 different once in 126 comparisons, and a report holds about as many.
 """
 
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastseq.bench.report import words
-from fastseq.bench.report.run import OURS, Curve, Entry, Figure, Group, Run
+from fastseq.bench.result import OURS, Entry, Figure, Group, Run
+from fastseq.bench.workloads.base import Curve
 
 FASTER, SLOWER, WITHIN_NOISE = "faster", "slower", "within noise"
 
 
 class _Key(NamedTuple):
-    work: str
+    workload: str
     isa: str | None
     threads: int
     curve: Curve | None
@@ -79,16 +80,16 @@ class Comparison:
         )
 
     def notes(self) -> list[str]:
-        """How the times were compared, and what could not be."""
+        """How the times were compared, and which entries could not be."""
         notes = [
             "Each number is the ratio of two medians, of times counted in units of their own "
-            "run's limit, so that another speed of the machine cancels out. Faster or slower "
+            "run's peak, so that another speed of the machine cancels out. Faster or slower "
             "means that the lowest–highest intervals of the rounds do not overlap."
         ]
         raw = sum(not change.normalised for change in self.changes)
         if raw:
             notes.append(
-                f"{raw} of {len(self.changes)} are compared in seconds, as a run lacks the limit "
+                f"{raw} of {len(self.changes)} are compared in seconds, as a run lacks the peak "
                 "there."
             )
         for entries, runs in ((self.added, "newer"), (self.removed, "older")):
@@ -97,18 +98,29 @@ class Comparison:
         return notes
 
 
-def compare(new: Run, old: Run, regression: float) -> Comparison:
-    """Compare the entries of fastseq that both runs have.
+def compare(new: Run, old: Run, regression: float = 10.0) -> Comparison:
+    """Find what got faster or slower between two runs, beyond the noise of their rounds.
+
+    Parameters
+    ----------
+    new, old : Run
+    regression : float
+        By how many percent an entry of fastseq may be slower.
+
+    Returns
+    -------
+    Comparison
+        Its ``regressions`` are the entries that are slower than that, beyond noise.
 
     Raises
     ------
     ValueError
-        When there are none.
+        When the runs have no workload of fastseq in common.
     """
     ours, theirs = _entries(new), _entries(old)
     common = [key for key in ours if key in theirs]
     if not common:
-        raise ValueError("the two runs have no work of fastseq in common")
+        raise ValueError("the two runs have no workload of fastseq in common")
     changes = [_change(*ours[key], *theirs[key]) for key in common]
     return Comparison(
         tuple(sorted(changes, key=lambda change: change.ratio, reverse=True)),
@@ -120,15 +132,15 @@ def compare(new: Run, old: Run, regression: float) -> Comparison:
 
 def _entries(run: Run) -> dict[_Key, tuple[Group, Entry]]:
     return {
-        _Key(entry.work, entry.isa, entry.threads, entry.curve): (group, entry)
+        _Key(entry.workload, entry.isa, entry.threads, entry.curve): (group, entry)
         for group in run.groups
         for entry in group.entries
-        if entry.library == OURS
+        if entry.backend == OURS
     }
 
 
 def _change(new_group: Group, new: Entry, old_group: Group, old: Entry) -> Change:
-    now, before = _in_limits(new_group, new), _in_limits(old_group, old)
+    now, before = _in_peaks(new_group, new), _in_peaks(old_group, old)
     normalised = now is not None and before is not None
     if now is None or before is None:
         now, before = Figure.of(new.seconds), Figure.of(old.seconds)
@@ -141,9 +153,9 @@ def _change(new_group: Group, new: Entry, old_group: Group, old: Entry) -> Chang
     return Change(new, now.median / before.median, verdict, normalised)
 
 
-def _in_limits(group: Group, entry: Entry) -> Figure | None:
-    """An entry's time as so many operations of the limit, round by round."""
-    limit = group.limit
-    if limit is None or not limit.operations:
+def _in_peaks(group: Group, entry: Entry) -> Figure | None:
+    """An entry's time in operations at the peak, round by round."""
+    peak = group.peak
+    if peak is None or not peak.operations:
         return None
-    return Figure(*(limit.operations * number for number in limit.ratio(entry)))
+    return Figure(*(peak.operations * number for number in peak.ratio(entry)))

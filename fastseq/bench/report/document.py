@@ -7,13 +7,28 @@ from typing import Any
 
 from fastseq.bench.report import words
 from fastseq.bench.report.comparison import Change, Comparison
-from fastseq.bench.report.run import LIMIT, OURS, Figure, Group, Run
+from fastseq.bench.result import OURS, PEAK, Figure, Group, Run
 
 
-def render(run: Run, comparison: Comparison | None = None) -> str:
-    """The report: medians, lowest and highest; nothing that is only wording."""
+def as_json(run: Run, comparison: Comparison | None = None) -> str:
+    """The figures of a run.
+
+    Parameters
+    ----------
+    run : Run
+        Returned by :func:`fastseq.bench.report.load`, or just measured.
+    comparison : Comparison, optional
+        With an older run.
+
+    Returns
+    -------
+    str
+        One JSON object. "results" has an entry for each workload and number of threads:
+        milliseconds, "speedup" over the others (their time over fastseq's), "fraction_of_peak";
+        each with "median", "low" and "high" over the rounds.
+    """
     document: dict[str, Any] = {
-        "format": 1,
+        "format": 2,
         "headline": "".join(text for text, _ in words.headline(run)),
         "date": run.date,
         "machine": dict(run.machine),
@@ -27,9 +42,9 @@ def render(run: Run, comparison: Comparison | None = None) -> str:
 
 def _group(group: Group) -> dict[str, Any]:
     ours = group.ours
-    others = [entry for entry in group.entries if entry.library not in (OURS, LIMIT)]
+    others = [entry for entry in group.entries if entry.backend not in (OURS, PEAK)]
     return {
-        "work": ours.work,
+        "workload": ours.workload,
         "kind": ours.kind,
         "title": ours.title,
         "curve": None if ours.curve is None else ours.curve._asdict(),
@@ -37,13 +52,13 @@ def _group(group: Group) -> dict[str, Any]:
         "isa": ours.isa,
         "milliseconds": {
             OURS: _figure(ours.milliseconds),
-            **{entry.library: _figure(entry.milliseconds) for entry in others},
+            **{entry.backend: _figure(entry.milliseconds) for entry in others},
         },
-        "speedup": {entry.library: _figure(ours.ratio(entry)) for entry in others},
-        "fraction_of_limit": _figure(group.fraction_of_limit(ours)),
+        "speedup": {entry.backend: _figure(ours.ratio(entry)) for entry in others},
+        "fraction_of_peak": _figure(group.fraction_of_peak(ours)),
         "narrower_isas": {str(entry.isa): _figure(ours.ratio(entry)) for entry in group.narrower},
-        "peak_bytes": {entry.library: entry.peak_bytes for entry in (ours, *others)},
-        "parity": {entry.library: entry.parity for entry in (ours, *others)},
+        "peak_bytes": {entry.backend: entry.peak_bytes for entry in (ours, *others)},
+        "parity": {entry.backend: entry.parity for entry in (ours, *others)},
         "rounds": len(ours.seconds),
     }
 
@@ -64,7 +79,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 def _change(change: Change) -> dict[str, Any]:
     return {
-        "work": change.new.work,
+        "workload": change.new.workload,
         "isa": change.new.isa,
         "threads": change.new.threads,
         "ratio": change.ratio,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -10,10 +11,11 @@ from string import Template
 
 from fastseq.bench.report import charts, table, words
 from fastseq.bench.report.comparison import FASTER, SLOWER, Comparison
-from fastseq.bench.report.run import OURS, Group, Run
+from fastseq.bench.result import OURS, Group, Run
+from fastseq.files import replace_file
 
 _PEERS = ("reference", "torch")  # those that have charts of their own
-_BLOCKS = 5  # works in a picture: few enough that columns come out even
+_BLOCKS = 5  # workloads in a picture: few enough that columns come out even
 _LETTERS = {
     "N": "batch size",
     "T": "time steps",
@@ -25,12 +27,29 @@ _LETTERS = {
 _MARKS = {SLOWER: "▼", FASTER: "▲"}  # the verdicts are also classes of the style sheet
 
 
-def render(run: Run, comparison: Comparison | None = None) -> str:
-    """The page; a section for which the run holds nothing is left out."""
+def as_html(run: Run, comparison: Comparison | None = None) -> str:
+    """Format a run as one self-contained page; a section without content is left out.
+
+    Parameters
+    ----------
+    run : Run
+        Returned by :func:`fastseq.bench.report.load`, or just measured.
+    comparison : Comparison, optional
+        With an older run; it follows the headline.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ImportError
+        Where matplotlib is missing; the message names the extra to install.
+    """
     sections = [
         _comparison(comparison),
         _ratios(run),
-        *(_speedups(run, library) for library in _PEERS),
+        *(_speedups(run, backend) for backend in _PEERS),
         _fractions(run),
         _instruction_sets(run),
         _scaling(run),
@@ -46,6 +65,21 @@ def render(run: Run, comparison: Comparison | None = None) -> str:
     )
 
 
+def write_html(
+    run: Run, path: str | os.PathLike[str], comparison: Comparison | None = None
+) -> None:
+    """Write :func:`as_html` to a file, atomically.
+
+    Raises
+    ------
+    ImportError
+        Where matplotlib is missing.
+    OSError
+        When the file cannot be written.
+    """
+    replace_file(os.fspath(path), as_html(run, comparison).encode())
+
+
 def _headline(run: Run) -> str:
     return "".join(
         f"<strong>{escape(text)}</strong>" if emphasised else escape(text)
@@ -54,7 +88,7 @@ def _headline(run: Run) -> str:
 
 
 def _summary(run: Run) -> str:
-    """Where and when, in a line."""
+    """The processor and the date, in a line."""
     rows = dict(words.machine(run))
     return ", ".join(rows[name] for name in ("CPU", "measured") if name in rows)
 
@@ -76,26 +110,26 @@ def _ratios(run: Run) -> str:
     explanation = (
         "Medians over the rounds, with the lowest–highest round. Ratios are taken within each "
         "round: <b>reference ÷ fastseq</b> is how many times as long the reference takes. The "
-        "<b>limit</b> is the rate of one large <code>numpy.dot</code> on as many threads; only "
-        "the work's matrix products count. "
-        '<span class="slower">▼&nbsp;marks a ratio below 1: the other library is faster.</span>'
+        "<b>peak</b> is the rate of one large <code>numpy.dot</code> on as many threads; only "
+        "the workload's matrix products count. "
+        '<span class="slower">▼&nbsp;marks a ratio below 1: the other backend is faster.</span>'
     )
     bodies = []
     width = len(figures.columns) + 1
     for kind, of_kind in groupby(figures.rows, key=lambda row: row.entry.kind):
         bodies.append(_body("kind", [_heading(escape(words.kind_name(kind)), width)]))
-        for _, of_work in groupby(of_kind, key=lambda row: row.entry.work):
-            rows = list(of_work)
+        for _, of_workload in groupby(of_kind, key=lambda row: row.entry.workload):
+            rows = list(of_workload)
             ours = rows[0].entry
-            heading = f"{escape(ours.work)} <small>{escape(ours.title)}</small>"
+            heading = f"{escape(ours.workload)} <small>{escape(ours.title)}</small>"
             lines = [_line(words.threads(row.entry.threads), row.cells) for row in rows]
-            bodies.append(_body("work", [_heading(heading, width), *lines]))
+            bodies.append(_body("workload", [_heading(heading, width), *lines]))
     content = _table("Time and ratios", ["threads", *figures.columns], bodies)
     return _section("ratios", "Time and ratios", explanation, content)
 
 
 def _table(caption: str, columns: Iterable[str], bodies: Iterable[str]) -> str:
-    """A table in a box of its own, which scrolls sideways where the table is wider."""
+    """A table in a box that scrolls horizontally where the table is wider than the page."""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table>'
@@ -108,7 +142,7 @@ def _body(name: str, lines: Iterable[str]) -> str:
 
 
 def _heading(content: str, width: int) -> str:
-    """A line across the table, which stays in sight when that is scrolled; HTML."""
+    """A heading across the table, which stays visible when the table is scrolled; HTML."""
     return (
         f'<tr><th class="heading" scope="rowgroup" colspan="{width}"><div>{content}</div></th></tr>'
     )
@@ -126,7 +160,7 @@ def _cell(cell: table.Cell) -> str:
 
 
 def _figures(pictures: Iterable[tuple[str, str]], layout: str = "columns") -> str:
-    """Charts with a caption each, abreast where there is room: down the columns, or in rows."""
+    """Charts with captions, several abreast on a wide screen: by columns, or in rows."""
     return f'<div class="{layout}">' + "\n{}\n</div>".format(
         "\n".join(
             f"<figure>\n<figcaption>{escape(caption)}</figcaption>\n{picture}\n</figure>"
@@ -142,9 +176,9 @@ def _bar_charts(
     words_of: tuple[Callable[[float], str], Callable[[float], str]],
     shown: str,
 ) -> str:
-    """Charts of each kind of works, all on the same scale; works without bars are left out.
+    """Charts of each kind of workloads, all on the same scale; workloads without bars are left out.
 
-    `words_of` words the numbers of the alternative text, and those of the axis.
+    `words_of` formats the numbers of the alternative text, and those of the axis.
     """
     found = [(group, bars) for group in groups if (bars := bars_of(group))]
     if not found:
@@ -153,11 +187,11 @@ def _bar_charts(
     pictures: list[tuple[str, str]] = []
     for kind, of_kind in groupby(found, key=lambda pair: pair[0].ours.kind):
         blocks = []
-        for _, of_work in groupby(of_kind, key=lambda pair: pair[0].ours.work):
-            pairs = list(of_work)
+        for _, of_workload in groupby(of_kind, key=lambda pair: pair[0].ours.workload):
+            pairs = list(of_workload)
             ours = pairs[0][0].ours
             bars = [bar for _, bars in pairs for bar in bars]
-            blocks.append(charts.Block(ours.work, bars, ours.title))
+            blocks.append(charts.Block(ours.workload, bars, ours.title))
         for start in range(0, len(blocks), _BLOCKS):
             part = blocks[start : start + _BLOCKS]
             heading = words.kind_name(kind) + (", continued" if start else "")
@@ -169,45 +203,47 @@ def _bar_charts(
     return _figures(pictures)
 
 
-def _speedups(run: Run, library: str) -> str:
+def _speedups(run: Run, backend: str) -> str:
     def bars_of(group: Group) -> list[charts.Bar]:
-        ratio = group.speedup(library)
+        ratio = group.speedup(backend)
         if ratio is None:
             return []
         slower = ratio.median < 1
         text = words.times(ratio.median) + (", slower" if slower else "")
-        color = charts.color_of(library if slower else OURS)
+        color = charts.color_of(backend if slower else OURS)
         return [charts.Bar(words.threads(group.ours.threads), ratio, text, color, slower)]
 
-    name, who = f"speedup-{library}", words.named(library)
+    name, who = f"speedup-{backend}", words.named(backend)
     shown = f"how many times as long as fastseq {who} takes"
-    pictures = _bar_charts(name, words.works(run), bars_of, (words.times, words.round_times), shown)
+    pictures = _bar_charts(
+        name, words.workloads(run), bars_of, (words.times, words.round_times), shown
+    )
     explanation = (
         f"How many times as long as fastseq {who} takes, on as many threads. The line stands at "
-        "1, where both are equally fast; a work in which fastseq loses ends left of it, has the "
-        "other library's colour and says “slower”. Thin lines are the range of the rounds. Where "
-        "the ratios span much, the axis is logarithmic, and bars start at 1."
+        "1, where both are equally fast; a workload in which fastseq is slower ends left of it, "
+        "has the other backend's colour and says “slower”. Thin lines are the range of the rounds. "
+        "Where the ratios span a wide range, the axis is logarithmic, and bars start at 1."
     )
     return _section(name, f"Against {who}", explanation, pictures) if pictures else ""
 
 
 def _fractions(run: Run) -> str:
     def bars_of(group: Group) -> list[charts.Bar]:
-        fraction = group.fraction_of_limit(group.ours)
+        fraction = group.fraction_of_peak(group.ours)
         if fraction is None:
             return []
         text = words.percent(fraction.median)
         return [charts.Bar(words.threads(group.ours.threads), fraction, text, OURS)]
 
-    shown = "what part of the limit fastseq reaches"
-    pictures = _bar_charts("limit", words.works(run), bars_of, (words.percent,) * 2, shown)
+    shown = "the fraction of the peak that fastseq reaches"
+    pictures = _bar_charts("peak", words.workloads(run), bars_of, (words.percent,) * 2, shown)
     explanation = (
-        "The line stands at 100&nbsp;%: the work's matrix products at the speed of one large "
-        "<code>numpy.dot</code>, and everything else for nothing. Small works and works bound by "
-        "memory stay below; products that fastseq finds a way to spare are counted all the same, "
-        "so more than 100&nbsp;% is possible."
+        "The line stands at 100&nbsp;%: the workload's matrix products at the speed of one large "
+        "<code>numpy.dot</code>, and everything else in no time. Small workloads and those bound "
+        "by memory stay below; products that fastseq avoids are counted all the same, so more than "
+        "100&nbsp;% is possible."
     )
-    return _section("limit", "Fraction of the limit", explanation, pictures) if pictures else ""
+    return _section("peak", "Fraction of the peak", explanation, pictures) if pictures else ""
 
 
 def _instruction_sets(run: Run) -> str:
@@ -239,18 +275,18 @@ def _scaling(run: Run) -> str:
         if group.ours.kind == "scaling" and curve is not None:
             panels.setdefault((curve.of, curve.letter, group.ours.threads), []).append(group)
     pictures: list[tuple[str, str]] = []
-    for (work, letter, threads), groups in panels.items():
+    for (workload, letter, threads), groups in panels.items():
         lines = []
-        for library in (OURS, *run.libraries()):
-            points = sorted(_points(groups, library))
+        for backend in (OURS, *run.backends()):
+            points = sorted(_points(groups, backend))
             if points:
-                label = words.library_name(library)
-                lines.append(charts.Line(label, points, charts.color_of(library)))
+                label = words.backend_name(backend)
+                lines.append(charts.Line(label, points, charts.color_of(backend)))
         meaning = _LETTERS.get(letter, "")
-        caption = f"{work} against {letter}, {words.threads(threads)}"
+        caption = f"{workload} against {letter}, {words.threads(threads)}"
         alt = (
             f"Curves of milliseconds against {letter} {meaning} for "
-            f"{', '.join(line.label for line in lines)}; {work} on {words.threads(threads)}."
+            f"{', '.join(line.label for line in lines)}; {workload} on {words.threads(threads)}."
         )
         label = f"{letter}, {meaning}" if meaning else letter
         pictures.append((caption, charts.curves(lines, label, f"scaling-{len(pictures)}", alt)))
@@ -263,9 +299,9 @@ def _scaling(run: Run) -> str:
     )
 
 
-def _points(groups: Sequence[Group], library: str) -> Iterable[tuple[float, float]]:
+def _points(groups: Sequence[Group], backend: str) -> Iterable[tuple[float, float]]:
     for group in groups:
-        entry = group.ours if library == OURS else group.find(library)
+        entry = group.ours if backend == OURS else group.find(backend)
         if entry is not None and entry.curve is not None:
             yield entry.curve.value, entry.milliseconds.median
 
@@ -275,22 +311,22 @@ def _memory(run: Run) -> str:
     if not figures.rows:
         return ""
     explanation = (
-        "The largest resident size that each library's process reached, on "
-        f"{words.threads(figures.rows[0].entry.threads)}: interpreter, libraries, data and work, "
+        "The largest resident size that each backend's process reached, on "
+        f"{words.threads(figures.rows[0].entry.threads)}: interpreter, libraries and data, "
         "in units of 10<sup>6</sup> bytes."
     )
-    lines = [_line(row.entry.work, row.cells) for row in figures.rows]
-    content = _table("Peak memory", ["work", *figures.columns], [_body("plain", lines)])
+    lines = [_line(row.entry.workload, row.cells) for row in figures.rows]
+    content = _table("Peak memory", ["workload", *figures.columns], [_body("plain", lines)])
     return _section("memory", "Peak memory", explanation, content)
 
 
 def _imports(run: Run) -> str:
     bars = [
         charts.Bar(
-            words.library_name(entry.library),
+            words.backend_name(entry.backend),
             entry.milliseconds,
             words.milliseconds(entry.milliseconds),
-            charts.color_of(entry.library),
+            charts.color_of(entry.backend),
         )
         for group in run.groups
         if group.ours.kind == "import"
@@ -303,7 +339,9 @@ def _imports(run: Run) -> str:
     picture = charts.bars(
         [charts.Block("import, in a new process", bars)], scale, words.round_number, "import", alt
     )
-    explanation = "How long a script waits for its first line: the import of each library."
+    explanation = (
+        "The time from the start of a script to its first line: the import of each library."
+    )
     return _section("import", "Import time", explanation, _figures([("Milliseconds", picture)]))
 
 
@@ -316,7 +354,7 @@ def _comparison(comparison: Comparison | None) -> str:
         f'<td class="{change.verdict}">{_MARKS[change.verdict]} {change.verdict}</td></tr>'
         for change in comparison.beyond_noise
     ]
-    title, columns = "Compared with the older run", ["work", "now ÷ before", "verdict"]
+    title, columns = "Compared with the older run", ["workload", "now ÷ before", "verdict"]
     explanation = " ".join(map(escape, [comparison.summary(), *comparison.notes()]))
     content = _table(title, columns, [_body("plain", lines)]) if lines else ""
     return _section("compared", title, explanation, content)

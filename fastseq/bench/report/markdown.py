@@ -7,18 +7,30 @@ from collections.abc import Iterable, Sequence
 
 from fastseq.bench.report import table, words
 from fastseq.bench.report.comparison import Comparison
-from fastseq.bench.report.run import Run
+from fastseq.bench.result import Run
 
 _LEGEND = (
     "Each figure is the median over the rounds, with the lowest–highest round in parentheses. "
     "“reference ÷ fastseq” says how many times as long the reference takes, taken within each "
-    "round; below 1, the other library is faster (▼). “of the limit”: the rate of the work's "
+    "round; below 1, the other backend is faster (▼). “of the peak”: the rate of the workload's "
     "matrix products over that of one large `numpy.dot` on as many threads, in the same round."
 )
 
 
-def render(run: Run, comparison: Comparison | None = None) -> str:
-    """The report; a comparison with an older run comes right after the headline."""
+def as_markdown(run: Run, comparison: Comparison | None = None) -> str:
+    """Format a run as Markdown: the headline, the tables, the machine.
+
+    Parameters
+    ----------
+    run : Run
+        Returned by :func:`fastseq.bench.report.load`, or just measured.
+    comparison : Comparison, optional
+        With an older run; it follows the headline.
+
+    Returns
+    -------
+    str
+    """
     sentence = "".join(
         f"**{_escape(text)}**" if emphasised else _escape(text)
         for text, emphasised in words.headline(run)
@@ -46,7 +58,7 @@ def render(run: Run, comparison: Comparison | None = None) -> str:
 def _table(figures: table.Table) -> str:
     rows = [
         [
-            row.entry.work,
+            row.entry.workload,
             str(row.entry.threads),
             *(
                 f"{'▼ ' if cell.slower else ''}{cell.text}"
@@ -56,16 +68,18 @@ def _table(figures: table.Table) -> str:
         ]
         for row in figures.rows
     ]
-    return _lines(["work", "threads", *figures.columns], rows)
+    return _lines(["workload", "threads", *figures.columns], rows)
 
 
 def _titles(figures: table.Table) -> str:
-    titles = {row.entry.work: row.entry.title for row in figures.rows}
-    return "\n".join(f"- {_escape(work)}: {_escape(title)}" for work, title in titles.items())
+    titles = {row.entry.workload: row.entry.title for row in figures.rows}
+    return "\n".join(
+        f"- {_escape(workload)}: {_escape(title)}" for workload, title in titles.items()
+    )
 
 
 def _comparison(comparison: Comparison) -> list[str]:
-    head = ["work", "fastseq, now ÷ before", "verdict"]
+    head = ["workload", "fastseq, now ÷ before", "verdict"]
     rows = [
         [words.variant(change.new), words.three_digits(change.ratio), change.verdict]
         for change in comparison.beyond_noise
@@ -87,5 +101,5 @@ def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escape(text: str) -> str:
-    """One line in which Markdown and HTML find nothing of their own."""
+    """One line, with the special characters of Markdown and HTML escaped."""
     return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", re.sub(r"\s+", " ", text))

@@ -1,4 +1,4 @@
-"""The tables of a report, as texts in cells: the page and Markdown lay them out."""
+"""The tables of a report, as texts in cells; `html` and `markdown` format them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fastseq.bench.report import words
-from fastseq.bench.report.run import OURS, Entry, Figure, Group, Run
+from fastseq.bench.result import OURS, Entry, Figure, Group, Run
 
 
 class Cell(NamedTuple):
-    """A median and its lowest–highest; `slower` where another library is faster than fastseq."""
+    """A median and its lowest–highest; `slower` where another backend is faster than fastseq."""
 
     text: str = ""
     spread: str = ""
@@ -18,25 +18,25 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One work and number of threads."""
+    """One workload and number of threads."""
 
     entry: Entry
     cells: Sequence[Cell]
 
 
 class Table(NamedTuple):
-    """`columns` are the headings of the cells; a row begins with its work and threads."""
+    """`columns` are the headings of the cells; a row begins with its workload and threads."""
 
     columns: Sequence[str]
     rows: Sequence[Row]
 
 
 def ratios(run: Run) -> Table:
-    """Milliseconds of fastseq, how many times as long others take, and the fraction of the limit.
+    """Milliseconds of fastseq, the ratios to the other backends, and the fraction of the peak.
 
-    A column for which there is nothing is left out.
+    Empty columns are left out.
     """
-    return _ratios(run, words.works(run))
+    return _ratios(run, words.workloads(run))
 
 
 def scaling(run: Run) -> Table:
@@ -45,14 +45,14 @@ def scaling(run: Run) -> Table:
 
 
 def _ratios(run: Run, groups: Sequence[Group]) -> Table:
-    columns = [f"{OURS}, ms", *map(words.ratio_name, run.libraries()), "of the limit"]
+    columns = [f"{OURS}, ms", *map(words.ratio_name, run.backends()), "of the peak"]
     rows = [
         Row(
             group.ours,
             [
                 _cell(group.ours.milliseconds, words.three_digits),
-                *(_ratio_cell(group.speedup(library)) for library in run.libraries()),
-                _cell(group.fraction_of_limit(group.ours), words.percent),
+                *(_ratio_cell(group.speedup(backend)) for backend in run.backends()),
+                _cell(group.fraction_of_peak(group.ours), words.percent),
             ],
         )
         for group in groups
@@ -74,33 +74,33 @@ def instruction_sets(run: Run) -> Table:
 def imports(run: Run) -> Table:
     """Milliseconds of a new process that imports a library and ends."""
     groups = [group for group in run.groups if group.ours.kind == "import"]
-    libraries = list(dict.fromkeys(entry.library for group in groups for entry in group.entries))
+    backends = list(dict.fromkeys(entry.backend for group in groups for entry in group.entries))
     rows = []
     for group in groups:
-        entries = map(group.find, libraries)
+        entries = map(group.find, backends)
         times = [entry.milliseconds if entry else None for entry in entries]
         rows.append(Row(group.ours, [_cell(time, words.three_digits) for time in times]))
     return _without_empty_columns(
-        [f"{words.library_name(library)}, ms" for library in libraries], rows
+        [f"{words.backend_name(backend)}, ms" for backend in backends], rows
     )
 
 
 def memory(run: Run) -> Table:
-    """The peak resident size of each library's process, on the fewest threads."""
-    groups = words.works(run)
+    """The peak resident size of each backend's process, on the fewest threads."""
+    groups = words.workloads(run)
     fewest = min((group.ours.threads for group in groups), default=1)
-    libraries = [OURS, *run.libraries()]
+    backends = [OURS, *run.backends()]
     rows = []
     for group in groups:
         if group.ours.threads == fewest:
-            entries = [group.ours, *map(group.find, libraries[1:])]
+            entries = [group.ours, *map(group.find, backends[1:])]
             cells = [
                 Cell(words.megabytes(entry.peak_bytes) if entry and entry.peak_bytes else "")
                 for entry in entries
             ]
             rows.append(Row(group.ours, cells))
     rows = [row for row in rows if any(cell.text for cell in row.cells)]
-    return _without_empty_columns([words.library_name(name) for name in libraries], rows)
+    return _without_empty_columns([words.backend_name(name) for name in backends], rows)
 
 
 def _cell(figure: Figure | None, word: Callable[[float], str]) -> Cell:

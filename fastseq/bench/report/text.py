@@ -1,75 +1,52 @@
-"""A run as a table of plain text: one line for each work and number of threads."""
+"""A run as a table of plain text: one line for each workload and number of threads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastseq.bench.machine import format_machine
-from fastseq.bench.report.run import LIMIT, OURS, Entry, Figure, Group, Run
+from fastseq.bench.report import words
+from fastseq.bench.result import OURS, PEAK, Entry, Figure, Run
 
-_ORDER = ("reference", "numpy", "fastseq", "torch", "jax")
 
-
-def format_run(run: Mapping[str, Any]) -> str:
-    """The machine, the table, and what its works are.
-
-    Parameters
-    ----------
-    run : mapping
-        As `record.as_run` or pytest-benchmark writes it.
-    """
-    groups = Run.of(run).groups
-    found = {_label(entry) for group in groups for entry in group.entries}
-    labels = sorted((label for label in found if label != LIMIT), key=_place)
+def as_text(run: Run) -> str:
+    """Format a run: the machine, the table, and a line about each workload."""
+    entries = [entry for group in run.groups for entry in group.entries]
+    labels = list(dict.fromkeys(entry.label for entry in entries if entry.backend != PEAK))
     others = [label for label in labels if not label.startswith(OURS)]
 
-    head = ["work", "threads", *labels, *(f"{other} ÷ fastseq" for other in others), "of limit"]
+    head = ["workload", "threads", *labels, *(f"{other} ÷ fastseq" for other in others), "of peak"]
     rows = [head]
-    for group in groups:
-        entries = {_label(entry): entry for entry in group.entries}
-        fraction = group.fraction_of_limit(group.ours)
+    for group in run.groups:
+        times = {entry.label: _spread(entry.milliseconds) for entry in group.entries}
         rows.append(
             [
-                group.ours.work,
+                group.ours.workload,
                 str(group.ours.threads),
-                *(
-                    _spread(entries[name].milliseconds) if name in entries else ""
-                    for name in labels
-                ),
+                *(times.get(label, "") for label in labels),
                 *(_median(group.speedup(other), ".2f") for other in others),
-                _median(fraction, ".0%"),
+                _median(group.fraction_of_peak(group.ours), ".0%"),
             ]
         )
     lines = ["ms: median (lowest–highest) of the rounds", "", *_aligned(rows), ""]
-    return "\n".join([format_machine(run["machine_info"]["fastseq"]), *lines, *_legend(groups)])
-
-
-def _label(entry: Entry) -> str:
-    return f"{entry.library} {entry.isa}" if entry.isa else entry.library
-
-
-def _place(label: str) -> int:
-    return _ORDER.index(label.partition(" ")[0])
+    return "\n".join([format_machine(run.machine), *lines, *_legend(entries)])
 
 
 def _median(figure: Figure | None, form: str) -> str:
     return "" if figure is None else format(figure.median, form)
 
 
-def _legend(groups: Sequence[Group]) -> list[str]:
-    """What each work is, and how far the results were apart."""
-    titles: dict[str, str] = {}
+def _legend(entries: Sequence[Entry]) -> list[str]:
+    """What each workload is, and how much the results differed."""
+    titles = {entry.workload: entry.title for entry in entries}
     parities: dict[str, list[float]] = {}
-    for group in groups:
-        for entry in group.entries:
-            titles[entry.work] = entry.title
-            if entry.parity is not None:
-                parities.setdefault(entry.work, []).append(entry.parity)
+    for entry in entries:
+        if entry.parity is not None:
+            parities.setdefault(entry.workload, []).append(entry.parity)
     width = max(map(len, titles), default=0)
     return [
         f"{name:{width}}  {title}{_agreement(parities.get(name))}" for name, title in titles.items()
-    ] + [f"{'limit':{width}}  the operations at the speed of one large numpy.dot in float32", ""]
+    ] + [f"{'peak':{width}}  the operations at the speed of one large numpy.dot in float32", ""]
 
 
 def _agreement(parities: Sequence[float] | None) -> str:
@@ -80,14 +57,8 @@ def _agreement(parities: Sequence[float] | None) -> str:
 
 
 def _spread(figure: Figure) -> str:
-    low, high = _three_digits(figure.low), _three_digits(figure.high)
-    return f"{_three_digits(figure.median)} ({low}–{high})"
-
-
-def _three_digits(number: float) -> str:
-    """Rounded to three significant digits, or to a whole number if that has more."""
-    decimals = 0 if number >= 100 else 1 if number >= 10 else 2 if number >= 1 else 3
-    return f"{number:.{decimals}f}"
+    spread = words.spread(figure, words.three_digits)
+    return f"{words.three_digits(figure.median)} ({spread})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

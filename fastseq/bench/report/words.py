@@ -1,11 +1,11 @@
-"""How numbers and names are worded: the same in the page, in Markdown and in messages."""
+"""Numbers and names as text: the same in the page, in Markdown and in messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastseq.bench.report.run import OURS, Entry, Figure, Group, Run
+from fastseq.bench.result import OURS, Entry, Figure, Group, Run
 
 KINDS = {
     "step": "Training steps",
@@ -13,42 +13,42 @@ KINDS = {
     "decoding": "Decoding",
     "evaluation": "Evaluation",
 }
-_LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy", "python": "Python"}
+_BACKENDS = {"torch": "PyTorch", "jax": "JAX", "numpy": "NumPy", "python": "Python"}
 _MODELS = {"dates": "the date model", "addition": "the addition model"}
 
 Phrases = list[tuple[str, bool]]  # texts, and whether each is to be emphasised
 
 
-def library_name(library: str) -> str:
-    """A library as its makers write it."""
-    return _LIBRARIES.get(library, library)
+def backend_name(backend: str) -> str:
+    """A backend as its own project spells it."""
+    return _BACKENDS.get(backend, backend)
 
 
-def named(library: str) -> str:
-    """A library within a sentence."""
-    return "the reference" if library == "reference" else library_name(library)
+def named(backend: str) -> str:
+    """A backend within a sentence."""
+    return "the reference" if backend == "reference" else backend_name(backend)
 
 
 def kind_name(kind: str) -> str:
-    """The heading of a kind of works."""
+    """The heading of a kind of workloads."""
     return KINDS.get(kind, kind)
 
 
-def ratio_name(library: str) -> str:
+def ratio_name(backend: str) -> str:
     """The heading of a column of ratios."""
-    return f"{library_name(library)} ÷ {OURS}"
+    return f"{backend_name(backend)} ÷ {OURS}"
 
 
-def works(run: Run) -> list[Group]:
-    """The groups of works, by kind; neither imports nor points of scaling curves."""
+def workloads(run: Run) -> list[Group]:
+    """The groups of workloads, by kind; neither imports nor points of scaling curves."""
     groups = [group for group in run.groups if group.ours.kind not in ("import", "scaling")]
     order = [*KINDS, *dict.fromkeys(group.ours.kind for group in groups)]
     return sorted(groups, key=lambda group: order.index(group.ours.kind))
 
 
 def instruction_sets(run: Run) -> tuple[list[Group], str]:
-    """The works measured with several instruction sets, and the name of the widest."""
-    groups = [group for group in works(run) if group.narrower]
+    """The workloads measured with several instruction sets, and the name of the widest."""
+    groups = [group for group in workloads(run) if group.narrower]
     return groups, ", ".join(dict.fromkeys(str(group.ours.isa) for group in groups))
 
 
@@ -88,7 +88,7 @@ def percent(fraction: float) -> str:
 
 
 def spread(figure: Figure, word: Callable[[float], str]) -> str:
-    """Lowest–highest; a unit that follows after a space is said once."""
+    """Lowest–highest; a unit that follows after a space is written once."""
     low, high = word(figure.low), word(figure.high)
     return f"{low.split(' ')[0]}–{high}"
 
@@ -99,21 +99,21 @@ def megabytes(size: int) -> str:
 
 
 def variant(entry: Entry) -> str:
-    """What distinguishes an entry of fastseq: work, instruction set, threads."""
+    """What distinguishes an entry of fastseq: workload, instruction set, threads."""
     isa = "" if entry.isa is None else f"{entry.isa}, "
-    return f"{entry.work} ({isa}{threads(entry.threads)})"
+    return f"{entry.workload} ({isa}{threads(entry.threads)})"
 
 
 def headline(run: Run) -> Phrases:
-    """The sentence that says it all: the date training step, for each number of threads."""
-    groups = works(run)
+    """The headline: the training step of the date model, for each number of threads."""
+    groups = workloads(run)
     if not groups:
-        return [("No work of fastseq was measured in this run.", False)]
-    chosen = next((group.ours.work for group in groups if group.ours.work == "dates"), None)
-    chosen = chosen or groups[0].ours.work
-    shown = [group for group in groups if group.ours.work == chosen]
+        return [("No workload of fastseq was measured in this run.", False)]
+    chosen = next((group.ours.workload for group in groups if group.ours.workload == "dates"), None)
+    chosen = chosen or groups[0].ours.workload
+    shown = [group for group in groups if group.ours.workload == chosen]
     ours = shown[0].ours
-    subject = _MODELS.get(ours.work, ours.title)
+    subject = _MODELS.get(ours.workload, ours.title)
     phrases: Phrases = [
         (f"A training step of {subject}" if ours.kind == "step" else subject, False)
     ]
@@ -125,24 +125,24 @@ def headline(run: Run) -> Phrases:
 
 
 def _achievements(group: Group) -> Phrases:
-    """Speeds in terms of the others', and the fraction of the limit; else milliseconds."""
+    """Ratios to the other backends, and the fraction of the peak; else milliseconds."""
     phrases: Phrases = []
-    for library in ("reference", "torch"):
-        speedup = group.speedup(library)
+    for backend in ("reference", "torch"):
+        speedup = group.speedup(backend)
         if speedup is not None:
-            whose = f" that of {named(library)}" if phrases else f" the speed of {named(library)}"
+            whose = f" that of {named(backend)}" if phrases else f" the speed of {named(backend)}"
             phrases += [(f"{three_digits(speedup.median)} times", True), (f"{whose}, ", False)]
-    fraction = group.fraction_of_limit(group.ours)
+    fraction = group.fraction_of_peak(group.ours)
     if fraction is not None:
-        return [*phrases, (percent(fraction.median), True), (" of the limit", False)]
+        return [*phrases, (percent(fraction.median), True), (" of the peak", False)]
     return [*phrases, (milliseconds(group.ours.milliseconds), True)]
 
 
 def machine(run: Run) -> list[tuple[str, str]]:
-    """What was measured on, as names and values; what the run does not tell is left out."""
+    """The machine, as names and values; what the run lacks is left out."""
     about = run.machine
     versions = ", ".join(
-        f"{library_name(name)} {version}" for name, version in about.get("versions", {}).items()
+        f"{backend_name(name)} {version}" for name, version in about.get("versions", {}).items()
     )
     rows = [
         ("CPU", about.get("cpu")),
@@ -157,7 +157,7 @@ def machine(run: Run) -> list[tuple[str, str]]:
         ("rounds", _rounds(run)),
         ("agreement with the reference", _parity(run)),
         *(
-            (f"skipped: {library_name(name)}", reason)
+            (f"skipped: {backend_name(name)}", reason)
             for name, reason in about.get("skipped", {}).items()
         ),
     ]
@@ -178,7 +178,7 @@ def _rounds(run: Run) -> str:
 
 
 def _parity(run: Run) -> str:
-    """The worst difference of all libraries' results."""
+    """The worst difference of all backends' results."""
     parities = [
         entry.parity for group in run.groups for entry in group.entries if entry.parity is not None
     ]

@@ -1,6 +1,6 @@
-"""The works that are measured: shapes, data, and how many operations each needs.
+"""The workloads that are measured: shapes, data, and how many operations each needs.
 
-A work says nothing about any library; `libraries`, `peer_torch` and `peer_jax` carry the works out.
+Workloads do not depend on any backend; the modules of `fastseq.bench.backends` carry them out.
 Letters: N batch, T time steps (Te of the encoder, Td of the decoder), D input size, H hidden size,
 V vocabulary size; an affine map goes from K to M values.
 
@@ -10,9 +10,9 @@ An operation is a floating-point addition or multiplication. Counted are the mat
 the algorithm needs, 2·m·k·n each, and nothing else: no gates, no softmax, no update of the
 weights. A backward pass needs two products for each of the forward pass (the gradient of either
 factor) and counts twice. The products are those of the formulas as they stand: a product that an
-implementation finds a way to spare (a first step whose state is zero, rows of a small embedding,
-the repeated state of the Peeky decoder) is counted all the same. A work without a product has no
-count and no limit.
+implementation avoids (a first step whose state is zero, rows of a small embedding, the repeated
+state of the Peeky decoder) is counted all the same. A workload without a product has no count and
+is not compared with the peak.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dataclasses import fields
 from typing import Any
 
 from fastseq.bench.workloads import decoding, layers, models, recurrent
-from fastseq.bench.workloads.base import Limit, Work
+from fastseq.bench.workloads.base import Peak, Workload
 
-__all__ = ["KINDS", "WORKS", "Limit", "Work", "as_message", "from_message"]
+__all__ = ["KINDS", "WORKLOADS", "Peak", "Workload", "as_message", "from_message"]
 
-WORKS: dict[str, Work] = {
-    work.name: work
-    for work in (
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
         *models.MODELS,
         *recurrent.RECURRENT,
         *layers.ATTENTION,
@@ -39,7 +39,7 @@ WORKS: dict[str, Work] = {
         *recurrent.SCALING,
     )
 }
-KINDS = tuple(dict.fromkeys(work.kind for work in WORKS.values()))
+KINDS = tuple(dict.fromkeys(workload.kind for workload in WORKLOADS.values()))
 
 _CLASSES: dict[str, type] = {
     work_class.__name__: work_class
@@ -55,17 +55,17 @@ _CLASSES: dict[str, type] = {
         decoding.Decoding,
         decoding.Evaluation,
         decoding.Import,
-        Limit,
+        Peak,
     )
 }
 
 
-def as_message(work: Work | Limit) -> dict[str, Any]:
-    """A work as a dict that goes through JSON."""
-    values = {field.name: getattr(work, field.name) for field in fields(work)}
-    return {"class": type(work).__name__, "values": values}
+def as_message(workload: Workload | Peak) -> dict[str, Any]:
+    """A workload as a dict that can be stored as JSON."""
+    values = {field.name: getattr(workload, field.name) for field in fields(workload)}
+    return {"class": type(workload).__name__, "values": values}
 
 
 def from_message(message: dict[str, Any]) -> Any:
-    """The work, or the `Limit`, of a dict that `as_message` made."""
+    """The workload, or the `Peak`, of a dict that `as_message` made."""
     return _CLASSES[message["class"]](**message["values"])

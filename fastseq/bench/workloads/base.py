@@ -1,4 +1,4 @@
-"""What all works share: letters, constants, the count of operations, and the limit."""
+"""What all workloads share: letters, constants, the count of operations, and the peak."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ def product(m: int, k: int, n: int) -> int:
     return 2 * m * k * n
 
 
+class Curve(NamedTuple):
+    """A point of a scaling curve: the workload `of`, with the size `letter` set to `value`."""
+
+    of: str
+    letter: str
+    value: int
+
+
 @dataclass(frozen=True)
-class Work:
-    """Something that is measured. It says nothing about how a library does it.
+class Workload:
+    """Something that is measured; how a backend carries it out is not part of it.
 
     Attributes
     ----------
     name : str
     noun : str
-        Which file of ``benchmarks/`` it belongs to: ``bench_<noun>.py``.
+        The topic, which names its file in ``benchmarks/``: ``bench_<noun>.py``.
     kind : {"step", "layer", "decoding", "evaluation", "import", "scaling"}
-    libraries : tuple of str
-        Those that are timed. The reference's results are what all are compared with, timed or not.
+    backends : tuple of str
+        Those that are timed. All results are compared with the reference's, timed or not.
     compared : bool
         Whether there are results to compare.
     threaded : bool
@@ -46,8 +54,8 @@ class Work:
     threaded: ClassVar[bool] = True
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """Which libraries can carry it out."""
+    def backends(self) -> tuple[str, ...]:
+        """Which backends can carry it out."""
         return ("reference", "fastseq", "torch")
 
     @property
@@ -70,8 +78,8 @@ class Work:
         }
 
     @property
-    def curve(self) -> dict[str, Any] | None:
-        """Which point of which curve it is; None if it is no point of a curve."""
+    def curve(self) -> Curve | None:
+        """Which point of which scaling curve it is, if any."""
         return None
 
     @property
@@ -81,7 +89,7 @@ class Work:
 
 
 class LayerData(NamedTuple):
-    """What a layer is given.
+    """The arrays that a layer gets.
 
     Attributes
     ----------
@@ -90,7 +98,7 @@ class LayerData(NamedTuple):
     inputs : tuple of arrays
         For its ``forward``.
     upstream : tuple of arrays
-        For its ``backward``: the gradient of its output, or nothing.
+        For its ``backward``: the gradient of its output, if it takes one.
     """
 
     weights: tuple[Array, ...]
@@ -99,14 +107,15 @@ class LayerData(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layer(Work):
-    """One layer, forward, and backward if asked.
+class Layer(Workload):
+    """One layer, forward, and optionally backward.
 
     Attributes
     ----------
     backward : bool
     results : tuple of str
-        Names of what `forward` gives, of what `backward` gives, and of the weights' gradients.
+        Names of the arrays that `forward` returns, of those that `backward` returns, and of the
+        weights' gradients.
     """
 
     backward: bool
@@ -141,10 +150,10 @@ def float32(*arrays: Array) -> tuple[Array, ...]:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """A product of two large float32 matrices: how fast this machine multiplies."""
+class Peak:
+    """A product of two large float32 matrices: the peak rate of this machine's BLAS."""
 
-    name: str = "limit"
+    name: str = "peak"
     size: int = 2048
 
     @property

@@ -1,4 +1,4 @@
-"""Answers of a model, and what comes before the first: the import."""
+"""Decoding with a model, and the import that precedes it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastseq.bench.workloads.base import SEED, Array, Work
+from fastseq.bench.workloads.base import SEED, Array, Workload
 from fastseq.bench.workloads.models import seq2seq_operations
 
 START_ID = 0
 
 
 @dataclass(frozen=True)
-class Decoding(Work):
-    """Greedy answers of an AttentionSeq2seq to N questions.
+class Decoding(Workload):
+    """Greedy decoding of N questions by an AttentionSeq2seq.
 
-    The weights are drawn as for training, but the embeddings a hundred times as large: with those
-    of a new model all questions would have nearly the same answer.
+    The weights are drawn as for training, but the embeddings are a hundred times as large: with
+    those of a new model all questions would have nearly the same answer.
     """
 
     N: int
@@ -32,8 +32,8 @@ class Decoding(Work):
     model = "AttentionSeq2seq"
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """The reference answers one question at a time, so it is timed with one only."""
+    def backends(self) -> tuple[str, ...]:
+        """The reference decodes one question at a time, so it is timed with N = 1 only."""
         return ("reference", "fastseq", "torch") if self.N == 1 else ("fastseq", "torch")
 
     @property
@@ -55,17 +55,17 @@ class Decoding(Work):
 
 @dataclass(frozen=True)
 class Evaluation(Decoding):
-    """How many of N questions a model answers rightly.
+    """The exact-match accuracy of a model on N questions.
 
-    The reference asks them one by one (``eval_seq2seq``), as the textbook's training loop does;
+    The reference decodes them one by one (``eval_seq2seq``), as the textbook's training loop does;
     the others in a batch.
     """
 
     kind = "evaluation"
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """All of them are timed, each in its own way."""
+    def backends(self) -> tuple[str, ...]:
+        """The reference is timed, too: `eval_seq2seq` has no batched form."""
         return ("reference", "fastseq", "torch")
 
     @property
@@ -83,7 +83,7 @@ class Evaluation(Decoding):
 
 
 @dataclass(frozen=True)
-class Import(Work):
+class Import(Workload):
     """A new interpreter that imports one library and ends."""
 
     noun = "import"
@@ -94,8 +94,8 @@ class Import(Work):
     title = "a new Python process that imports the library and ends"
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """NumPy is what fastseq's own import comes on top of."""
+    def backends(self) -> tuple[str, ...]:
+        """NumPy is one of them: fastseq's own import includes it."""
         return ("numpy", "fastseq", "torch")
 
 
@@ -103,7 +103,7 @@ _DATES = {"V": 59, "D": 16, "H": 256, "Te": 29, "Td": 10}
 DECODING = (
     Decoding("decode-one", N=1, **_DATES),
     Decoding("decode-many", N=1000, **_DATES),
-    # A tenth of the date demo's 5,000: the same for all, as the reference takes ms for each.
+    # A tenth of the date demo's 5,000, for every backend, as the reference takes ms for each.
     Evaluation("evaluate", N=500, **_DATES),
 )
 IMPORT = (Import("import"),)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastseq.bench.workloads.base import SEED, Array, Work, product
+from fastseq.bench.workloads.base import SEED, Array, Workload, product
 from fastseq.bench.workloads.layers import attention_operations
 from fastseq.bench.workloads.recurrent import recurrent_operations
 
@@ -15,13 +15,13 @@ BATCHES = 8  # a training step takes the next of these batches, in turn
 
 
 @dataclass(frozen=True)
-class TrainingStep(Work):
+class TrainingStep(Workload):
     """Forward, backward, remove_duplicate, clip_grads, update of the weights.
 
     Attributes
     ----------
     model : str
-        The class, of the same name in every library.
+        The class, of the same name in every backend.
     optimizer : str
         The class, of the same name in fastseq and in the reference.
     learning_rate, max_norm : float
@@ -42,13 +42,13 @@ class TrainingStep(Work):
         raise NotImplementedError
 
     def batches(self) -> list[tuple[Array, Array]]:
-        """Random ids: what the model reads, and what it is to say."""
+        """Random ids: inputs and targets."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Seq2seqStep(TrainingStep):
-    """Of a sequence-to-sequence model, with Adam."""
+    """A training step of a sequence-to-sequence model, with Adam."""
 
     N: int
     V: int
@@ -62,7 +62,7 @@ class Seq2seqStep(TrainingStep):
     max_norm = 5.0
 
     @property
-    def libraries(self) -> tuple[str, ...]:
+    def backends(self) -> tuple[str, ...]:
         """All."""
         return ("reference", "fastseq", "torch", "jax")
 
@@ -96,7 +96,7 @@ class Seq2seqStep(TrainingStep):
 
 @dataclass(frozen=True)
 class LanguageModelStep(TrainingStep):
-    """Of a language model with dropout, by SGD: Zaremba et al. 2014."""
+    """A training step of a language model with dropout, with SGD: Zaremba et al. 2014."""
 
     N: int
     V: int
@@ -109,8 +109,8 @@ class LanguageModelStep(TrainingStep):
     max_norm = 0.25
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """Those that draw the same dropout masks from one seed; else there is no parity."""
+    def backends(self) -> tuple[str, ...]:
+        """Those that draw the same dropout masks from one seed: others have other results."""
         return ("reference", "fastseq")
 
     @property
@@ -131,7 +131,7 @@ class LanguageModelStep(TrainingStep):
         return self.V, self.D, self.H
 
     def batches(self) -> list[tuple[Array, Array]]:
-        """Words (N, T), and the words that follow."""
+        """Words (N, T), and for each the word that follows."""
         random = np.random.RandomState(SEED)
         texts = [random.randint(0, self.V, (self.N, self.T + 1)) for _ in range(BATCHES)]
         return [(text[:, :-1], text[:, 1:]) for text in texts]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from fastseq._kernels import CELLS
-from fastseq.bench.workloads.base import SEED, Layer, LayerData, float32, product
+from fastseq.bench.workloads.base import SEED, Curve, Layer, LayerData, float32, product
 
 # The cell of each class.
 CELL = {"TimeLSTM": "lstm", "TimeBiLSTM": "lstm", "TimeGRU": "gru", "TimeRNN": "rnn"}
@@ -39,7 +39,7 @@ class RecurrentLayer(Layer):
         return self.layer
 
     @property
-    def libraries(self) -> tuple[str, ...]:
+    def backends(self) -> tuple[str, ...]:
         """PyTorch's GRU is another one: its reset gate acts after the product."""
         if self.layer == "TimeGRU":
             return ("reference", "fastseq")
@@ -49,7 +49,7 @@ class RecurrentLayer(Layer):
 
     @property
     def directions(self) -> int:
-        """How many times the sequence is read."""
+        """2 where the layer is bidirectional."""
         return 2 if self.layer == "TimeBiLSTM" else 1
 
     @property
@@ -78,12 +78,12 @@ class RecurrentLayer(Layer):
 
 @dataclass(frozen=True)
 class ScalingPoint(RecurrentLayer):
-    """A layer of which one size takes several values, the others staying as they are.
+    """A layer of which one size takes several values while the others are constant.
 
     Attributes
     ----------
     of : str
-        The work that has the usual sizes.
+        The workload that has the usual sizes.
     letter : str
         The size that varies.
     """
@@ -95,14 +95,14 @@ class ScalingPoint(RecurrentLayer):
     kind = "scaling"
 
     @property
-    def libraries(self) -> tuple[str, ...]:
-        """Those with a curve of their own."""
+    def backends(self) -> tuple[str, ...]:
+        """Those of which the report shows a curve."""
         return ("reference", "fastseq", "torch")
 
     @property
-    def curve(self) -> dict[str, Any]:
-        """Where on which curve."""
-        return {"of": self.of, "letter": self.letter, "value": self.sizes[self.letter]}
+    def curve(self) -> Curve:
+        """The point of the curve."""
+        return Curve(self.of, self.letter, self.sizes[self.letter])
 
 
 def _scaling_points() -> tuple[ScalingPoint, ...]:

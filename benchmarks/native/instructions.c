@@ -1,6 +1,6 @@
-/* guard_work.c — one call of each of the main kernels, for callgrind to count its instructions.
+/* instructions.c — one call of each of the main kernels, for callgrind to count its instructions.
  *
- * guard.py compiles it with the AVX2 table and runs it. It is deterministic: fixed data, one
+ * instructions.py compiles it with the AVX2 table and runs it. It is deterministic: fixed data, one
  * thread. Sizes are small and not multiples of a vector, so that what is done for the last rows and
  * columns counts too. Callgrind writes one file a kernel, which bears its name. Exit status: 0, or 1
  * if this CPU does not run the table. */
@@ -29,7 +29,7 @@ static const fs_context *const context = &one_thread_context;
 static void *new_array(ptrdiff_t bytes) {
     void *memory = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
     if (memory == NULL) {
-        fputs("guard_work: out of memory\n", stderr);
+        fputs("instructions: out of memory\n", stderr);
         exit(1);
     }
     return memory;
@@ -196,7 +196,7 @@ static void count_adam(void) {
 
 int main(void) {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-        fputs("guard_work: this CPU has no AVX2 and FMA\n", stderr);
+        fputs("instructions: this CPU has no AVX2 and FMA\n", stderr);
         return 1;
     }
     count_functions();

@@ -1,6 +1,6 @@
-/* limits.c — what this machine can do at most, and how near the loops of csrc come to it.
+/* peaks.c — this machine's peaks, and what fraction of them the loops of csrc reach.
  *
- * limits.py compiles it with one table's own source and the flags of setup.py, so that the static
+ * peaks.py compiles it with one table's own source and the flags of setup.py, so that the static
  * functions of csrc can be timed one by one. Each line is the best of many repetitions on one
  * thread, but for the barrier of two. */
 #include FS_ISA_SOURCE
@@ -39,7 +39,7 @@ static double now(void) {
 static float *new_floats(ptrdiff_t n) {
     float *x = aligned_alloc(64, (size_t)round_up(n, 16) * sizeof *x);
     if (x == NULL) {
-        fputs("limits: out of memory\n", stderr);
+        fputs("peaks: out of memory\n", stderr);
         exit(1);
     }
     for (ptrdiff_t i = 0; i < n; ++i) {

@@ -1,4 +1,4 @@
-"""The guard on instruction counts: what it says of a change, and that it can count at all."""
+"""The instruction-count regression test: what it reports of a change, and that it counts."""
 
 import importlib.util
 import json
@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-GUARD = Path(__file__).parents[2] / "benchmarks/guard.py"
+PROGRAM = Path(__file__).parents[2] / "benchmarks/native/instructions.py"
 RECORDED = {"lstm_forward": 100_000, "adam_step": 1000, "exp": 400}
 
 pytestmark = pytest.mark.skipif(
-    not GUARD.exists(), reason="benchmarks is not here: only the installed package is"
+    not PROGRAM.exists(), reason="benchmarks is not here: only the installed package is"
 )
 
 
 @pytest.fixture
-def guard(monkeypatch: pytest.MonkeyPatch) -> Any:
+def instructions(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program as a module, which counts what RECORDED says instead of compiling."""
-    specification = importlib.util.spec_from_file_location("guard", GUARD)
+    specification = importlib.util.spec_from_file_location("instructions", PROGRAM)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -43,9 +43,11 @@ def write(record: Path, compiler: str = "GCC 99.1", **changed: int) -> None:
     record.write_text(text, encoding="utf-8")
 
 
-def test_equal_counts_pass(guard: Any, record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_counts_pass(
+    instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(record)
-    assert guard.main(["--record", str(record)]) == 0
+    assert instructions.main(["--record", str(record)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "instructions of one call, GCC 99.1, avx2"
     assert lines[1].split() == ["kernel", "recorded", "now", "change"]
@@ -57,34 +59,36 @@ def test_equal_counts_pass(guard: Any, record: Path, capsys: pytest.CaptureFixtu
     ("now", "tolerance", "status"),
     [(1030, 3.0, 0), (1031, 3.0, 1), (1031, 5.0, 0), (2000, 5.0, 1), (970, 3.0, 0), (10, 3.0, 0)],
 )
-def test_the_tolerance_is_the_limit(guard: Any, now: int, tolerance: float, status: int) -> None:
+def test_a_change_within_the_tolerance_passes(
+    instructions: Any, now: int, tolerance: float, status: int
+) -> None:
     counts = {**RECORDED, "adam_step": now}
-    assert guard.compare(RECORDED, counts, tolerance)[1] == status
+    assert instructions.compare(RECORDED, counts, tolerance)[1] == status
 
 
 def test_an_increase_is_named_and_fails(
-    guard: Any, record: Path, capsys: pytest.CaptureFixture[str]
+    instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(record, adam_step=900)
-    assert guard.main(["--record", str(record)]) == 1
+    assert instructions.main(["--record", str(record)]) == 1
     out = capsys.readouterr().out
     assert "adam_step                        900       1,000   +11.1 %  MORE EXPENSIVE\n" in out
     assert out.endswith("more expensive by over 3 %: adam_step\n")
-    assert guard.main(["--record", str(record), "--tolerance", "12"]) == 0
+    assert instructions.main(["--record", str(record), "--tolerance", "12"]) == 0
 
 
 def test_a_decrease_asks_for_an_update(
-    guard: Any, record: Path, capsys: pytest.CaptureFixture[str]
+    instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(record, adam_step=1100)
-    assert guard.main(["--record", str(record)]) == 0
+    assert instructions.main(["--record", str(record)]) == 0
     out = capsys.readouterr().out
     assert "-9.1 %  better\n" in out
     assert out.endswith("better: run --update to record it: adam_step\n")
 
 
-def test_a_gain_elsewhere_does_not_hide_an_increase(guard: Any) -> None:
-    lines, status = guard.compare(RECORDED, {**RECORDED, "adam_step": 1100, "exp": 1}, 3.0)
+def test_a_gain_elsewhere_does_not_hide_an_increase(instructions: Any) -> None:
+    lines, status = instructions.compare(RECORDED, {**RECORDED, "adam_step": 1100, "exp": 1}, 3.0)
     assert status == 1
     assert "more expensive by over 3 %: adam_step" in lines
 
@@ -94,21 +98,21 @@ def test_a_gain_elsewhere_does_not_hide_an_increase(guard: Any) -> None:
     [({"exp": 400}, {"exp": 400, "tanh": 500}), ({"exp": 400, "tanh": 500}, {"exp": 400})],
 )
 def test_a_kernel_without_partner_fails(
-    guard: Any, recorded: dict[str, int], counts: dict[str, int]
+    instructions: Any, recorded: dict[str, int], counts: dict[str, int]
 ) -> None:
-    lines, status = guard.compare(recorded, counts, 3.0)
+    lines, status = instructions.compare(recorded, counts, 3.0)
     assert status == 1
     assert lines[-1] == "only recorded or only measured: run --update: tanh"
 
 
 def test_another_compiler_is_not_compared(
-    guard: Any, record: Path, capsys: pytest.CaptureFixture[str]
+    instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(record, "GCC 98.0", adam_step=1)
-    assert guard.main(["--record", str(record)]) == 0
+    assert instructions.main(["--record", str(record)]) == 0
     expected = "not compared: recorded with GCC 98.0, this compiler is GCC 99.1\n"
     assert capsys.readouterr().out == expected
-    assert guard.main(["--record", str(record), "--update"]) == 0
+    assert instructions.main(["--record", str(record), "--update"]) == 0
     assert json.loads(record.read_text()) == {
         "compiler": "GCC 99.1",
         "isa": "avx2",
@@ -117,33 +121,36 @@ def test_another_compiler_is_not_compared(
 
 
 def test_nothing_to_compare_with(
-    guard: Any, record: Path, capsys: pytest.CaptureFixture[str]
+    instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guard.main(["--record", str(record)]) == 1
+    assert instructions.main(["--record", str(record)]) == 1
     assert "--update writes it" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_named_in_a_line(
-    guard: Any, record: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    instructions: Any,
+    record: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(record)
-    monkeypatch.undo()  # it shall count
-    monkeypatch.setattr(guard.shutil, "which", lambda program: None)
-    assert guard.main(["--record", str(record)]) == 1
+    monkeypatch.undo()  # it must count now
+    monkeypatch.setattr(instructions.shutil, "which", lambda program: None)
+    assert instructions.main(["--record", str(record)]) == 1
     assert "no C compiler" in capsys.readouterr().err
-    monkeypatch.setattr(guard, "compiler_name", lambda compiler: "GCC 99.1")
-    assert guard.main(["--record", str(record)]) == 1
+    monkeypatch.setattr(instructions, "compiler_name", lambda compiler: "GCC 99.1")
+    assert instructions.main(["--record", str(record)]) == 1
     err = capsys.readouterr().err
     assert "apt-get install valgrind" in err
     assert err.count("\n") == 1
 
 
 def test_every_kernel_of_the_program_is_recorded() -> None:
-    program = GUARD.with_name("guard_work.c").read_text(encoding="utf-8")
+    program = PROGRAM.with_name("instructions.c").read_text(encoding="utf-8")
     counted = set(re.findall(r"^    COUNT\((\w+),", program, re.MULTILINE))
     cells = re.findall(r"count_cell\(size, (.+)\);", program)
     counted.update(name for names in cells for name in re.findall(r'"(\w+)"', names))
-    recorded = json.loads(GUARD.with_name("instructions.json").read_text(encoding="utf-8"))
+    recorded = json.loads(PROGRAM.with_name("instructions.json").read_text(encoding="utf-8"))
     assert set(recorded["instructions"]) == counted
     assert all(count > 1000 for count in recorded["instructions"].values())
 
@@ -154,7 +161,7 @@ def test_counts_are_the_same_again_and_a_costly_kernel_shows(record: Path) -> No
         pytest.skip("valgrind is not installed")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(GUARD), "--record", str(record), *arguments]
+        command = [sys.executable, str(PROGRAM), "--record", str(record), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         print(done.stdout, done.stderr)
         return done

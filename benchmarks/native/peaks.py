@@ -1,7 +1,7 @@
-"""What this machine can do at most, and how near the loops of csrc come to it: one table.
+"""Peaks of the machine, and what fraction of them the loops of csrc reach: one table.
 
-Compiles limits.c with the kernels of the instruction set in use (`FASTSEQ_ISA` chooses) and the
-flags of setup.py, and runs it. Leave the machine alone meanwhile.
+Compiles peaks.c with the kernels of the instruction set in use (`FASTSEQ_ISA` chooses) and the
+flags of setup.py, and runs it. The machine must be idle otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from fastseq.config import get_config
-from guard import CSRC, HERE, GuardError, compiler_flags, compiler_name, run
+from instructions import CSRC, HERE, CountError, compiler_flags, compiler_name, run
 
 
 def main() -> int:
@@ -23,14 +23,14 @@ def main() -> int:
     try:
         print(f"{compiler_name(compiler)}, {isa}")
         with tempfile.TemporaryDirectory() as folder:
-            program = Path(folder, "limits")
+            program = Path(folder, "peaks")
             source = f'-DFS_ISA_SOURCE="{CSRC}/isa/{isa}.c"'
             flags = [*compiler_flags(isa), "-D_GNU_SOURCE", "-pthread", source]
-            sources = (HERE / "limits.c", CSRC / "thread_pool.c")
+            sources = (HERE / "peaks.c", CSRC / "thread_pool.c")
             run(*compiler, *flags, *sources, "-lm", "-o", program)
             return subprocess.run([program]).returncode
-    except GuardError as error:
-        print(f"limits.py: {error}", file=sys.stderr)
+    except CountError as error:
+        print(f"peaks.py: {error}", file=sys.stderr)
         return 1
 
 

@@ -1,6 +1,6 @@
-"""Instruction counts of the main kernels against the recorded ones: no clock decides.
+"""Instruction-count regression test: the main kernels against the recorded counts, without a clock.
 
-Compiles guard_work.c with the AVX2 kernels and the flags of setup.py, lets valgrind's callgrind
+Compiles instructions.c with the AVX2 kernels and the flags of setup.py, lets valgrind's callgrind
 count the instructions of one call of each kernel, and compares with instructions.json. Counts do
 not depend on the load of the machine, but on the compiler: only with the recorded one are they
 compared.
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-CSRC = HERE.parent / "csrc"
+ROOT = HERE.parents[1]
+CSRC = ROOT / "csrc"
 RECORD = HERE / "instructions.json"
 
 ISA = "avx2"  # valgrind knows no AVX-512
@@ -45,7 +46,7 @@ nothing could be counted; 0 with "not compared" when the record was made with an
 """
 
 
-class GuardError(Exception):
+class CountError(Exception):
     """Nothing can be counted here; the message says why."""
 
 
@@ -78,8 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"not compared: recorded with {recorded['compiler']}, this compiler is {name}")
             return 0
         counts = count_instructions(compiler)
-    except GuardError as error:
-        print(f"guard.py: {error}", file=sys.stderr)
+    except CountError as error:
+        print(f"instructions.py: {error}", file=sys.stderr)
         return 1
     lines, status = compare(recorded["instructions"], counts, options.tolerance)
     print(f"instructions of one call, {name}, {ISA}", *lines, sep="\n")
@@ -130,29 +131,29 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GuardError(f"no {path}: --update writes it") from None
+        raise CountError(f"no {path}: --update writes it") from None
     return record
 
 
 def compiler_name(compiler: list[str]) -> str:
     """Name and version of a C compiler."""
     if shutil.which(compiler[0]) is None:
-        raise GuardError(f"no C compiler: {compiler[0]} is not installed; CC names another")
+        raise CountError(f"no C compiler: {compiler[0]} is not installed; CC names another")
     text = run(*compiler, "-E", "-P", "-x", "c", "-", stdin=IDENTIFY)
     return " ".join(text.replace('"', "").split())
 
 
 def count_instructions(compiler: list[str]) -> dict[str, int]:
-    """Instructions of one call of each kernel that guard_work.c calls, in its order."""
+    """Instructions of one call of each kernel that instructions.c calls, in its order."""
     if shutil.which("valgrind") is None:
-        raise GuardError(NEEDS_VALGRIND)
+        raise CountError(NEEDS_VALGRIND)
     with tempfile.TemporaryDirectory() as folder:
-        work, out = Path(folder, "guard_work"), Path(folder, "counts")
-        sources = (HERE / "guard_work.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
-        run(*compiler, *compiler_flags(), "-pthread", *sources, "-lm", "-o", work)
+        program, out = Path(folder, "instructions"), Path(folder, "counts")
+        sources = (HERE / "instructions.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
+        run(*compiler, *compiler_flags(), "-pthread", *sources, "-lm", "-o", program)
         run(
             *("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no"),
-            *(f"--callgrind-out-file={out}", work),
+            *(f"--callgrind-out-file={out}", program),
         )
         dumps = Path(folder).glob("counts.*")  # counts.1, counts.2, ...: one a kernel
         texts = [dump.read_text() for dump in sorted(dumps, key=lambda dump: int(dump.suffix[1:]))]
@@ -163,22 +164,22 @@ def count_instructions(compiler: list[str]) -> dict[str, int]:
 
 def compiler_flags(name: str = ISA) -> list[str]:
     """What setup.py compiles a table with, but threads, and where the headers are."""
-    for switch in ("FASTSEQ_DEBUG", "FASTSEQ_SANITIZE"):  # setup.py would heed them
+    for switch in ("FASTSEQ_DEBUG", "FASTSEQ_SANITIZE"):  # setup.py would add their flags
         os.environ.pop(switch, None)
-    setup = runpy.run_path(str(HERE.parent / "setup.py"))
+    setup = runpy.run_path(str(ROOT / "setup.py"))
     [isa] = [isa for isa in setup["ISAS"] if isa.name == name]
     if isa.machines and platform.machine().lower() not in isa.machines:
-        raise GuardError(f"needs {name}, which this machine, {platform.machine()}, cannot run")
+        raise CountError(f"needs {name}, which this machine, {platform.machine()}, cannot run")
     return [*setup["COMMON_FLAGS"], *isa.flags, f"-DFS_HAVE_{name.upper()}", f"-I{CSRC}"]
 
 
 def run(*command: str | Path, stdin: str = "") -> str:
-    """What a command prints; GuardError with its complaint where it fails."""
+    """What a command prints; CountError with its complaint where it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True)
     if done.returncode != 0:
         if "callgrind.h" in done.stderr:
-            raise GuardError(NEEDS_VALGRIND)
-        raise GuardError(f"{command[0]}: exit status {done.returncode}\n{done.stderr}".rstrip())
+            raise CountError(NEEDS_VALGRIND)
+        raise CountError(f"{command[0]}: exit status {done.returncode}\n{done.stderr}".rstrip())
     return done.stdout
 
 

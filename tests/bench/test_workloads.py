@@ -1,9 +1,7 @@
-"""What is measured: the count of operations, and that all libraries compute the same.
-
-How it is measured, and what is written down, is in test_bench_run.py and test_bench_replay.py.
-"""
+"""The workloads: the count of operations, and that all backends compute the same."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,17 @@ import numpy as np
 import pytest
 
 import fastseq
-from fastseq.bench import measure
-from fastseq.bench import workloads as works
-from fastseq.bench.backends import numpy_layers as libraries
+from fastseq.bench import measure, workloads
+from fastseq.bench.backends import numpy_layers
 from fastseq.bench.measure import ParityError
-from fastseq.bench.workloads import WORKS, Limit, Work
+from fastseq.bench.workloads import WORKLOADS, Peak, Workload
+from fastseq.bench.workloads.base import Curve
 from support.benchmarking import TINY
 
 ROOT = Path(__file__).parents[2]
 
 
-# the works
+# the workloads
 
 
 @pytest.mark.parametrize(
@@ -78,67 +76,82 @@ def test_operations_are_those_of_the_products(name: str, operations: int | None)
     assert TINY[name].operations == operations
 
 
-def test_operations_of_the_limit() -> None:
-    assert Limit(size=3).operations == 2 * 3 * 3 * 3
+def test_operations_of_the_peak() -> None:
+    assert Peak(size=3).operations == 2 * 3 * 3 * 3
 
 
-@pytest.mark.parametrize("work", [*TINY.values(), *WORKS.values(), Limit()], ids=lambda w: w.name)
-def test_a_work_goes_through_json(work: Work) -> None:
-    assert works.from_message(json.loads(json.dumps(works.as_message(work)))) == work
+@pytest.mark.parametrize(
+    "workload", [*TINY.values(), *WORKLOADS.values(), Peak()], ids=lambda w: w.name
+)
+def test_a_workload_survives_json(workload: Workload) -> None:
+    assert (
+        workloads.from_message(json.loads(json.dumps(workloads.as_message(workload)))) == workload
+    )
 
 
-def test_the_files_of_benchmarks_measure_all_works() -> None:
+def test_the_files_of_benchmarks_measure_all_workloads() -> None:
     measured = []
     for file in sorted((ROOT / "benchmarks").glob("bench_*.py")):
         content: dict[str, Any] = {}
         exec(compile(file.read_text("utf-8"), file, "exec"), content)
-        assert {work.noun for work in content["WORKS"]} == {file.stem.removeprefix("bench_")}
-        measured += [work.name for work in content["WORKS"]]
-    assert sorted(measured) == sorted(WORKS)
+        assert {workload.noun for workload in content["WORKLOADS"]} == {
+            file.stem.removeprefix("bench_")
+        }
+        measured += [workload.name for workload in content["WORKLOADS"]]
+    assert sorted(measured) == sorted(WORKLOADS)
 
 
 def test_scaling_points_lie_on_their_curve() -> None:
-    work = WORKS["lstm-both-H64"]
-    assert work.curve == {"of": "lstm-both", "letter": "H", "value": 64}
-    assert work.sizes == WORKS["lstm-both"].sizes | {"H": 64}
-    assert WORKS["lstm-both"].curve is None
+    workload = WORKLOADS["lstm-both-H64"]
+    assert workload.curve == Curve("lstm-both", "H", 64)
+    assert workload.sizes == WORKLOADS["lstm-both"].sizes | {"H": 64}
+    assert WORKLOADS["lstm-both"].curve is None
 
 
 # parity
 
 
-def compare(work: Work, library: str = "fastseq") -> float:
-    """The largest difference of a library from the reference, in this process."""
+def compare(workload: Workload, backend: str = "fastseq") -> float:
+    """The largest difference of a backend from the reference, in this process."""
     expected, actual = (
         {
             result: np.asarray(array)
-            for result, array in libraries.prepare(name, work).results().items()
+            for result, array in numpy_layers.prepare(name, workload).results().items()
         }
-        for name in ("reference", library)
+        for name in ("reference", backend)
     )
-    return measure.largest_difference(library, actual, expected)
+    return measure.largest_difference(backend, actual, expected)
 
 
-@pytest.mark.parametrize("work", TINY.values(), ids=lambda work: work.name)
-def test_fastseq_computes_what_the_reference_does(work: Work) -> None:
-    assert compare(work) < measure.LOSS_TOLERANCE
+@pytest.mark.parametrize("workload", TINY.values(), ids=lambda workload: workload.name)
+def test_fastseq_computes_what_the_reference_does(workload: Workload) -> None:
+    assert compare(workload) < measure.LOSS_TOLERANCE
 
 
 @pytest.mark.parametrize(
-    ("library", "work"),
+    ("backend", "workload"),
     [
-        pytest.param(library, work, id=f"{library}-{work.name}")
-        for library in measure.PEERS
-        for work in TINY.values()
-        if library in work.libraries
+        pytest.param(backend, workload, id=f"{backend}-{workload.name}")
+        for backend in measure.PEERS
+        for workload in TINY.values()
+        if backend in workload.backends
     ],
 )
-def test_a_peer_computes_what_the_reference_does(library: str, work: Work) -> None:
-    pytest.importorskip(library)
-    assert compare(work, library) < measure.LOSS_TOLERANCE
+def test_a_peer_computes_what_the_reference_does(backend: str, workload: Workload) -> None:
+    pytest.importorskip(backend)
+    assert compare(workload, backend) < measure.LOSS_TOLERANCE
 
 
-# Where each work's result is broken: the class, and its method.
+@pytest.mark.parametrize("peer", measure.PEERS)
+def test_a_peer_needs_nothing_but_its_library(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, f"fastseq.bench.backends.{peer}", raising=False)
+    monkeypatch.setitem(sys.modules, peer, None)  # as if it were not installed
+    with pytest.raises(ImportError) as caught:
+        numpy_layers.prepare(peer, TINY["lstm"])
+    assert caught.value.name == peer
+
+
+# Where each workload's result is broken: the class, and its method.
 BREAK: dict[str, tuple[type, str]] = {
     "lstm": (fastseq.TimeLSTM, "backward"),
     "lstm-forward": (fastseq.TimeLSTM, "forward"),

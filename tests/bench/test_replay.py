@@ -1,4 +1,4 @@
-"""The way into pytest-benchmark: what was measured is what it writes down, to the last digit."""
+"""pytest-benchmark writes exactly what was measured, to the last digit."""
 
 import json
 import os
@@ -16,19 +16,19 @@ ROOT = Path(__file__).parents[2]
 
 PLUGIN = """
 from fastseq.bench import measure
+from fastseq.bench.result import Group
 
-def made_up(work, contestants, threads, settings, progress):
-    seconds = {contestant: list(SECONDS) for contestant in contestants}
-    peaks = dict.fromkeys(contestants, 5)
-    return measure.Measurement(work, threads, seconds, {}, peaks)
+def made_up(workload, backends, threads, settings, progress):
+    entries = [measure.entry(workload, each, threads, SECONDS, None, 5) for each in backends]
+    return Group(tuple(entries), [])
 
 measure.measure = made_up
-measure.absent = lambda libraries: {"torch": "not installed"}
+measure.absent = lambda backends: {"torch": "not installed"}
 """
 BENCH = """
 from fastseq.bench.workloads.recurrent import RecurrentLayer
 
-WORKS = [RecurrentLayer("tiny", True, "TimeLSTM", 1, 1, 1, 1)]
+WORKLOADS = [RecurrentLayer("tiny", True, "TimeLSTM", 1, 1, 1, 1)]
 
 def test_recurrent(replay):
     replay()
@@ -37,7 +37,7 @@ def test_recurrent(replay):
 
 @pytest.fixture
 def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run pytest on one tiny work; the plugin's text may replace how it is measured."""
+    """Run pytest on one tiny workload; a plugin may replace the measurement."""
     pytest.importorskip("pytest_benchmark")
     shutil.copy(ROOT / "benchmarks" / "conftest.py", tmp_path)
     (tmp_path / "bench_tiny.py").write_text(BENCH)
@@ -62,15 +62,15 @@ def test_pytest_benchmark_writes_exactly_the_seconds_that_were_measured(
 ) -> None:
     seconds = [0.1, 0.30000000000000004, 7e-7, 123.4567890123]
     plugin = PLUGIN.replace("SECONDS", repr(seconds))
-    child = run_pytest("--libraries", "reference,fastseq,torch", plugin=plugin)
+    child = run_pytest("--backends", "reference,fastseq,torch", plugin=plugin)
     assert child.returncode == 0, child.stdout + child.stderr
     assert "torch: not installed" in child.stdout
 
     run = json.loads((tmp_path / "bench.json").read_text())
     entries = run["benchmarks"]
     assert [entry["stats"]["data"] for entry in entries] == [seconds] * len(entries)
-    assert {entry["extra_info"]["library"] for entry in entries} == {
-        *("reference", "fastseq", "limit")
+    assert {entry["extra_info"]["backend"] for entry in entries} == {
+        *("reference", "fastseq", "peak")
     }
     assert run["machine_info"]["fastseq"]["skipped"] == {"torch": "not installed"}
     info = next(entry["extra_info"] for entry in entries if entry["param"].startswith("tiny-ref"))
@@ -90,7 +90,7 @@ def fail(*_, **__):
 
 measure.measure = fail
 """
-    child = run_pytest("--libraries", "reference,fastseq", "-s", plugin=plugin)
+    child = run_pytest("--backends", "reference,fastseq", "-s", plugin=plugin)
     assert child.returncode == 1
     assert child.stdout.count("measuring\n") == 1
     assert "ParityError: tiny: fastseq: hs differs" in child.stdout
