@@ -13,13 +13,13 @@ typedef struct {
     ptrdiff_t used;
 } arena;
 
-static float *take(arena *from, ptrdiff_t floats) {
+static float *arena_allocate(arena *from, ptrdiff_t floats) {
     float *taken = from->memory ? from->memory + from->used : NULL;
     from->used += round_up(floats, FS_LANES);
     return taken;
 }
 
-static float *rest_of(const arena *from) {
+static float *arena_rest(const arena *from) {
     return from->memory ? from->memory + from->used : NULL;
 }
 

@@ -116,8 +116,8 @@ typedef struct {
     fs_cell cell;
     int directions; /* 1; or 2: a second layer takes each row from its last step to its first
                            (Schuster & Paliwal 1997) */
-    int from_zeros; /* whether the states before the first step are zeros */
-    int inference;  /* whether nothing is kept for a backward pass */
+    int zero_initial_state; /* whether the states before the first step are zeros */
+    int inference;          /* whether nothing is kept for a backward pass */
     ptrdiff_t N, T, H;
     ptrdiff_t C, D;     /* columns of the context, 0 without one, and of x' */
     ptrdiff_t V;        /* rows of the embedding; 0: x' is given */

@@ -156,7 +156,7 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
         const int in_place = whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
         ptrdiff_t k = 0;
         do { /* once even for depth 0: C = start */
-            const ptrdiff_t depth = smaller(DEPTH_BLOCK, m->depth - k);
+            const ptrdiff_t depth = min_size(DEPTH_BLOCK, m->depth - k);
             const float *b = m->b + k * m->b_row + column * m->b_column;
             if (!in_place) {
                 pack_panel(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
@@ -203,12 +203,12 @@ static void matrix_product_task(void *argument, ptrdiff_t begin, ptrdiff_t end, 
 static void compute_product(matrix_product product, const fs_context *context) {
     assert(product.rows >= 0 && product.depth >= 0 && product.columns >= 0);
     const ptrdiff_t panels = count_panels(product.columns);
-    const double work =
+    const double operations =
         2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
     /* columns first: then each panel is packed by one thread only */
     product.split_columns = panels >= 2 * context->threads;
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
-    parallel_for(context, items, work, matrix_product_task, &product);
+    parallel_for(context, items, operations, matrix_product_task, &product);
 }
 
 #endif

@@ -28,8 +28,8 @@ typedef unsigned thread_result;
 #define condition_destroy(c) ((void)(c)) /* holds no resources */
 #define condition_wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define condition_signal(c) WakeConditionVariable(c)
-#define pause_briefly() YieldProcessor()
-#define this_core() NO_CORE
+#define cpu_relax() YieldProcessor()
+#define current_core() NO_CORE
 #define thread_avoid_core(t, core, others) ((void)0)
 
 static int thread_start(thread *t, thread_result(THREAD_CALL *body)(void *), void *argument) {
@@ -105,7 +105,7 @@ static int64_t nanoseconds(void) {
 
 #if defined(__linux__)
 
-static int this_core(void) {
+static int current_core(void) {
     return sched_getcpu();
 }
 
@@ -124,12 +124,12 @@ static void thread_avoid_core(thread t, int core, int others) {
 
 #else
 
-#define this_core() NO_CORE
+#define current_core() NO_CORE
 #define thread_avoid_core(t, core, others) ((void)0)
 
 #endif
 
-static void pause_briefly(void) {
+static void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)

@@ -54,7 +54,7 @@ typedef struct {
 typedef struct {
     fs_thread_pool *pool;
     thread handle;
-    int place; /* its index in `workers` */
+    int index; /* its index in `workers` */
 } worker;
 
 /* What the threads compute: a team's task, or the chunks of a chunk task. */
@@ -78,11 +78,11 @@ struct fs_thread_pool {
     char after_queues[CACHE_LINE];
     int claimed;
     call job;
-    int worker_count, most_workers;
-    int avoided_core, placed_workers; /* see avoid_core */
-    int unequal_calls;                /* see note_balance */
-    worker workers[FS_MAX_THREADS];   /* the first is not used: place 0 is the caller's */
-    int taken[FS_MAX_CHUNKS];         /* whether a thread has begun the chunk */
+    int worker_count, max_workers;
+    int avoided_core, workers_with_affinity; /* see avoid_core */
+    int imbalanced_calls;                    /* see record_balance */
+    worker workers[FS_MAX_THREADS];          /* the first is not used: place 0 is the caller's */
+    int chunk_claimed[FS_MAX_CHUNKS];        /* whether a thread has begun the chunk */
 };
 
 /* ---- waiting ---- */
@@ -104,7 +104,7 @@ static int spin_until(const fs_thread_pool *pool, condition holds, uint64_t valu
                 return 0;
             }
         }
-        pause_briefly();
+        cpu_relax();
     }
     return 1;
 }
@@ -126,13 +126,13 @@ static int sleepers(const wait_queue *queue) {
     return __atomic_load_n(&queue->sleepers, __ATOMIC_SEQ_CST);
 }
 
-/* Wakes up to `most` threads that sleep, after a change of what they wait for. */
-static void wake(fs_thread_pool *pool, wait_queue *queue, int most) {
-    if (most <= 0 || sleepers(queue) == 0) {
+/* Wakes up to `limit` threads that sleep, after a change of what they wait for. */
+static void wake(fs_thread_pool *pool, wait_queue *queue, int limit) {
+    if (limit <= 0 || sleepers(queue) == 0) {
         return;
     }
     mutex_lock(&pool->lock);
-    for (int i = 0; i < most && i < sleepers(queue); ++i) {
+    for (int i = 0; i < limit && i < sleepers(queue); ++i) {
         condition_signal(&queue->changed);
     }
     mutex_unlock(&pool->lock);
@@ -175,14 +175,14 @@ static int is_past_phase(const fs_thread_pool *pool, uint64_t phase) {
 /* Each thread tries the chunks in turn from its own place on, in every call the same: the data of
  * the call before may be in its core's cache. The flags order no memory: the ticket does at the
  * start of the call, `finished` at its end. Returns how many chunks this thread has computed. */
-static int compute_chunks(fs_thread_pool *pool, int place, int rank) {
+static int compute_chunks(fs_thread_pool *pool, int index, int rank) {
     const call *job = &pool->job;
     int computed = 0;
-    int chunk = place % job->threads * job->chunks / job->threads;
+    int chunk = index % job->threads * job->chunks / job->threads;
     for (int i = 0; i < job->chunks; ++i) {
-        int *taken = &pool->taken[chunk];
-        if (!__atomic_load_n(taken, __ATOMIC_RELAXED) &&
-            !__atomic_exchange_n(taken, 1, __ATOMIC_RELAXED)) {
+        int *claimed = &pool->chunk_claimed[chunk];
+        if (!__atomic_load_n(claimed, __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(claimed, 1, __ATOMIC_RELAXED)) {
             job->chunk_task(job->argument, chunk, rank);
             ++computed;
         }
@@ -191,12 +191,12 @@ static int compute_chunks(fs_thread_pool *pool, int place, int rank) {
     return computed;
 }
 
-static void compute_as_worker(fs_thread_pool *pool, int place, int rank) {
+static void compute_as_worker(fs_thread_pool *pool, int index, int rank) {
     if (pool->job.team_task) {
         wait_until(pool, &pool->busy, is_closed, 0);
         pool->job.team_task(pool->job.argument, rank, (int)(ticket_of(pool) & JOINED));
     } else {
-        compute_chunks(pool, place, rank);
+        compute_chunks(pool, index, rank);
     }
 }
 
@@ -214,7 +214,7 @@ static thread_result THREAD_CALL worker_main(void *argument) {
             __atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST,
                                         __ATOMIC_SEQ_CST)) {
             generation = ticket >> GENERATION_SHIFT;
-            compute_as_worker(pool, self->place, (int)(ticket & JOINED));
+            compute_as_worker(pool, self->index, (int)(ticket & JOINED));
             __atomic_fetch_add(&pool->finished, 1, __ATOMIC_SEQ_CST);
             wake(pool, &pool->busy, FS_MAX_THREADS);
         }
@@ -233,15 +233,15 @@ static int claim(fs_thread_pool *pool, int threads) {
     if (threads <= 1 || __atomic_exchange_n(&pool->claimed, 1, __ATOMIC_ACQUIRE)) {
         return 1;
     }
-    while (pool->worker_count < threads - 1 && pool->worker_count < pool->most_workers) {
-        const int place = pool->worker_count + 1;
-        worker *added = &pool->workers[place];
+    while (pool->worker_count < threads - 1 && pool->worker_count < pool->max_workers) {
+        const int index = pool->worker_count + 1;
+        worker *added = &pool->workers[index];
         added->pool = pool;
-        added->place = place;
+        added->index = index;
         if (thread_start(&added->handle, worker_main, added)) {
-            pool->worker_count = place;
+            pool->worker_count = index;
         } else {
-            pool->most_workers = pool->worker_count; /* no call pays for another attempt */
+            pool->max_workers = pool->worker_count; /* no call pays for another attempt */
         }
     }
     if (pool->worker_count == 0) {
@@ -261,21 +261,21 @@ static void avoid_core(fs_thread_pool *pool, int core) {
         thread_avoid_core(pool->workers[i].handle, core, pool->worker_count);
     }
     pool->avoided_core = core;
-    pool->placed_workers = pool->worker_count;
+    pool->workers_with_affinity = pool->worker_count;
 }
 
-static void avoid_this_core(fs_thread_pool *pool) {
-    const int core = this_core();
-    if (core != pool->avoided_core || pool->worker_count != pool->placed_workers) {
+static void avoid_current_core(fs_thread_pool *pool) {
+    const int core = current_core();
+    if (core != pool->avoided_core || pool->worker_count != pool->workers_with_affinity) {
         avoid_core(pool, core);
     }
 }
 
 /* Lets the workers join, and wakes sleeping ones if fewer are awake than may join. */
 static void open_ticket(fs_thread_pool *pool, const call *job) {
-    avoid_this_core(pool);
+    avoid_current_core(pool);
     pool->job = *job;
-    memset(pool->taken, 0, (size_t)job->chunks * sizeof pool->taken[0]);
+    memset(pool->chunk_claimed, 0, (size_t)job->chunks * sizeof pool->chunk_claimed[0]);
     __atomic_store_n(&pool->finished, 0, __ATOMIC_RELAXED);
     const uint64_t generation = (ticket_of(pool) >> GENERATION_SHIFT) + 1;
     const uint64_t ticket =
@@ -303,27 +303,27 @@ static void finish(fs_thread_pool *pool, int joined) {
 
 /* One chunk a thread is the fastest where all cores are free: a kernel's chunks read the same
  * weights again. Where the threads were unequal, more chunks let the faster ones do more. */
-#define CHUNKS_OF_UNEQUAL 2
-#define UNEQUAL_CALLS 16   /* so many calls are cut so after an unequal one */
-#define SHARE_OF_WAITING 8 /* unequal: the caller waited for an eighth of the call, or more */
+#define CHUNKS_PER_THREAD_IF_IMBALANCED 2
+#define IMBALANCED_CALLS 16 /* so many calls are cut so after an unequal one */
+#define WAIT_DIVISOR 8      /* unequal: the caller waited for an eighth of the call, or more */
 
-static void note_balance(fs_thread_pool *pool, int is_unequal) {
-    const int left = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED);
-    const int now = is_unequal ? UNEQUAL_CALLS : left > 0 ? left - 1 : 0;
-    __atomic_store_n(&pool->unequal_calls, now, __ATOMIC_RELAXED);
+static void record_balance(fs_thread_pool *pool, int is_imbalanced) {
+    const int remaining = __atomic_load_n(&pool->imbalanced_calls, __ATOMIC_RELAXED);
+    const int now = is_imbalanced ? IMBALANCED_CALLS : remaining > 0 ? remaining - 1 : 0;
+    __atomic_store_n(&pool->imbalanced_calls, now, __ATOMIC_RELAXED);
 }
 
 /* ---- the contract ---- */
 
 int fs_thread_pool_chunks(const fs_thread_pool *pool, int threads) {
-    const int unequal = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED) > 0;
-    return unequal ? threads * CHUNKS_OF_UNEQUAL : threads;
+    const int imbalanced = __atomic_load_n(&pool->imbalanced_calls, __ATOMIC_RELAXED) > 0;
+    return imbalanced ? threads * CHUNKS_PER_THREAD_IF_IMBALANCED : threads;
 }
 
 fs_thread_pool *fs_thread_pool_create(void) {
     fs_thread_pool *pool = calloc(1, sizeof *pool);
     if (pool) {
-        pool->most_workers = FS_MAX_THREADS - 1;
+        pool->max_workers = FS_MAX_THREADS - 1;
         mutex_init(&pool->lock);
         condition_init(&pool->idle.changed);
         condition_init(&pool->busy.changed);
@@ -362,8 +362,8 @@ void fs_thread_pool_run(fs_thread_pool *pool, int threads, int chunks, fs_chunk_
     const int64_t ready = nanoseconds();
     finish(pool, close_ticket(pool));
     const int64_t waited = nanoseconds() - ready;
-    note_balance(pool, computed * threads > chunks + threads - 1 ||
-                           waited * SHARE_OF_WAITING > ready + waited - start);
+    record_balance(pool, computed * threads > chunks + threads - 1 ||
+                             waited * WAIT_DIVISOR > ready + waited - start);
     release(pool);
 }
 

@@ -1,7 +1,7 @@
 /* thread_pool.h — the pool: the only threads of the project.
  *
  * An object that its owner creates, passes to kernels in an fs_context, and destroys. Its workers
- * are started when a call first needs them. A worker without work spins for about 50 us, long
+ * are started when a call first needs them. An idle worker spins for about 50 us, long
  * enough for the next call of a busy caller, then sleeps and uses no CPU time.
  *
  * One call at a time has the workers. A call made meanwhile, from another thread or from inside a

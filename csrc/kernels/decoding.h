@@ -18,24 +18,24 @@
 #define DECODING_SLOTS 24
 
 /* What moving one weight into its packed panel costs, in operations, when deciding on threads. */
-#define PACKING_WORK 16.0
+#define PACKING_OPERATIONS 16.0
 
 /* Their order is that of a step. A map that a decoder does not have has no columns. */
-enum { QUERY_MAP, COMBINE_MAP, SCORES_MAP, DECODING_MAPS };
+enum { QUERY_PROJECTION, COMBINE_PROJECTION, SCORE_PROJECTION, DECODING_PROJECTIONS };
 
 /* What all threads share. */
 typedef struct {
     const fs_decode *call;
-    fs_context alone;       /* for kernels that are called inside a task */
-    ptrdiff_t peek_columns; /* H, or 0 without peek */
-    ptrdiff_t X, F;         /* columns of the first layer's x, and of outputs */
-    ptrdiff_t slots;        /* at most DECODING_SLOTS */
-    int few_reads;          /* whether packing weights takes longer than it saves */
-    double work;            /* of all steps, in operations */
-    double weight_count;    /* of layers and maps */
-    ptrdiff_t panels;       /* of their weights */
-    recurrent_run *layers;  /* (layers), which have weights, and no memory for rows */
-    affine_map maps[DECODING_MAPS];
+    fs_context single_thread; /* for kernels that are called inside a task */
+    ptrdiff_t peek_columns;   /* H, or 0 without peek */
+    ptrdiff_t X, F;           /* columns of the first layer's x, and of outputs */
+    ptrdiff_t slots;          /* at most DECODING_SLOTS */
+    int few_reads;            /* whether packing weights takes longer than it saves */
+    double operations;        /* of all steps */
+    double weight_count;      /* of layers and projections */
+    ptrdiff_t panels;         /* of their weights */
+    recurrent_run *layers;    /* (layers), which have weights, and no memory for rows */
+    affine_projection projections[DECODING_PROJECTIONS];
     float *rank_memory; /* (ranks, rank_floats) */
     ptrdiff_t rank_floats;
 } decoding_pass;
@@ -59,9 +59,10 @@ typedef struct {
 
 /* ---- memory ---- */
 
-static recurrent_run *take_runs(arena *scratch, ptrdiff_t count) {
+static recurrent_run *allocate_runs(arena *scratch, ptrdiff_t count) {
     _Static_assert(sizeof(recurrent_run) % sizeof(float) == 0, "counted in floats");
-    return (void *)take(scratch, count * (ptrdiff_t)(sizeof(recurrent_run) / sizeof(float)));
+    return (void *)arena_allocate(scratch,
+                                  count * (ptrdiff_t)(sizeof(recurrent_run) / sizeof(float)));
 }
 
 static decoding_pass plan_decoding(const fs_decode *call, const fs_context *context) {
@@ -69,25 +70,29 @@ static decoding_pass plan_decoding(const fs_decode *call, const fs_context *cont
     const int combines = call->W_combine.data != NULL;
     assert(call->layers >= 1 && (call->enc || (!combines && !call->W_query.data)));
     decoding_pass pass = {.call = call,
-                          .alone = one_thread(context),
+                          .single_thread = single_threaded(context),
                           .peek_columns = call->peek ? H : 0,
-                          .slots = smaller(call->N, DECODING_SLOTS),
+                          .slots = min_size(call->N, DECODING_SLOTS),
                           .few_reads = call->N == 1 || call->N * call->steps <= FEW_ROWS};
     pass.X = pass.peek_columns + call->D;
     pass.F = pass.peek_columns + (call->enc && !combines ? 2 * H : H);
-    pass.maps[QUERY_MAP] = (affine_map){call->W_query, NULL, H, call->W_query.data ? H : 0, NULL};
-    pass.maps[COMBINE_MAP] =
-        (affine_map){call->W_combine, call->b_combine, 2 * H, combines ? H : 0, NULL};
-    pass.maps[SCORES_MAP] = (affine_map){call->W, call->b, pass.F, call->V, NULL};
+    pass.projections[QUERY_PROJECTION] =
+        (affine_projection){call->W_query, NULL, H, call->W_query.data ? H : 0, NULL};
+    pass.projections[COMBINE_PROJECTION] =
+        (affine_projection){call->W_combine, call->b_combine, 2 * H, combines ? H : 0, NULL};
+    pass.projections[SCORE_PROJECTION] =
+        (affine_projection){call->W, call->b, pass.F, call->V, NULL};
     const double gates = fs_cells[call->cell].gates * (double)H;
     pass.weight_count = gates * (double)(pass.X + H + 2 * (call->layers - 1) * H);
-    for (int m = 0; m < DECODING_MAPS; ++m) {
-        pass.weight_count += (double)pass.maps[m].depth * (double)pass.maps[m].columns;
+    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
+        pass.weight_count +=
+            (double)pass.projections[m].depth * (double)pass.projections[m].columns;
     }
-    const double attention = call->keys ? 2.0 + ADDITIVE_WORK : 4.0; /* two products of states */
+    const double attention =
+        call->keys ? 2.0 + ADDITIVE_OPERATIONS : 4.0; /* two products of states */
     const double each_step = 2.0 * pass.weight_count + attention * (double)(call->Te * H) +
-                             SOFTMAX_WORK * (double)call->V;
-    pass.work = (double)(call->N * call->steps) * each_step;
+                             SOFTMAX_OPERATIONS * (double)call->V;
+    pass.operations = (double)(call->N * call->steps) * each_step;
     return pass;
 }
 
@@ -107,18 +112,19 @@ static ptrdiff_t place_rank(decoding_rank *rank, const decoding_pass *pass, floa
     const fs_decode *call = pass->call;
     const ptrdiff_t H = call->H;
     arena scratch = {.memory = memory};
-    *rank = (decoding_rank){.pass = pass, .layers = take_runs(&scratch, call->layers)};
-    rank->outputs = take(&scratch, pass->slots * pass->F);
+    *rank = (decoding_rank){.pass = pass, .layers = allocate_runs(&scratch, call->layers)};
+    rank->outputs = arena_allocate(&scratch, pass->slots * pass->F);
     rank->h_row = call->W_combine.data ? 2 * H : pass->F;
-    rank->combined = call->W_combine.data ? take(&scratch, pass->slots * 2 * H) : rank->outputs;
+    rank->combined =
+        call->W_combine.data ? arena_allocate(&scratch, pass->slots * 2 * H) : rank->outputs;
     rank->h = memory ? rank->combined + rank->h_row - H : NULL;
-    rank->queries = take(&scratch, call->W_query.data ? pass->slots * H : 0);
-    rank->scores = take(&scratch, pass->slots * call->V);
-    rank->log_p = take(&scratch, call->V);
+    rank->queries = arena_allocate(&scratch, call->W_query.data ? pass->slots * H : 0);
+    rank->scores = arena_allocate(&scratch, pass->slots * call->V);
+    rank->log_p = arena_allocate(&scratch, call->V);
     for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
         recurrent_run run = memory ? pass->layers[layer] : plan_decoding_layer(pass, layer);
-        scratch.used += place_cache(&run, rest_of(&scratch));
-        scratch.used += place_streamed(&run, rest_of(&scratch));
+        scratch.used += place_cache(&run, arena_rest(&scratch));
+        scratch.used += place_streamed(&run, arena_rest(&scratch));
         if (memory) {
             rank->layers[layer] = run;
         }
@@ -129,26 +135,27 @@ static ptrdiff_t place_rank(decoding_rank *rank, const decoding_pass *pass, floa
 static ptrdiff_t place_decoding(decoding_pass *pass, const fs_context *context, float *memory) {
     const fs_decode *call = pass->call;
     arena scratch = {.memory = memory};
-    pass->layers = take_runs(&scratch, call->layers);
+    pass->layers = allocate_runs(&scratch, call->layers);
     for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
         recurrent_run run = plan_decoding_layer(pass, layer);
-        scratch.used += place_packed(&run, rest_of(&scratch));
+        scratch.used += place_packed(&run, arena_rest(&scratch));
         pass->panels += count_all_panels(&run);
         if (memory) {
             set_weights(&run, &call->recurrent[layer]);
             pass->layers[layer] = run;
         }
     }
-    for (int m = 0; m < DECODING_MAPS; ++m) {
-        affine_map *map = &pass->maps[m];
-        float *packed = take(&scratch, map_floats(map));
-        pass->panels += count_panels(map->columns);
-        map->packed = memory && !(pass->few_reads && map->W.column == 1) ? packed : NULL;
+    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
+        affine_projection *projection = &pass->projections[m];
+        float *packed = arena_allocate(&scratch, projection_floats(projection));
+        pass->panels += count_panels(projection->columns);
+        projection->packed =
+            memory && !(pass->few_reads && projection->W.column == 1) ? packed : NULL;
     }
     decoding_rank rank;
-    const int ranks = parallel_ranks(context, call->N, pass->work);
+    const int ranks = parallel_ranks(context, call->N, pass->operations);
     pass->rank_floats = place_rank(&rank, pass, NULL);
-    pass->rank_memory = take(&scratch, ranks * pass->rank_floats);
+    pass->rank_memory = arena_allocate(&scratch, ranks * pass->rank_floats);
     return scratch.used;
 }
 
@@ -198,7 +205,7 @@ static void end_row(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t taken, ptr
     const fs_decode *call = rank->pass->call;
     call->taken[n] = taken;
     for (ptrdiff_t step = taken; step < call->steps; ++step) {
-        call->ids[n * call->steps + step] = larger(call->end_id, 0);
+        call->ids[n * call->steps + step] = max_size(call->end_id, 0);
     }
     store_slot(rank, n, from);
 }
@@ -237,7 +244,7 @@ static void read_inputs(const decoding_rank *rank) {
             memcpy(x, call->peek + n * before, bytes);
             memcpy(rank->outputs + i * pass->F, call->peek + n * before, bytes);
         }
-        embedding_forward(x + before, call->embedding, &id, 1, call->D, &pass->alone);
+        embedding_forward(x + before, call->embedding, &id, 1, call->D, &pass->single_thread);
     }
 }
 
@@ -263,7 +270,8 @@ static void attend(const decoding_rank *rank) {
     const fs_decode *call = pass->call;
     const ptrdiff_t H = call->H, Te = call->Te;
     if (call->W_query.data) {
-        compute_map(&pass->maps[QUERY_MAP], rank->queries, H, rank->h, rank->h_row, rank->active);
+        compute_projection(&pass->projections[QUERY_PROJECTION], rank->queries, H, rank->h,
+                           rank->h_row, rank->active);
     }
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
         const ptrdiff_t n = rank->slot[i].row;
@@ -278,10 +286,10 @@ static void attend(const decoding_rank *rank) {
         const float *enc = call->enc + n * Te * H;
         if (call->keys) {
             additive_weights_forward(weights, call->keys + n * Te * H, query, call->v, size,
-                                     &pass->alone);
-            weighted_sum_forward(h - H, enc, weights, size, &pass->alone);
+                                     &pass->single_thread);
+            weighted_sum_forward(h - H, enc, weights, size, &pass->single_thread);
         } else {
-            attention_forward(h - H, weights, enc, query, call->scale, size, &pass->alone);
+            attention_forward(h - H, weights, enc, query, call->scale, size, &pass->single_thread);
         }
     }
 }
@@ -292,12 +300,14 @@ static void compute_scores(const decoding_rank *rank) {
     const ptrdiff_t H = pass->call->H, V = pass->call->V, F = pass->F;
     if (pass->call->W_combine.data) {
         float *a = rank->outputs + pass->peek_columns;
-        compute_map(&pass->maps[COMBINE_MAP], a, F, rank->combined, 2 * H, rank->active);
+        compute_projection(&pass->projections[COMBINE_PROJECTION], a, F, rank->combined, 2 * H,
+                           rank->active);
         for (ptrdiff_t i = 0; i < rank->active; ++i) {
             tanh_array(a + i * F, a + i * F, H);
         }
     }
-    compute_map(&pass->maps[SCORES_MAP], rank->scores, V, rank->outputs, F, rank->active);
+    compute_projection(&pass->projections[SCORE_PROJECTION], rank->scores, V, rank->outputs, F,
+                       rank->active);
 }
 
 static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
@@ -308,7 +318,7 @@ static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
         scores = rank->log_p;
     }
     const ptrdiff_t first = call->first_id;
-    const ptrdiff_t id = first + index_of_largest(scores + first, call->V - first);
+    const ptrdiff_t id = first + argmax(scores + first, call->V - first);
     if (call->log_probabilities) {
         call->log_probabilities[rank->slot[slot].row] += (double)scores[id];
     }
@@ -318,7 +328,7 @@ static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
 /* Ids from scores; rows that have not ended move to the first slots, for their next step. */
 static void choose_ids(decoding_rank *rank) {
     const fs_decode *call = rank->pass->call;
-    ptrdiff_t going_on = 0;
+    ptrdiff_t continuing = 0;
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
         const ptrdiff_t state = rank->layers[0].state_rows + i; /* after the step */
         const int64_t id = choose_id(rank, i);
@@ -329,10 +339,10 @@ static void choose_ids(decoding_rank *rank) {
             end_row(rank, slot.row, slot.taken, state);
             continue;
         }
-        move_slot(rank, going_on, state);
-        rank->slot[going_on++] = slot;
+        move_slot(rank, continuing, state);
+        rank->slot[continuing++] = slot;
     }
-    rank->active = going_on;
+    rank->active = continuing;
 }
 
 /* ---- the call ---- */
@@ -358,7 +368,7 @@ static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank
     }
 }
 
-/* Panels [begin, end) of all layers, then of all maps. */
+/* Panels [begin, end) of all layers, then of all projections. */
 static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const decoding_pass *pass = argument;
     (void)rank;
@@ -366,16 +376,18 @@ static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, i
         const recurrent_run *run = &pass->layers[layer];
         const ptrdiff_t panels = count_all_panels(run);
         if (!streams_weights(run)) {
-            pack_forward(run, smaller(larger(begin, 0), panels), smaller(larger(end, 0), panels));
+            pack_forward(run, min_size(max_size(begin, 0), panels),
+                         min_size(max_size(end, 0), panels));
         }
         begin -= panels;
         end -= panels;
     }
-    for (int m = 0; m < DECODING_MAPS; ++m) {
-        const affine_map *map = &pass->maps[m];
-        const ptrdiff_t panels = count_panels(map->columns);
-        if (map->packed) {
-            pack_map(map, smaller(larger(begin, 0), panels), smaller(larger(end, 0), panels));
+    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
+        const affine_projection *projection = &pass->projections[m];
+        const ptrdiff_t panels = count_panels(projection->columns);
+        if (projection->packed) {
+            pack_projection(projection, min_size(max_size(begin, 0), panels),
+                            min_size(max_size(end, 0), panels));
         }
         begin -= panels;
         end -= panels;
@@ -385,9 +397,9 @@ static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, i
 static void decode(const fs_decode *call, const fs_context *context) {
     decoding_pass pass = plan_decoding(call, context);
     place_decoding(&pass, context, align_to_cache_line(call->scratch));
-    const double packing = pass.few_reads ? 0.0 : PACKING_WORK * pass.weight_count;
+    const double packing = pass.few_reads ? 0.0 : PACKING_OPERATIONS * pass.weight_count;
     parallel_for(context, pass.panels, packing, pack_decoding_task, &pass);
-    parallel_for(context, call->N, pass.work, decode_task, &pass);
+    parallel_for(context, call->N, pass.operations, decode_task, &pass);
 }
 
 static ptrdiff_t decode_floats(const fs_decode *call, const fs_context *context) {

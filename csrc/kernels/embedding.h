@@ -29,8 +29,8 @@ static void embedding_forward_rows(void *argument, ptrdiff_t begin, ptrdiff_t en
 static void embedding_forward(float *ys, fs_matrix W, const int64_t *ids, ptrdiff_t R, ptrdiff_t D,
                               const fs_context *context) {
     embedding_gather gather = {.ys = ys, .W = W, .ids = ids, .D = D};
-    const double work = (double)R * (double)D;
-    parallel_for(context, R, work, embedding_forward_rows, &gather);
+    const double operations = (double)R * (double)D;
+    parallel_for(context, R, operations, embedding_forward_rows, &gather);
 }
 
 typedef struct {
@@ -59,8 +59,8 @@ static void embedding_backward_ids(void *argument, ptrdiff_t begin, ptrdiff_t en
 static void embedding_backward(float *dW, const float *dys, const int64_t *ids, ptrdiff_t R,
                                ptrdiff_t V, ptrdiff_t D, const fs_context *context) {
     embedding_scatter scatter = {.dW = dW, .dys = dys, .ids = ids, .R = R, .D = D};
-    const double work = (double)(R + V) * (double)D;
-    parallel_for(context, V, work, embedding_backward_ids, &scatter);
+    const double operations = (double)(R + V) * (double)D;
+    parallel_for(context, V, operations, embedding_backward_ids, &scatter);
 }
 
 #endif

@@ -143,13 +143,13 @@ static void sum_squares_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int
     const square_sums s = *(const square_sums *)argument;
     (void)rank;
     for (ptrdiff_t run = begin; run < end; ++run) {
-        const ptrdiff_t last = smaller(s.n, (run + 1) * FS_SUM_RUN);
+        const ptrdiff_t last = min_size(s.n, (run + 1) * FS_SUM_RUN);
         vf sum = vf_set(0.0f);
         for (ptrdiff_t i = run * FS_SUM_RUN; i < last; i += FS_LANES) {
             const vf x = load_lanes(s.x + i, last - i);
             sum = vf_fma(x, x, sum);
         }
-        s.sums[run] = (double)vf_sum(sum);
+        s.sums[run] = (double)vf_reduce_add(sum);
     }
 }
 

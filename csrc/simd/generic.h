@@ -5,7 +5,7 @@
  * FS_TILE_ROWS  rows of a register tile of FS_TILE_ROWS x 4 vectors that does not spill
  * vf, vmask     a vector; the result of a comparison
  *
- * Lane i of a result depends on lane i of the arguments only (sums and vf_largest excepted).
+ * Lane i of a result depends on lane i of the arguments only (sums and vf_reduce_max excepted).
  * That is what makes a row's result independent of its neighbours. No operation needs an aligned
  * pointer. */
 #ifndef FS_SIMD_H
@@ -101,17 +101,17 @@ static inline vf vf_power2(vf shifted) {
     return (vf)((vmask)shifted << 23);
 }
 /* The sum and the maximum of all lanes, in an order fixed for the instruction set; the sums of four
- * vectors, each with the bits of vf_sum. Only these operations mix lanes. */
-static inline float vf_sum(vf x) {
+ * vectors, each with the bits of vf_reduce_add. Only these operations mix lanes. */
+static inline float vf_reduce_add(vf x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
 }
-static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
-    to[0] = vf_sum(a);
-    to[1] = vf_sum(b);
-    to[2] = vf_sum(c);
-    to[3] = vf_sum(d);
+static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
+    to[0] = vf_reduce_add(a);
+    to[1] = vf_reduce_add(b);
+    to[2] = vf_reduce_add(c);
+    to[3] = vf_reduce_add(d);
 }
-static inline float vf_largest(vf x) {
+static inline float vf_reduce_max(vf x) {
     const float a = x[0] > x[1] ? x[0] : x[1];
     const float b = x[2] > x[3] ? x[2] : x[3];
     return a > b ? a : b;

@@ -64,7 +64,7 @@ cdef extern from "fastseq.h" nogil:
     ctypedef struct fs_recurrent_size:
         fs_cell cell
         int directions
-        int from_zeros
+        int zero_initial_state
         int inference
         ptrdiff_t N, T, H
         ptrdiff_t C, D

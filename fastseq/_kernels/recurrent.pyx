@@ -164,7 +164,7 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
     cdef fs_recurrent_size *size = &call.size
     size.cell = own_cell.number
     size.directions = own_weights.directions
-    size.from_zeros = first_h is None
+    size.zero_initial_state = first_h is None
     size.inference = workspace is None
     size.N = x.shape[0]
     size.T = x.shape[1]

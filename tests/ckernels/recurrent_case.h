@@ -142,7 +142,7 @@ static recurrent_case new_recurrent_case(const ptrdiff_t *shape, recurrent_form 
     recurrent_case l = {
         .size = {.cell = layer->cell,
                  .directions = f.directions,
-                 .from_zeros = !f.has_states,
+                 .zero_initial_state = !f.has_states,
                  .N = N,
                  .T = T,
                  .C = C,

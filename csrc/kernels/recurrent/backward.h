@@ -9,7 +9,7 @@ static void load_output_gradients(const recurrent_run *run, ptrdiff_t t, ptrdiff
                                   ptrdiff_t end) {
     const ptrdiff_t H = run->size.H;
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const float *dhs = run->dhs + callers_step(run, n, t) * run->columns;
+        const float *dhs = run->dhs + caller_step(run, n, t) * run->columns;
         float *dh = run->dh + n * run->Hp;
         for (ptrdiff_t j = 0; j < H; j += FS_LANES) {
             vf_store(dh + j, vf_add(load_lanes(dhs + j, H - j), vf_load(dh + j)));
@@ -27,12 +27,12 @@ static void pack_transposed(float *packed, fs_matrix W, const recurrent_run *run
     const ptrdiff_t width = span.vectors * FS_LANES;
     float *to = packed + first * group->gates * run->Hp;
     for (ptrdiff_t p = 0; p < run->P; ++p) {
-        const ptrdiff_t exist = smaller(FS_LANES, H - p * FS_LANES);
+        const ptrdiff_t valid = min_size(FS_LANES, H - p * FS_LANES);
         for (ptrdiff_t gate = group->first; gate < group->first + group->gates; ++gate) {
             const float *from = W.data + first * W.row + (gate * H + p * FS_LANES) * W.column;
-            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, exist, span.vectors,
+            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, valid, span.vectors,
                        columns - first, FS_LANES);
-            memset(to + exist * width, 0, (size_t)((FS_LANES - exist) * width) * sizeof *to);
+            memset(to + valid * width, 0, (size_t)((FS_LANES - valid) * width) * sizeof *to);
             to += FS_LANES * width;
         }
     }
@@ -96,11 +96,11 @@ static void transposed_product(const recurrent_run *run, const gate_group *group
 
 // forward was: A_t = ... + s_{t-1} Wh, or M_t, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is set or
 // added to
-static void recur_backward(const recurrent_run *run, const gate_group *group, float *ds,
-                           int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+static void project_states_backward(const recurrent_run *run, const gate_group *group, float *ds,
+                                    int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t Hp = run->Hp;
     const float *dA = gate_vector(group->state_gradients, group, run, 0, first_row(run, t) + begin);
-    /* Hp columns: those that do not exist come out as 0 */
+    /* Hp columns: those past H are 0 */
     transposed_product(run, group, ds + begin * Hp, Hp, accumulate, dA, run->rows,
                        group->packed_WhT, Hp, end - begin);
 }
@@ -108,8 +108,8 @@ static void recur_backward(const recurrent_run *run, const gate_group *group, fl
 // forward was: A_t = x_t Wx + ..., so dx_t = dA_t Wx^T, summed over groups; steps are taken
 // together as in project_inputs, once the first of them is reached. An embedding waits for its
 // table.
-static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
-                             ptrdiff_t end) {
+static void project_inputs_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                                    ptrdiff_t end) {
     const ptrdiff_t D = run->size.D;
     const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
     if (run->table_rows > 0 || t % steps != 0) {
@@ -117,11 +117,11 @@ static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t be
     }
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
-        for (ptrdiff_t step = t; step < smaller(t + steps, run->size.T); ++step) {
+        for (ptrdiff_t step = t; step < min_size(t + steps, run->size.T); ++step) {
             const ptrdiff_t row = first_row(run, step) + begin;
             transposed_product(run, group, run->dx + row * D, D, g > 0,
                                gate_vector(group->gradients, group, run, 0, row), run->rows,
-                               group->packed_WxT, D, smaller(end, count_rows(run, step)) - begin);
+                               group->packed_WxT, D, min_size(end, count_rows(run, step)) - begin);
         }
     }
 }
@@ -193,7 +193,7 @@ static void store_input_gradients(const recurrent_run *run, float *dxs, float *d
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; D > 0 && t < steps; ++t) {
-            copy_or_add(dxs + callers_step(run, n, t) * D, run->dx + (first_row(run, t) + n) * D, D,
+            copy_or_add(dxs + caller_step(run, n, t) * D, run->dx + (first_row(run, t) + n) * D, D,
                         add);
         }
         if (D > 0 && !add) {
@@ -285,10 +285,10 @@ static void add_to_table(const recurrent_run *run, const gate_group *group, gate
 static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     const fs_recurrent_size *size = &run->size;
     const ptrdiff_t V = run->table_rows;
-    const ptrdiff_t zeros = size->from_zeros ? count_rows(run, 0) : 0;
+    const ptrdiff_t zeros = size->zero_initial_state ? count_rows(run, 0) : 0;
     ptrdiff_t row = 0;
     do { /* once even for no rows: the gradients are then 0 */
-        const ptrdiff_t depth = smaller(DEPTH_BLOCK, run->rows - row);
+        const ptrdiff_t depth = min_size(DEPTH_BLOCK, run->rows - row);
         for (ptrdiff_t item = begin; item < end; ++item) {
             ptrdiff_t index = item;
             const gate_group *group = group_of_panel(run, &index);
@@ -302,7 +302,7 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
             } else {
                 weight_gradient(run, group, panel, dWx, row, depth, row > 0);
             }
-            const ptrdiff_t skipped = smaller(larger(zeros - row, 0), depth);
+            const ptrdiff_t skipped = min_size(max_size(zeros - row, 0), depth);
             if (skipped < depth || row == 0) {
                 weight_gradient(run, group, panel, dWh, row + skipped, depth - skipped, row > 0);
             }
@@ -322,7 +322,7 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
         } else {
             bias_gradient(group, panel, db, group->gradients, run->rows);
         }
-        if (group->apart) {
+        if (group->separate_M) {
             bias_gradient(group, panel, run->dbh + panel.p * FS_LANES, group->state_gradients,
                           run->rows);
         }

@@ -93,26 +93,27 @@ static void stream_states(const recurrent_run *run, const gate_group *group, rec
     }
     const streamed_columns columns =
         columns_of_parts(run, group, part.team.rank, part.team.rank + 1, part.team.ranks);
-    const ptrdiff_t rows = smaller(part.end, count_rows(run, t)) - part.begin;
-    const int from_zeros = t == 0 && run->size.from_zeros;
+    const ptrdiff_t rows = min_size(part.end, count_rows(run, t)) - part.begin;
+    const int zero_initial_state = t == 0 && run->size.zero_initial_state;
     float *A = group->streamed + (first_row(run, t) + part.begin) * streamed_row(run, group);
     matrix_product product = group_product(
         run, group, A, group->state + (first_state_row(run, t) + part.begin) * run->Hp, run->Hp,
-        run->Wh, from_zeros ? 0 : run->size.H, rows);
-    if (group->apart) {
+        run->Wh, zero_initial_state ? 0 : run->size.H, rows);
+    if (group->separate_M) {
         product.c = group->streamed_state + part.begin * streamed_row(run, group);
         product.start = run->bh;
         product.start_row = 0;
     }
-    if (rows > 0 && (group->apart || !from_zeros)) {
+    if (rows > 0 && (group->separate_M || !zero_initial_state)) {
         compute_block(&product, 0, rows, columns.begin, columns.end);
     }
     barrier(part.team);
 }
 
 /* to (P, value_rows, gates, FS_LANES) <- streamed columns, of `rows` rows of one panel. */
-static void take_columns(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                         float *to, const float *streamed, ptrdiff_t rows) {
+static void load_streamed_columns(const recurrent_run *run, const gate_group *group,
+                                  gate_panel panel, float *to, const float *streamed,
+                                  ptrdiff_t rows) {
     for (int v = 0; v < panel.vectors; ++v) {
         float *values = to + v * next_vector(group, run->value_rows);
         const float *from = streamed + panel.p * FS_LANES + v * panel.W_vector;
@@ -125,14 +126,15 @@ static void take_columns(const recurrent_run *run, const gate_group *group, gate
 }
 
 /* values <- A, and M where it is kept apart, for rows [begin, end) of one panel at step t. */
-static void take_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
+static void load_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
                           ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t row = first_value_row(run, t) + begin, width = streamed_row(run, group);
-    take_columns(run, group, panel, gate_vector(group->values, group, run, panel.p, row),
-                 group->streamed + (first_row(run, t) + begin) * width, end - begin);
-    if (group->apart) {
-        take_columns(run, group, panel, gate_vector(group->state_values, group, run, panel.p, row),
-                     group->streamed_state + begin * width, end - begin);
+    load_streamed_columns(run, group, panel, gate_vector(group->values, group, run, panel.p, row),
+                          group->streamed + (first_row(run, t) + begin) * width, end - begin);
+    if (group->separate_M) {
+        load_streamed_columns(run, group, panel,
+                              gate_vector(group->state_values, group, run, panel.p, row),
+                              group->streamed_state + begin * width, end - begin);
     }
 }
 

@@ -4,7 +4,7 @@
 #define FS_RECURRENT_FORWARD_H
 
 /* Rows of weights that all panels take before the next are read: they stay in the cache. */
-#define PACKED_AT_ONCE 4
+#define ROWS_PACKED_AT_ONCE 4
 
 /* Rows of a packed panel: b, the first of Wc and Wx, bh, and the first of Wh. */
 static float *packed_row(const recurrent_run *run, const gate_group *group, gate_panel panel,
@@ -36,7 +36,7 @@ static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_
 /* W (depth, gates H) into row `first` of panels [begin, end) and those below. */
 static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
                          fs_matrix W, ptrdiff_t depth) {
-    const ptrdiff_t step = W.column == 1 ? PACKED_AT_ONCE : larger(depth, 1);
+    const ptrdiff_t step = W.column == 1 ? ROWS_PACKED_AT_ONCE : max_size(depth, 1);
     for (ptrdiff_t k = 0; k < depth; k += step) {
         for (ptrdiff_t item = begin; item < end; ++item) {
             ptrdiff_t index = item;
@@ -44,8 +44,8 @@ static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
             const gate_panel panel = gate_panel_at(run, group, index);
             pack_panel(packed_row(run, group, panel, first + k),
                        W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
-                       panel.W_vector * W.column, W.column, smaller(step, depth - k), panel.vectors,
-                       panel.lanes, panel.lane_step);
+                       panel.W_vector * W.column, W.column, min_size(step, depth - k),
+                       panel.vectors, panel.lanes, panel.lane_step);
         }
     }
 }
@@ -72,9 +72,9 @@ static void store_states(float *to, const float *from, const recurrent_run *run)
 }
 
 /* The states before the first step of rows [begin, end): of h, and of c. */
-static void load_first_states(float *to, const float *from, const recurrent_run *run,
-                              ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t begun = smaller(end, larger(begin, count_rows(run, 0)));
+static void load_initial_states(float *to, const float *from, const recurrent_run *run,
+                                ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t begun = min_size(end, max_size(begin, count_rows(run, 0)));
     load_states(to, from, run, begin, begun);
     load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* those without a step */
 }
@@ -109,9 +109,9 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; t < steps; ++t) {
             const ptrdiff_t row = first_row(run, t) + n;
-            const ptrdiff_t from = callers_step(run, n, t);
+            const ptrdiff_t from = caller_step(run, n, t);
             if (run->size.V > 0) {
-                run->ids[row] = (int32_t)run->callers_ids[from];
+                run->ids[row] = (int32_t)run->caller_ids[from];
             }
             if (run->gathers) {
                 load_embedding(run, run->x + row * D, run->ids[row]);
@@ -124,9 +124,9 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
                    (size_t)run->size.H * sizeof(float));
         }
     }
-    load_first_states(run->h, run->h0, run, begin, end);
+    load_initial_states(run->h, run->h0, run, begin, end);
     if (run->has_cell) {
-        load_first_states(run->c, run->c0, run, begin, end);
+        load_initial_states(run->c, run->c0, run, begin, end);
     }
 }
 
@@ -216,7 +216,7 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
         ptrdiff_t index = item;
         const gate_group *group = group_of_panel(run, &index);
         const gate_panel panel = gate_panel_at(run, group, index);
-        if (group->apart) {
+        if (group->separate_M) {
             pack_panel(packed_bh(run, group, panel), run->bh + panel.p * FS_LANES, 0,
                        panel.W_vector, 1, 1, panel.vectors, panel.lanes, panel.lane_step);
         }
@@ -248,9 +248,9 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
     const int whole = part.begin == 0 && part.end == N && !has_context && !gaps;
     for (ptrdiff_t step = first; step < last; step = whole ? last : step + 1) {
         const ptrdiff_t row = first_row(run, step) + part.begin;
-        const ptrdiff_t end = whole
-                                  ? first_row(run, last)
-                                  : first_row(run, step) + smaller(part.end, count_rows(run, step));
+        const ptrdiff_t end =
+            whole ? first_row(run, last)
+                  : first_row(run, step) + min_size(part.end, count_rows(run, step));
         float *values = gate_vector(group->values, group, run, panel.p,
                                     first_value_row(run, step) + part.begin);
         const float *start = packed_b(run, group, panel);
@@ -284,7 +284,7 @@ static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdif
     if (run->table_rows > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
         return;
     }
-    const ptrdiff_t last = smaller(t + steps, run->size.T);
+    const ptrdiff_t last = min_size(t + steps, run->size.T);
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
         const ptrdiff_t panels = count_gate_panels(run, group);
@@ -322,12 +322,12 @@ static void look_up_inputs(const recurrent_run *run, const gate_group *group, ga
 }
 
 /* A of one panel at step t, and M; before the first step s may be known as 0. */
-static void recur(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                  recurrent_part part, ptrdiff_t t) {
-    const ptrdiff_t begin = part.begin, end = smaller(part.end, count_rows(run, t));
-    const int from_zeros = t == 0 && run->size.from_zeros;
+static void project_states(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                           recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t begin = part.begin, end = min_size(part.end, count_rows(run, t));
+    const int zero_initial_state = t == 0 && run->size.zero_initial_state;
     if (streams_weights(run)) {
-        take_streamed(run, group, panel, t, begin, end);
+        load_streamed(run, group, panel, t, begin, end);
         return;
     }
     if (run->table_rows > 0) {
@@ -335,7 +335,7 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
     } else if (run->steps_at_once == 1) {
         project_panel(run, group, panel, part, t, t + 1);
     }
-    if (from_zeros && !group->apart) {
+    if (zero_initial_state && !group->separate_M) {
         return;
     }
     float *values =
@@ -344,23 +344,23 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
     compute_gates(group, panel,
                   (gate_product){.values = values,
                                  .value_vector = value_vector,
-                                 .start = group->apart ? packed_bh(run, group, panel) : values,
-                                 .start_row = group->apart ? 0 : group->gates * FS_LANES,
-                                 .start_vector = group->apart ? FS_LANES : value_vector,
+                                 .start = group->separate_M ? packed_bh(run, group, panel) : values,
+                                 .start_row = group->separate_M ? 0 : group->gates * FS_LANES,
+                                 .start_vector = group->separate_M ? FS_LANES : value_vector,
                                  .a = group->state + (first_state_row(run, t) + begin) * run->Hp,
                                  .a_row = run->Hp,
                                  .packed = packed_Wh(run, group, panel),
-                                 .depth = from_zeros ? 0 : run->size.H,
+                                 .depth = zero_initial_state ? 0 : run->size.H,
                                  .rows = end - begin});
 }
 
 /* hs at step t, once all panels are there. */
 static void store_outputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const step_rows step = rows_of_step(run, t);
-    const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+    const ptrdiff_t end = min_size(part.end, count_rows(run, t));
     barrier(part.team);
     for (ptrdiff_t n = part.begin; part.team.rank == 0 && n < end; ++n) {
-        memcpy(run->hs + callers_step(run, n, t) * run->columns,
+        memcpy(run->hs + caller_step(run, n, t) * run->columns,
                run->h + row_after(step, n) * run->Hp, (size_t)run->size.H * sizeof(float));
     }
 }

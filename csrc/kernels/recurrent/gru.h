@@ -51,12 +51,12 @@ static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t panels = count_gate_panels(run, candidate);
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        const ptrdiff_t end = min_size(part.end, count_rows(run, t));
         project_inputs(run, part, t);
         stream_states(run, gates, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
-            recur(run, gates, gate_panel_at(run, gates, p), part, t);
+            project_states(run, gates, gate_panel_at(run, gates, p), part, t);
             gru_reset(run, p, t, part.begin, end);
         }
         barrier(part.team);
@@ -64,7 +64,7 @@ static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel =
                 gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
-            recur(run, candidate, panel, part, t);
+            project_states(run, candidate, panel, part, t);
             for (int v = 0; v < panel.vectors; ++v) {
                 gru_update(run, panel.p + v, t, part.begin, end);
             }
@@ -125,17 +125,17 @@ static __attribute__((noinline)) void gru_reset_backward(const recurrent_run *ru
 static void gru_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     load_states(run->dh, run->dh_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
         load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             gru_update_backward(run, p, t, begin, last);
         }
-        recur_backward(run, &run->group[1], run->dreset, 0, t, begin, last);
+        project_states_backward(run, &run->group[1], run->dreset, 0, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             gru_reset_backward(run, p, t, begin, last);
         }
-        recur_backward(run, &run->group[0], run->dh, 1, t, begin, last);
-        project_backward(run, t, begin, end);
+        project_states_backward(run, &run->group[0], run->dh, 1, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
     }
     context_backward(run, begin, end);
 }

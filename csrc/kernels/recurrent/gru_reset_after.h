@@ -38,16 +38,16 @@ static void gru_reset_after_forward_rows(const recurrent_run *run, recurrent_par
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t panels = count_gate_panels(run, candidate);
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        const ptrdiff_t end = min_size(part.end, count_rows(run, t));
         project_inputs(run, part, t);
         stream_states(run, gates, part, t);
         stream_states(run, candidate, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel =
                 gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
-            recur(run, candidate, panel, part, t);
+            project_states(run, candidate, panel, part, t);
             for (int v = 0; v < panel.vectors; ++v) {
-                recur(run, gates, gate_panel_at(run, gates, panel.p + v), part, t);
+                project_states(run, gates, gate_panel_at(run, gates, panel.p + v), part, t);
                 gru_reset_after_gates(run, panel.p + v, t, part.begin, end);
             }
         }
@@ -94,21 +94,21 @@ static void gru_reset_after_backward_rows(const recurrent_run *run, ptrdiff_t be
                                           ptrdiff_t end) {
     load_states(run->dh, run->dh_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
         load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             gru_reset_after_gates_backward(run, p, t, begin, last);
         }
-        recur_backward(run, &run->group[1], run->dh, 1, t, begin, last);
-        recur_backward(run, &run->group[0], run->dh, 1, t, begin, last);
-        project_backward(run, t, begin, end);
+        project_states_backward(run, &run->group[1], run->dh, 1, t, begin, last);
+        project_states_backward(run, &run->group[0], run->dh, 1, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
     }
     context_backward(run, begin, end);
 }
 
 static const cell_passes gru_reset_after_passes = {
     .first_group = 2,
-    .apart = 1,
+    .separate_M = 1,
     .forward_rows = gru_reset_after_forward_rows,
     .backward_rows = gru_reset_after_backward_rows,
 };

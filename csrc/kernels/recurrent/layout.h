@@ -33,7 +33,7 @@
 
 typedef struct {
     int gates;          /* 1, 2 or 4 */
-    int apart;          /* whether M is kept apart from A */
+    int separate_M;     /* whether M is kept apart from A */
     ptrdiff_t first;    /* its first gate: columns from first H on of Wx, Wh and b */
     const float *state; /* s, laid out as h without the last N rows */
     /* in the cache */
@@ -64,7 +64,7 @@ struct recurrent_run;
 
 typedef struct {
     int first_group; /* gates of a first group, where a second has the others; else 0 */
-    int apart;       /* whether the last group keeps M apart */
+    int separate_M;  /* whether the last group keeps M apart */
     int has_reset;   /* whether the state of the last group is the reset state r h */
     /* rows through the sequence, and back */
     void (*forward_rows)(const struct recurrent_run *run, recurrent_part part);
@@ -100,7 +100,7 @@ typedef struct recurrent_run {
     float *hs;
     const float *xs;
     fs_matrix E;
-    const int64_t *callers_ids;
+    const int64_t *caller_ids;
     const float *h0, *c0, *dhs, *dh_last, *dc_last;
     fs_matrix Wc, Wx, Wh; /* Wx without the rows of the context, which are Wc */
     const float *b, *bh;
@@ -125,7 +125,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
     const ptrdiff_t P = count_vectors(size->H);
     const ptrdiff_t rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T;
-    const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / larger(size->N, 1);
+    const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / max_size(size->N, 1);
     const int gathers = size->V > 0 && (rows < size->V || rows <= FEW_ROWS);
     recurrent_run run = {
         .passes = passes,
@@ -134,7 +134,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .Hp = P * FS_LANES,
         .rows = rows,
         .steps_at_once = steps_at_once,
-        .value_rows = size->inference ? size->N * smaller(steps_at_once, size->T) : rows,
+        .value_rows = size->inference ? size->N * min_size(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
         .table_rows = gathers ? 0 : size->V,
         .few_reads = rows <= FEW_ROWS,
@@ -147,7 +147,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     run.group[0].gates = passes->first_group ? passes->first_group : cell->gates;
     run.group[1].gates = cell->gates - passes->first_group;
     run.group[1].first = passes->first_group;
-    run.group[run.groups - 1].apart = passes->apart;
+    run.group[run.groups - 1].separate_M = passes->separate_M;
     return run;
 }
 
@@ -173,19 +173,19 @@ static ptrdiff_t streamed_row(const recurrent_run *run, const gate_group *group)
 /* Each returns how many floats it used of `memory`, which may be NULL. */
 static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     arena cache = {.memory = memory};
-    run->x = take(&cache, (run->table_rows ? run->table_rows : run->rows) * run->size.D);
-    run->ids = (int32_t *)take(&cache, run->size.V ? run->rows : 0);
-    run->context = take(&cache, run->size.N * run->size.C);
+    run->x = arena_allocate(&cache, (run->table_rows ? run->table_rows : run->rows) * run->size.D);
+    run->ids = (int32_t *)arena_allocate(&cache, run->size.V ? run->rows : 0);
+    run->context = arena_allocate(&cache, run->size.N * run->size.C);
     const ptrdiff_t states = (run->state_rows + run->size.N) * run->Hp;
-    run->h = take(&cache, states);
-    run->c = run->has_cell ? take(&cache, states) : NULL;
-    run->reset = run->passes->has_reset ? take(&cache, run->state_rows * run->Hp) : NULL;
+    run->h = arena_allocate(&cache, states);
+    run->c = run->has_cell ? arena_allocate(&cache, states) : NULL;
+    run->reset = run->passes->has_reset ? arena_allocate(&cache, run->state_rows * run->Hp) : NULL;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t values = run->value_rows * group->gates * run->Hp;
         group->state = g > 0 && run->passes->has_reset ? run->reset : run->h;
-        group->values = take(&cache, values);
-        group->state_values = group->apart ? take(&cache, values) : group->values;
+        group->values = arena_allocate(&cache, values);
+        group->state_values = group->separate_M ? arena_allocate(&cache, values) : group->values;
     }
     return cache.used;
 }
@@ -196,9 +196,9 @@ static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed = take(&scratch, packed_rows(run) * width);
-        group->from_context = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table = take(&scratch, run->table_rows * width);
+        group->packed = arena_allocate(&scratch, packed_rows(run) * width);
+        group->from_context = arena_allocate(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table = arena_allocate(&scratch, run->table_rows * width);
     }
     return scratch.used;
 }
@@ -210,9 +210,9 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t streamed = run->few_reads ? streamed_row(run, group) : 0;
-        group->streamed = take(&scratch, run->rows * streamed);
-        group->streamed_state = take(&scratch, group->apart ? N * streamed : 0);
-        group->streamed_context = take(&scratch, run->size.C ? N * streamed : 0);
+        group->streamed = arena_allocate(&scratch, run->rows * streamed);
+        group->streamed_state = arena_allocate(&scratch, group->separate_M ? N * streamed : 0);
+        group->streamed_context = arena_allocate(&scratch, run->size.C ? N * streamed : 0);
     }
     return scratch.used;
 }
@@ -220,7 +220,7 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
 static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     scratch.used += place_packed(run, memory);
-    return scratch.used + place_streamed(run, rest_of(&scratch));
+    return scratch.used + place_streamed(run, arena_rest(&scratch));
 }
 
 static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
@@ -228,21 +228,21 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed_WcT = take(&scratch, width * round_up(run->size.C, FS_LANES));
-        group->packed_WxT = take(&scratch, width * round_up(run->size.D, FS_LANES));
-        group->packed_WhT = take(&scratch, width * run->Hp);
-        group->gradients = take(&scratch, run->rows * width);
+        group->packed_WcT = arena_allocate(&scratch, width * round_up(run->size.C, FS_LANES));
+        group->packed_WxT = arena_allocate(&scratch, width * round_up(run->size.D, FS_LANES));
+        group->packed_WhT = arena_allocate(&scratch, width * run->Hp);
+        group->gradients = arena_allocate(&scratch, run->rows * width);
         group->state_gradients =
-            group->apart ? take(&scratch, run->rows * width) : group->gradients;
-        group->context_gradients = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table_gradients = take(&scratch, run->table_rows * width);
+            group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;
+        group->context_gradients = arena_allocate(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table_gradients = arena_allocate(&scratch, run->table_rows * width);
     }
     const ptrdiff_t states = run->size.N * run->Hp;
-    run->dh = take(&scratch, states);
-    run->dc = run->has_cell ? take(&scratch, states) : NULL;
-    run->dreset = run->passes->has_reset ? take(&scratch, states) : NULL;
-    run->dx = take(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
-    run->dcontext = take(&scratch, run->size.N * run->size.C);
+    run->dh = arena_allocate(&scratch, states);
+    run->dc = run->has_cell ? arena_allocate(&scratch, states) : NULL;
+    run->dreset = run->passes->has_reset ? arena_allocate(&scratch, states) : NULL;
+    run->dx = arena_allocate(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
+    run->dcontext = arena_allocate(&scratch, run->size.N * run->size.C);
     return scratch.used;
 }
 
@@ -278,7 +278,7 @@ static inline ptrdiff_t batch_row(const recurrent_run *run, ptrdiff_t n) {
 }
 
 /* Where step t of row n lies among the N T steps of the caller. */
-static inline ptrdiff_t callers_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
+static inline ptrdiff_t caller_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
     const ptrdiff_t step = run->from_end ? count_steps(run, n) - 1 - t : t;
     return batch_row(run, n) * run->size.T + step;
 }
@@ -287,10 +287,10 @@ static inline ptrdiff_t callers_step(const recurrent_run *run, ptrdiff_t n, ptrd
  *
  * value    batch row n at this step is row value + n of values
  * state    and row state + n of h, c and reset
- * going_on how many have a next step
+ * continuing how many have a next step
  * next     the state after this one is row next + n of h and c for those, ended + n for others */
 typedef struct {
-    ptrdiff_t value, state, going_on, next, ended;
+    ptrdiff_t value, state, continuing, next, ended;
 } step_rows;
 
 static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
@@ -299,7 +299,7 @@ static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
 }
 
 static inline ptrdiff_t row_after(step_rows step, ptrdiff_t n) {
-    return n + (n < step.going_on ? step.next : step.ended);
+    return n + (n < step.continuing ? step.next : step.ended);
 }
 
 /* ---- panels ---- */

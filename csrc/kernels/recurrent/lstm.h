@@ -41,12 +41,12 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
 
 static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        const ptrdiff_t end = min_size(part.end, count_rows(run, t));
         project_inputs(run, part, t);
         stream_states(run, run->group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
             const ptrdiff_t p = panel_of_part(part, run->P, i, t);
-            recur(run, run->group, gate_panel_at(run, run->group, p), part, t);
+            project_states(run, run->group, gate_panel_at(run, run->group, p), part, t);
             lstm_gates(run, p, t, part.begin, end);
         }
         store_outputs(run, part, t);
@@ -98,13 +98,13 @@ static void lstm_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdif
     load_states(run->dh, run->dh_last, run, begin, end);
     load_states(run->dc, run->dc_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
         load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             lstm_gates_backward(run, p, t, begin, last);
         }
-        recur_backward(run, run->group, run->dh, 0, t, begin, last);
-        project_backward(run, t, begin, end);
+        project_states_backward(run, run->group, run->dh, 0, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
     }
     context_backward(run, begin, end);
 }

@@ -10,20 +10,20 @@
 
 /* A barrier after each step pays only if each thread gets so many operations of a step (a few us,
  * when its weights are read from the cache). */
-#define WORK_PER_STEP 1.0e5
+#define MIN_OPERATIONS_PER_STEP 1.0e5
 
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
-    double work;   /* of the pass, in operations */
-    int is_loaded; /* whether the inputs are in the cache */
+    double operations; /* of the pass */
+    int is_loaded;     /* whether the inputs are in the cache */
     float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
 /* Of items [begin, end) of all directions, `each` in one, those of direction k. */
 static void items_of_direction(int k, ptrdiff_t each, ptrdiff_t *begin, ptrdiff_t *end) {
-    *begin = smaller(larger(*begin - k * each, 0), each);
-    *end = smaller(larger(*end - k * each, 0), each);
+    *begin = min_size(max_size(*begin - k * each, 0), each);
+    *end = min_size(max_size(*end - k * each, 0), each);
 }
 
 static void pack_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
@@ -60,8 +60,8 @@ static ptrdiff_t row_of_item(const recurrent_run *run, ptrdiff_t item) {
     return n;
 }
 
-static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_item,
-                      ptrdiff_t end_item) {
+static void process_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_item,
+                         ptrdiff_t end_item) {
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
         ptrdiff_t begin = first_item, end = end_item;
@@ -84,7 +84,7 @@ static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_
 static void forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const recurrent_pass *pass = argument;
     (void)rank;
-    take_rows(pass, 0, begin, end);
+    process_rows(pass, 0, begin, end);
 }
 
 /* The same for fewer rows than ranks, which split the panels of each step. */
@@ -99,7 +99,7 @@ static void team_forward_task(void *argument, parallel_team team) {
 static void backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const recurrent_pass *pass = argument;
     (void)rank;
-    take_rows(pass, 1, begin, end);
+    process_rows(pass, 1, begin, end);
 }
 
 static void weights_task(void *argument, ptrdiff_t first_item, ptrdiff_t end_item, int rank) {
@@ -138,10 +138,10 @@ static void embedding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int r
 /* How large a team is worth a barrier after each step. */
 static int team_size(const recurrent_pass *pass, const fs_context *context) {
     const recurrent_run *run = pass->runs;
-    const double work =
+    const double operations =
         2.0 * (double)run->size.N * run->gates * (double)run->size.H * (double)run->size.H;
-    const int worthwhile = parallel_ranks(context, count_all_panels(run), pass->work);
-    const double affordable = work / WORK_PER_STEP;
+    const int worthwhile = parallel_ranks(context, count_all_panels(run), pass->operations);
+    const double affordable = operations / MIN_OPERATIONS_PER_STEP;
     return affordable < worthwhile ? (int)affordable : worthwhile;
 }
 
@@ -157,8 +157,8 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
     }
     const recurrent_run *run = pass.runs;
     /* multiply-adds of the two products are two operations each */
-    pass.work = 2.0 * (double)(pass.directions * run->rows) * run->gates * (double)run->size.H *
-                (double)(run->size.D + run->size.H);
+    pass.operations = 2.0 * (double)(pass.directions * run->rows) * run->gates *
+                      (double)run->size.H * (double)(run->size.D + run->size.H);
     return pass;
 }
 
@@ -179,7 +179,7 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
         scratch += place_forward(run, scratch);
         run->hs = call->hs + column;
         run->xs = call->xs;
-        run->callers_ids = call->ids;
+        run->caller_ids = call->ids;
         run->h0 = call->h0 ? call->h0 + column : NULL;
         run->c0 = call->c0 ? call->c0 + column : NULL;
         run->E = call->E;
@@ -191,13 +191,13 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
     for (int k = 0; pass.is_loaded && k < pass.directions; ++k) {
         load_inputs(&pass.runs[k], 0, call->size.N);
     }
-    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work,
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.operations,
                  pack_forward_task, &pass);
     if (in_team) {
-        parallel_together(context, team, team_forward_task, &pass);
+        run_team(context, team, team_forward_task, &pass);
     } else {
-        parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, forward_task,
-                     &pass);
+        parallel_for(context, pass.directions * count_row_items(pass.runs), pass.operations,
+                     forward_task, &pass);
     }
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
@@ -230,15 +230,16 @@ static void recurrent_backward(const fs_recurrent_backward *call, const fs_conte
     pass.dxs = call->dxs;
     pass.dE = call->dE;
     pass.dcontext = call->dcontext;
-    parallel_for(context, pass.directions * count_transposed(pass.runs), pass.work,
+    parallel_for(context, pass.directions * count_transposed(pass.runs), pass.operations,
                  pack_backward_task, &pass);
-    parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, backward_task,
-                 &pass);
+    parallel_for(context, pass.directions * count_row_items(pass.runs), pass.operations,
+                 backward_task, &pass);
     const int to_store = call->size.V == 0 || call->size.C > 0;
-    parallel_for(context, to_store ? call->size.N : 0, pass.work, input_gradients_task, &pass);
-    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work, weights_task,
+    parallel_for(context, to_store ? call->size.N : 0, pass.operations, input_gradients_task,
                  &pass);
-    parallel_for(context, call->size.V, pass.work, embedding_task, &pass);
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.operations,
+                 weights_task, &pass);
+    parallel_for(context, call->size.V, pass.operations, embedding_task, &pass);
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         store_states(call->dh0 + k * call->size.H, run->dh, run);

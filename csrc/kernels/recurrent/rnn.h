@@ -23,12 +23,12 @@ static void rnn_forward_rows(const recurrent_run *run, recurrent_part part) {
     const gate_group *group = run->group;
     const ptrdiff_t panels = count_gate_panels(run, group);
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+        const ptrdiff_t end = min_size(part.end, count_rows(run, t));
         project_inputs(run, part, t);
         stream_states(run, group, part, t);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
-            recur(run, group, panel, part, t);
+            project_states(run, group, panel, part, t);
             for (int v = 0; v < panel.vectors; ++v) {
                 rnn_gates(run, panel.p + v, t, part.begin, end);
             }
@@ -56,13 +56,13 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
 static void rnn_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     load_states(run->dh, run->dh_last, run, begin, end);
     for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
         load_output_gradients(run, t, begin, last);
         for (ptrdiff_t p = 0; p < run->P; ++p) {
             rnn_gates_backward(run, p, t, begin, last);
         }
-        recur_backward(run, run->group, run->dh, 0, t, begin, last);
-        project_backward(run, t, begin, end);
+        project_states_backward(run, run->group, run->dh, 0, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
     }
     context_backward(run, begin, end);
 }
