@@ -1,4 +1,4 @@
-/* lanes.h — sizes, and runs of floats that need not fill their last vector. */
+/* lanes.h — arithmetic on sizes, and loads and stores of a possibly partial vector. */
 #ifndef FS_LANES_H
 #define FS_LANES_H
 
@@ -16,12 +16,13 @@ static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* The next vector of a row with `remaining` elements left; lanes past its end are 0 or not stored. */
+/* The next vector of a row with `remaining` elements left; lanes past its end are 0 or not
+ * stored. */
 static inline vf load_lanes(const float *p, ptrdiff_t remaining) {
     return remaining >= FS_LANES ? vf_load(p) : vf_load_first(p, remaining);
 }
 
-/* The same with `rest` in the lanes past the row's end. */
+/* The same with the value `rest` in the lanes past the row's end. */
 static inline vf load_lanes_or(const float *p, ptrdiff_t remaining, float rest) {
     static const float number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     if (remaining >= FS_LANES) {

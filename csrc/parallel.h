@@ -1,7 +1,7 @@
 /* parallel.h — splits a range over the threads of a context's pool.
  *
- * A task computes items [begin, end); it must give the same bits however the range is cut, and
- * whichever rank takes a piece. The caller computes small ranges alone, without waking a thread. */
+ * A task computes items [begin, end). Its results must not depend on how the range is split, nor on
+ * which rank computes a chunk. The caller computes small ranges alone, without waking a thread. */
 #ifndef FS_PARALLEL_H
 #define FS_PARALLEL_H
 
@@ -10,14 +10,14 @@
 #include "fastseq.h"
 #include "float_mode.h"
 
-/* Threads pay only if each gets at least this many floating-point operations (about 5 us): waking
- * and joining them costs one or two. */
+/* The minimum of floating-point operations per thread, about 5 us: waking and joining a thread
+ * takes one or two. */
 #define MIN_OPERATIONS_PER_THREAD 5.0e5
 
-/* rank < parallel_ranks(...) of the call: for a task that needs memory of its own. */
+/* rank < parallel_ranks(...) of the call: an index for per-thread memory. */
 typedef void (*range_task)(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank);
 
-/* How many threads to use for `items` items that take `operations` in all. */
+/* The number of threads to use for `items` items that take `operations` in all. */
 static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, double operations) {
     int ranks = context->pool ? context->threads : 1;
     const double affordable = operations / MIN_OPERATIONS_PER_THREAD;
@@ -30,7 +30,7 @@ static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, dou
     return ranks < 1 ? 1 : ranks;
 }
 
-/* The same settings for calls inside a task, which have one thread: that of the task. */
+/* The same settings with one thread, for calls inside a task. */
 static inline fs_context single_threaded(const fs_context *context) {
     fs_context single = *context;
     single.threads = 1;
@@ -65,7 +65,7 @@ static inline void parallel_for(const fs_context *context, ptrdiff_t items, doub
                                 range_task task, void *argument) {
     const int ranks = parallel_ranks(context, items, operations);
     if (ranks == 1) {
-        run_range(task, argument, 0, items, 0); /* which the compiler can inline */
+        run_range(task, argument, 0, items, 0); /* a direct call, which the compiler can inline */
         return;
     }
     const int chunks = fs_thread_pool_chunks(context->pool, ranks);
@@ -73,7 +73,7 @@ static inline void parallel_for(const fs_context *context, ptrdiff_t items, doub
     fs_thread_pool_run(context->pool, ranks, range.chunks, range_chunk, &range);
 }
 
-/* Threads that compute together and wait for each other at barriers. */
+/* Threads that run one task concurrently and synchronize at barriers. */
 typedef struct {
     int rank, ranks;
     fs_thread_pool *pool;
@@ -96,7 +96,7 @@ static void run_rank(void *argument, int rank, int ranks) {
     restore_float_mode(mode);
 }
 
-/* Calls the task on up to `threads` threads at once. */
+/* Calls the task on up to `threads` threads concurrently. */
 static inline void run_team(const fs_context *context, int threads, team_task task,
                             void *argument) {
     team_call call = {task, argument, context->pool};
@@ -107,7 +107,7 @@ static inline void run_team(const fs_context *context, int threads, team_task ta
     }
 }
 
-/* Until every rank of the team has come here. */
+/* Waits until every rank of the team has called it. */
 static inline void barrier(parallel_team team) {
     if (team.ranks > 1) {
         fs_thread_pool_barrier(team.pool, team.ranks);

@@ -1,4 +1,4 @@
-/* kernels/affine.h — the product with a weight matrix. ys = xs W + b. */
+/* kernels/affine.h — the product with a weight matrix, ys = xs W + b. */
 #ifndef FS_AFFINE_H
 #define FS_AFFINE_H
 
@@ -23,12 +23,12 @@ static void affine_forward(float *ys, const float *xs, fs_matrix W, const float 
         context);
 }
 
-/* y = x W + b, with weights that several products read. */
+/* y = x W + b, with weights for several products. */
 typedef struct {
     fs_matrix W;
     const float *b; /* (columns) or NULL */
     ptrdiff_t depth, columns;
-    float *packed; /* projection_floats() of W in panels, or NULL: W is read where it lies */
+    float *packed; /* W in panels, projection_floats(); NULL: W is read in place */
 } affine_projection;
 
 static ptrdiff_t projection_floats(const affine_projection *projection) {
@@ -51,8 +51,8 @@ static void pack_projection(const affine_projection *projection, ptrdiff_t begin
     }
 }
 
-/* y (rows, columns), x (rows, depth); from one row to the next y_row and x_row. The bits are those
- * of affine_forward. */
+/* y = x W + b;  y (rows, columns), x (rows, depth), with row strides y_row and x_row. The same bits
+ * as affine_forward. */
 static void compute_projection(const affine_projection *projection, float *y, ptrdiff_t y_row,
                                const float *x, ptrdiff_t x_row, ptrdiff_t rows) {
     const ptrdiff_t panels = count_panels(projection->columns);

@@ -2,14 +2,14 @@
  *
  *     weights = softmax(scale dec enc^T);   out = weights enc
  *
- * Rows of the batch are independent; each is a handful of small products that stay in cache. A row
- * with fewer steps than Te or Td is computed as if it had no more, between the same strides. */
+ * Rows of the batch are independent; each is a few small products that stay in cache. A row with
+ * fewer steps than Te or Td is computed with its own sizes and the strides of the batch. */
 #ifndef FS_ATTENTION_H
 #define FS_ATTENTION_H
 
 /* out[i out_row + j] = a_i . b_j for i < I, j < J; rows of a and b are H long and contiguous.
- * Blocks of up to DOT_ROWS x DOT_COLUMNS accumulators share their loads. Every element is summed
- * lane by lane in ascending k, then across lanes, whatever block it falls in. */
+ * A block of up to DOT_ROWS x DOT_COLUMNS accumulators loads each row of a and b once. Every
+ * element is summed lane by lane in ascending k, then across lanes, in any shape of block. */
 #define DOT_COLUMNS 4
 #if FS_TILE_ROWS >= 6
 #define DOT_ROWS 4
@@ -126,7 +126,7 @@ static void small_product(float *c, const float *a, ptrdiff_t a_row, ptrdiff_t a
     compute_block(&product, 0, rows, 0, count_panels(H));
 }
 
-/* One call: whichever of the arrays it has, the others NULL. */
+/* The arguments of any of the calls; the arrays that a call does not have are NULL. */
 typedef struct {
     float *out, *weights;
     float *denc, *ddec, *dweights, *scratch;
@@ -143,12 +143,12 @@ static inline ptrdiff_t decoder_steps(const fs_attention_size *size, ptrdiff_t n
     return size->decoder_lengths ? size->decoder_lengths[n] : size->Td;
 }
 
-/* Zeros in rows [begin, end) of x, which are `columns` long. */
+/* Zeros rows [begin, end) of x (..., columns). */
 static void zero_rows(float *x, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t columns) {
     memset(x + begin * columns, 0, (size_t)((end - begin) * columns) * sizeof *x);
 }
 
-/* Zeros in x (Td,Te) but for its first td rows and te columns. */
+/* Zeros x (Td,Te) except its first td rows and te columns. */
 static void zero_outside(float *x, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Td, ptrdiff_t Te) {
     for (ptrdiff_t d = 0; te < Te && d < td; ++d) {
         memset(x + d * Te + te, 0, (size_t)(Te - te) * sizeof *x);
@@ -156,7 +156,7 @@ static void zero_outside(float *x, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Td, ptr
     zero_rows(x, td, Td, Te);
 }
 
-/* The softmax of td rows of scores, in place. */
+/* Softmax of scale times td rows of scores, in place. */
 static void softmax_of_scores(float *scores, float scale, ptrdiff_t td, ptrdiff_t te,
                               ptrdiff_t Te) {
     for (ptrdiff_t d = 0; d < td; ++d) {
@@ -230,8 +230,8 @@ static void attention_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t e
         dot_products(ddots, Te, dout, td, enc, te, H);
         softmax_of_scores_backward(ddots, ddots, weights, r->scale, td, te, Te);
         small_product(ddec, ddots, Te, 1, enc, td, te, H);
-        // denc = weights^T dout + ddots^T dec: as one product, since with few decoder steps it is
-        // writing the result that takes the time
+        // denc = weights^T dout + ddots^T dec: as one product, since with few decoder steps its
+        // cost is that of writing the result
         memcpy(both_weights, weights, (size_t)(td * Te) * sizeof *weights);
         memcpy(both_states, dout, (size_t)(td * H) * sizeof *dout);
         memcpy(both_states + td * H, r->dec + n * Td * H, (size_t)(td * H) * sizeof *dout);
@@ -278,7 +278,7 @@ static void weighted_sum_backward_task(void *argument, ptrdiff_t begin, ptrdiff_
     }
 }
 
-/* How many operations so many products of states with states, or with weights, are. */
+/* The number of operations of so many products of states with states or with weights. */
 static double attention_operations(const fs_attention_size *size, int products) {
     return 2.0 * products * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
 }
@@ -311,8 +311,8 @@ static void weighted_sum_forward(float *out, const float *enc, const float *weig
     run_attention(rows, attention_forward_task, 1, context);
 }
 
-/* Of each rank, what attention_backward_task keeps of a row: more than weights_backward_task does,
- * which has fewer products and so no more ranks. */
+/* Per rank, the scratch of attention_backward_task for one row. weights_backward_task needs less,
+ * and has fewer operations and so no more ranks. */
 static ptrdiff_t attention_backward_floats(fs_attention_size size, const fs_context *context) {
     const int ranks =
         parallel_ranks(context, size.N, attention_operations(&size, ATTENTION_BACKWARD_PRODUCTS));

@@ -14,7 +14,7 @@ static void tanh_array(float *y, const float *x, ptrdiff_t n) {
     }
 }
 
-/* Denormals are rare, and cost as much as the rest: only where there are such. */
+/* Denormal results are rare and double the cost: they are computed only if there are any. */
 static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
     vf minimum = vf_set(0.0f);
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
@@ -35,7 +35,7 @@ static float row_maximum(const float *x, ptrdiff_t n) {
     return vf_reduce_max(maximum);
 }
 
-/* The first of the largest of x; of a NaN, the first NaN. */
+/* The index of the first maximum of x, or of the first NaN. */
 static ptrdiff_t argmax(const float *x, ptrdiff_t n) {
     ptrdiff_t found = 0;
     for (ptrdiff_t i = 1; i < n && !isnan(x[found]); ++i) {
@@ -88,7 +88,7 @@ typedef struct {
     ptrdiff_t V;
 } softmax_call;
 
-/* What one element of a softmax costs, in operations, when deciding on threads. */
+/* The cost of one element of a softmax, in operations, for the number of threads. */
 #define SOFTMAX_OPERATIONS 40.0
 
 static void softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {

@@ -85,7 +85,8 @@ static inline float vf_reduce_add(vf x) {
     return _mm512_reduce_add_ps(x);
 }
 static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
-    /* halves, then quarters, as vf_reduce_add adds them; after these a quarter belongs to each vector */
+    /* halves, then quarters, as vf_reduce_add adds them; each quarter then has the sums of one
+     * vector */
     const __m512 ab =
         _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
     const __m512 cd =

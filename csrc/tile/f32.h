@@ -1,8 +1,8 @@
 /* tile/f32.h — the float32 register tile and its packing: the only tile loop.
  *
- * A product  C = start + A B  is cut into panels of up to four vectors of columns of B. In a packed
- * panel the vectors of one row of B lie side by side, row after row: a tile reads it straight
- * through. A tile is a few rows of A times one panel; its accumulators live in registers:
+ * A product  C = start + A B  is split into panels of up to four vectors of columns of B. A packed
+ * panel stores these vectors contiguously, row after row of B: a tile reads it sequentially. A tile
+ * is a few rows of A times one panel; its accumulators are registers:
  *
  *                    B panel
  *                 v0   v1   v2   v3        one k step: load 4 vectors of B, broadcast each
@@ -10,8 +10,8 @@
  *          a1k  [ c10  c11  c12  c13 ]
  *           :
  *
- * Each element of C is `start`, then one multiply-add for each k in ascending order, whatever the
- * tile's shape: a row's result does not depend on which rows it is computed with. */
+ * Each element of C is `start`, then one multiply-add for each k in ascending order, for any shape
+ * of tile: a row's result does not depend on the rows that are computed with it. */
 #ifndef FS_TILE_F32_H
 #define FS_TILE_F32_H
 
@@ -25,7 +25,8 @@
 
 /* packed[k][lane] = b[k b_row + lane b_column] for `rows` rows of one vector, zeros in the lanes
  * past the last column. Where a column of B is contiguous, as in a transposed matrix, whole vectors
- * of it are loaded: neighbouring columns are pages apart and would evict each other from the cache. */
+ * of it are loaded: neighbouring columns are pages apart and would evict each other from the
+ * cache. */
 static void pack_transposed_block(float *packed, ptrdiff_t width, const float *b, ptrdiff_t b_row,
                                   ptrdiff_t b_column, ptrdiff_t rows, ptrdiff_t valid) {
     float columns[FS_LANES][FS_LANES];
@@ -86,13 +87,13 @@ static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t
 
 #define MAX_TILE_ROWS 6
 _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
-               "wide_tiles has these heights");
+               "wide_tiles has these numbers of rows");
 
-/* One panel's product, for any number of rows. Strides count floats.
+/* The product of one panel, for any number of rows. Strides are in floats.
  *
  * c      (rows, vectors)  out; row r, vector v at c + r c_row + v c_vector
- * start  same form, what the accumulators start from; may be c itself, a bias (start_row = 0),
- *        or NULL for zeros
+ * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
+ *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
  * b      (blocks x depth, vectors)  row k, vector v at b + k b_row + v b_vector
  * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are
@@ -122,7 +123,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            /* results often lie in memory not touched lately: fetch it while the tile computes */
+            /* C is often not in cache: prefetch it while the tile computes */
             __builtin_prefetch(c + r * c_row + v * c_vector, 1);
             sum[r][v] = vf_set(0.0f);
         }
@@ -170,8 +171,8 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     }
 }
 
-/* Each tile shape is a function of its own, never inlined: arithmetic beside the loop would take
- * its registers. */
+/* Each shape of tile is a function of its own, never inlined: surrounding code would need registers
+ * and make the loop spill. */
 #define DEFINE_TILE(ROWS, VECTORS)                                                                 \
     static __attribute__((noinline)) void tile_##ROWS##x##VECTORS(const panel_product *product) {  \
         tile_body(product, ROWS, VECTORS);                                                         \
@@ -258,7 +259,7 @@ static inline ptrdiff_t next_tile_size(ptrdiff_t remaining, ptrdiff_t max_tile_s
                                           : remaining;
 }
 
-/* Computes all rows of a panel, a tile at a time. */
+/* Computes all rows of a panel, tile by tile. */
 static void compute_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
     const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;

@@ -1,4 +1,4 @@
-/* kernels/recurrent/cells.h — the passes of every cell; fs_cells has what else there is. */
+/* kernels/recurrent/cells.h — the passes of every cell; its other properties are in fs_cells. */
 #ifndef FS_RECURRENT_CELLS_H
 #define FS_RECURRENT_CELLS_H
 

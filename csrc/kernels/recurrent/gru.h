@@ -6,11 +6,13 @@
  *     h_t  = (1 - z) h_{t-1} + z g                                 Cho et al. 2014, arXiv v3
  *
  * Two groups: z and r, from the state; then g, from the reset state r h_{t-1}, which is laid out as
- * h. layout.h says how. */
+ * h, see layout.h. */
 #ifndef FS_GRU_H
 #define FS_GRU_H
 
-/* z, r and the reset state, for rows [begin, end) of one vector of columns at step t. */
+/* z, r = sigmoid(A_z, A_r);  reset = r h_{t-1}
+ *
+ * For rows [begin, end) of one vector of columns at step t. */
 static __attribute__((noinline)) void gru_reset(const recurrent_run *run, ptrdiff_t p, ptrdiff_t t,
                                                 ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = &run->group[0];
@@ -27,7 +29,9 @@ static __attribute__((noinline)) void gru_reset(const recurrent_run *run, ptrdif
     }
 }
 
-/* g and the new state, for rows [begin, end) of one vector of columns at step t. */
+/* g = tanh(A_g);  h_t = (1 - z) h_{t-1} + z g
+ *
+ * For rows [begin, end) of one vector of columns at step t. */
 static __attribute__((noinline)) void gru_update(const recurrent_run *run, ptrdiff_t p, ptrdiff_t t,
                                                  ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *gates = &run->group[0];
@@ -73,15 +77,16 @@ static void gru_forward_rows(const recurrent_run *run, recurrent_part part) {
     }
 }
 
-// forward was: h = (1 - z) h_prev + z g, g = tanh(A_g): the gradients of A_g and A_z; dh becomes
-// (1 - z) dh, the part of h_prev's gradient that takes no product.
+// forward was: h = (1 - z) h_prev + z g, z = sigmoid(A_z), g = tanh(A_g), so
+// dA_z = dh (g - h_prev) z (1 - z),  dA_g = dh z (1 - g^2),  and dh becomes dh (1 - z), the part of
+// the gradient of h_prev that needs no matrix product.
 static __attribute__((noinline)) void gru_update_backward(const recurrent_run *run, ptrdiff_t p,
                                                           ptrdiff_t t, ptrdiff_t begin,
                                                           ptrdiff_t end) {
     const gate_group *gates = &run->group[0];
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
-    const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const ptrdiff_t lanes = run->size.H - column; /* zeros past them: padding may hold NaN */
     const vf one = vf_set(1.0f);
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -101,7 +106,8 @@ static __attribute__((noinline)) void gru_update_backward(const recurrent_run *r
     }
 }
 
-// forward was: reset = r h_prev, r = sigmoid(A_r): the gradient of A_r, and dh += dreset r
+// forward was: reset = r h_prev, r = sigmoid(A_r), so dA_r = dreset h_prev r (1 - r), dh += dreset
+// r
 static __attribute__((noinline)) void gru_reset_backward(const recurrent_run *run, ptrdiff_t p,
                                                          ptrdiff_t t, ptrdiff_t begin,
                                                          ptrdiff_t end) {

@@ -5,11 +5,13 @@
  *     g    = tanh(A_t + r M_t),  A_t = x_t Wx + b,  M_t = h_{t-1} Wh + bh         its columns
  *     h_t  = (1 - z) h_{t-1} + z g                                 Cho et al. 2014, arXiv v1
  *
- * Two groups: z and r; then g, which keeps A and M apart. layout.h says how. */
+ * Two groups: z and r; then g, which stores A and M separately, see layout.h. */
 #ifndef FS_GRU_RESET_AFTER_H
 #define FS_GRU_RESET_AFTER_H
 
-/* The gate arithmetic of rows [begin, end) of one vector of columns at step t; M stays. */
+/* z, r = sigmoid(A_z, A_r);  g = tanh(A_g + r M);  h_t = (1 - z) h_{t-1} + z g
+ *
+ * For rows [begin, end) of one vector of columns at step t; M is not overwritten. */
 static __attribute__((noinline)) void gru_reset_after_gates(const recurrent_run *run, ptrdiff_t p,
                                                             ptrdiff_t t, ptrdiff_t begin,
                                                             ptrdiff_t end) {
@@ -55,8 +57,9 @@ static void gru_reset_after_forward_rows(const recurrent_run *run, recurrent_par
     }
 }
 
-// forward was: h = (1 - z) h_prev + z g, g = tanh(A + r M): the gradients of A_z, A_r, A and M; dh
-// becomes (1 - z) dh, the part of h_prev's gradient that takes no product.
+// forward was: h = (1 - z) h_prev + z g, z, r = sigmoid(A_z, A_r), g = tanh(A + r M), so
+// dA_z = dh (g - h_prev) z (1 - z),  dA = dh z (1 - g^2),  dA_r = dA M r (1 - r),  dM = dA r,  and
+// dh becomes dh (1 - z), the part of the gradient of h_prev that needs no matrix product.
 static __attribute__((noinline)) void gru_reset_after_gates_backward(const recurrent_run *run,
                                                                      ptrdiff_t p, ptrdiff_t t,
                                                                      ptrdiff_t begin,
@@ -64,7 +67,7 @@ static __attribute__((noinline)) void gru_reset_after_gates_backward(const recur
     const gate_group *gates = &run->group[0];
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
-    const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const ptrdiff_t lanes = run->size.H - column; /* zeros past them: padding may hold NaN */
     const vf one = vf_set(1.0f);
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {

@@ -1,14 +1,15 @@
-/* kernels/recurrent/lstm.h — one LSTM layer over a whole sequence, the gates fused with
- * their product.
+/* kernels/recurrent/lstm.h — one LSTM layer over a whole sequence.
  *
  *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t)
  *
- * One group of four gates; c is laid out as h. layout.h says how. */
+ * One group of four gates; c is laid out as h, see layout.h. */
 #ifndef FS_LSTM_H
 #define FS_LSTM_H
 
-/* The gate arithmetic of rows [begin, end) of one vector of columns at step t, in place. */
+/* f, i, o = sigmoid(A_f, A_i, A_o);  g = tanh(A_g);  c_t = f c_{t-1} + g i;  h_t = o tanh(c_t)
+ *
+ * For rows [begin, end) of one vector of columns at step t; the gates overwrite A. */
 static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdiff_t p, ptrdiff_t t,
                                                  ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = run->group;
@@ -29,7 +30,7 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
         vf_store(gates + 3 * FS_LANES, o);
         vf_store(run->c + next * Hp + column, c);
     }
-    /* a pass of its own: in the one above, each row's tanh would wait for the row's gates */
+    /* a second loop: in the first, the tanh of each row would wait for the row's gates */
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t next = row_after(step, n);
         const vf o =
@@ -53,8 +54,9 @@ static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
     }
 }
 
-/* The gradients of A for rows [begin, end) of one vector of columns at step t; dc becomes that of
- * c_{t-1}. */
+// forward was: h = o tanh(c), c = f c_prev + g i, so  dc += dh o (1 - tanh(c)^2),  do = dh tanh(c),
+// df = dc c_prev,  dg = dc i,  di = dc g,  each times the derivative of its activation;  dc becomes
+// dc f, the gradient of c_prev
 static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *run, ptrdiff_t p,
                                                           ptrdiff_t t, ptrdiff_t begin,
                                                           ptrdiff_t end) {

@@ -1,15 +1,15 @@
-/* kernels/recurrent/pass.h — a call of a recurrent layer: packing, rows through the sequence,
- * gradients.
+/* kernels/recurrent/pass.h — a call of a recurrent layer: packing, the passes over the sequence,
+ * the gradients, and how each is split over threads.
  *
- * Batch rows are independent in time: each thread takes its rows through the whole sequence without
- * a barrier; a second direction is so many rows more. Where threads outnumber the rows, a team
- * splits the panels of each step. Weight gradients are split by panels, each summed over rows in
+ * Batch rows are independent: each thread computes some of the rows, of both directions, over the
+ * whole sequence without a barrier. With more threads than rows, a team splits the panels of each
+ * step instead. Weight gradients are split by panels; each is summed over packed rows in ascending
  * order. */
 #ifndef FS_RECURRENT_H
 #define FS_RECURRENT_H
 
-/* A barrier after each step pays only if each thread gets so many operations of a step (a few us,
- * when its weights are read from the cache). */
+/* The minimum of operations per step and thread in a team, which has a barrier after each step: a
+ * few us, with weights in cache. */
 #define MIN_OPERATIONS_PER_STEP 1.0e5
 
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
     float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
-/* Of items [begin, end) of all directions, `each` in one, those of direction k. */
+/* Restricts [begin, end), items of all directions with `each` in one, to those of direction k. */
 static void items_of_direction(int k, ptrdiff_t each, ptrdiff_t *begin, ptrdiff_t *end) {
     *begin = min_size(max_size(*begin - k * each, 0), each);
     *end = min_size(max_size(*end - k * each, 0), each);
@@ -45,8 +45,8 @@ static void pack_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, i
     }
 }
 
-/* Threads split steps rather than rows, whose lengths differ; one more for each row, so that one
- * without a step is taken too. */
+/* The items that threads split: the steps of all rows, since rows differ in length, and one more
+ * for each row, so that a row without steps is processed too. */
 static ptrdiff_t count_row_items(const recurrent_run *run) {
     return run->rows + run->size.N;
 }
@@ -87,7 +87,7 @@ static void forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int ran
     process_rows(pass, 0, begin, end);
 }
 
-/* The same for fewer rows than ranks, which split the panels of each step. */
+/* The same for fewer rows than ranks: the ranks split the panels of each step. */
 static void team_forward_task(void *argument, parallel_team team) {
     const recurrent_pass *pass = argument;
     for (int k = 0; k < pass->directions; ++k) {
@@ -135,7 +135,7 @@ static void embedding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int r
     }
 }
 
-/* How large a team is worth a barrier after each step. */
+/* The number of threads of a team, given the cost of a barrier after each step. */
 static int team_size(const recurrent_pass *pass, const fs_context *context) {
     const recurrent_run *run = pass->runs;
     const double operations =
@@ -162,7 +162,7 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
     return pass;
 }
 
-/* Of all directions. */
+/* The size of the cache of all directions. */
 static ptrdiff_t cache_floats(const fs_recurrent_size *size) {
     recurrent_run run = plan_recurrent(size);
     return size->directions * place_cache(&run, NULL);
@@ -249,17 +249,17 @@ static void recurrent_backward(const fs_recurrent_backward *call, const fs_conte
     }
 }
 
-/* What the caller must provide, for all directions. */
+/* The sizes of memory for all directions. */
 static ptrdiff_t recurrent_cache_floats(const fs_recurrent_size *size) {
     return size->inference ? 0 : cache_floats(size);
 }
 
 static ptrdiff_t recurrent_forward_floats(const fs_recurrent_size *size,
                                           const fs_context *context) {
-    (void)context; /* threads need none of their own */
+    (void)context; /* there is no per-thread memory */
     recurrent_run run = plan_recurrent(size);
-    const ptrdiff_t unkept = size->inference ? cache_floats(size) : 0;
-    return unkept + size->directions * place_forward(&run, NULL);
+    const ptrdiff_t inference_cache = size->inference ? cache_floats(size) : 0;
+    return inference_cache + size->directions * place_forward(&run, NULL);
 }
 
 static ptrdiff_t recurrent_backward_floats(const fs_recurrent_size *size,

@@ -2,7 +2,7 @@
  *
  *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)                                        Elman 1990
  *
- * One group of a single gate. Its values need not be kept: backward uses h alone. */
+ * One group of a single gate. Its values are not stored: backward needs only h. */
 #ifndef FS_RNN_H
 #define FS_RNN_H
 
@@ -43,7 +43,7 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
                                                          ptrdiff_t end) {
     const gate_group *group = run->group;
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
-    const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const ptrdiff_t lanes = run->size.H - column; /* zeros past them: padding may hold NaN */
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
         const vf h = load_lanes(run->h + row_after(step, n) * Hp + column, lanes);
