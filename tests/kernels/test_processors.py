@@ -46,7 +46,7 @@ def test_the_environment_decides(
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
 def test_a_wrong_number_is_refused_by_name(wrong: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"^FASTSEQ_NUM_THREADS: expected a number .*'{wrong}'"):
+    with pytest.raises(ValueError, match=f"^FASTSEQ_NUM_THREADS: expected an integer .*'{wrong}'"):
         default_threads({"FASTSEQ_NUM_THREADS": wrong}, tmp_path)
 
 

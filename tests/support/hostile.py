@@ -5,6 +5,7 @@ child process, and a crash there is a failure of that test alone.
 """
 
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -37,12 +38,14 @@ STEPS = {
 }
 
 _CHILD = """
-import faulthandler, sys
+import faulthandler, importlib.util, sys
 sys.path[:] = {path!r}
 faulthandler.enable()
 faulthandler.dump_traceback_later({seconds}, exit=True)
-import {module}
-{module}.{name}.__wrapped__(*{arguments!r}, **{named!r})
+spec = importlib.util.spec_from_file_location({module!r}, {file!r})
+module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.{name}.__wrapped__(*{arguments!r}, **{named!r})
 """
 
 
@@ -55,6 +58,7 @@ def isolated(test: Callable[..., None]) -> Callable[..., None]:
             path=sys.path,
             seconds=SECONDS,
             module=test.__module__,
+            file=inspect.getfile(test),
             name=test.__name__,
             arguments=arguments,
             named=named,
