@@ -1,6 +1,6 @@
 """The classes of fastseq.layers and fastseq.models: made, run forward and backward, generating.
 
-What each is given is read from the table of test_every_name, which has every public name.
+The arguments are those of the table in support/public_names.py, which has every public name.
 """
 
 import inspect
@@ -12,8 +12,8 @@ import fastseq
 import fastseq_reference
 from fastseq.layers import __all__ as layer_names
 from fastseq.models import __all__ as model_names
-from reference.test_every_name import TABLE, Function, Layer, Sizes
-from reference.test_every_name import Draw as TableDraw
+from support.public_names import TABLE, Function, Layer, Sizes
+from support.public_names import Draw as TableDraw
 
 from .case import Arguments, Array, Case, Draw
 from .kernel_calls import Strategy
