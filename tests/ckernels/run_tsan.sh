@@ -18,7 +18,7 @@ compile() {
 
 echo "thread pool"
 compile -DCAN_FORK=0 -DCAN_LIMIT_MEMORY=0 \
-    tests/ckernels/thread_pool.c csrc/thread_pool.c -o "$build/thread_pool"
+    tests/ckernels/thread_pool/main.c csrc/thread_pool.c -o "$build/thread_pool"
 $fixed_addresses "$build/thread_pool"
 
 echo "kernels"

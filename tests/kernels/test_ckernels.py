@@ -23,7 +23,7 @@ from fastseq import _kernels
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
-POOL = ROOT / "tests/ckernels/thread_pool.c"
+POOL = ROOT / "tests/ckernels/thread_pool/main.c"
 RUN_NEON = ROOT / "tests/neon/run.sh"
 SANITIZERS = (
     *("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"),

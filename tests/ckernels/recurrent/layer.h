@@ -3,8 +3,8 @@
 #ifndef CHECK_RECURRENT_H
 #define CHECK_RECURRENT_H
 
-#include "recurrent_case.h"
-#include "vmath.h"
+#include "case.h"
+#include "../vmath.h"
 
 /* `steps` of N T steps. */
 static void expect_same_forward(forward_results a, forward_results b, ptrdiff_t steps,

@@ -3,7 +3,7 @@
 #ifndef CHECK_RECURRENT_CASE_H
 #define CHECK_RECURRENT_CASE_H
 
-#include "recurrent_oracle.h"
+#include "oracle.h"
 
 /* The layer that is checked: set before its shapes are. */
 static const recurrent_layer *layer;

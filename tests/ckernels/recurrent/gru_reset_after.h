@@ -3,7 +3,7 @@
 #ifndef CHECK_GRU_RESET_AFTER_H
 #define CHECK_GRU_RESET_AFTER_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* M = h_prev Wh + bh of g's columns. */
 static void oracle_gru_state_product(double *M, const oracle_step *s, const recurrent_case *l) {

@@ -4,7 +4,7 @@
 #ifndef CHECK_RECURRENT_THREADS_H
 #define CHECK_RECURRENT_THREADS_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 #define MOST_THREADS 3
 #define FEWER_STEPS 16 /* of one row: few enough for the weights to be read where they lie */

@@ -2,7 +2,7 @@
 #ifndef CHECK_LSTM_H
 #define CHECK_LSTM_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* Gates in the order f, g, i, o. */
 static void oracle_lstm_step(const oracle_step *s, const recurrent_case *l) {

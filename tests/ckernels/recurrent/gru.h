@@ -2,7 +2,7 @@
 #ifndef CHECK_GRU_H
 #define CHECK_GRU_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* Gates in the order z, r, g. */
 static void oracle_gru_step(const oracle_step *s, const recurrent_case *l) {

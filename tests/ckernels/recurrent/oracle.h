@@ -4,7 +4,7 @@
 #ifndef CHECK_RECURRENT_ORACLE_H
 #define CHECK_RECURRENT_ORACLE_H
 
-#include "check.h"
+#include "../check.h"
 
 typedef struct {
     double *hs, *h, *c; /* c and dc0 stay 0 in cells without c */

@@ -2,7 +2,7 @@
 #ifndef CHECK_RNN_H
 #define CHECK_RNN_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 static void oracle_rnn_step(const oracle_step *s, const recurrent_case *l) {
     oracle_product(s, s->h_prev, 0, l->size.H, l);
