@@ -1,4 +1,4 @@
-/* gru.h — the GRU against double precision. Shape N, T, D, H. */
+/* gru.h — the GRU compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_GRU_H
 #define CHECK_GRU_H
 

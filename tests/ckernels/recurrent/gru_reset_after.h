@@ -1,5 +1,5 @@
-/* gru_reset_after.h — the GRU whose reset gate acts after the product, against double precision.
- * Shape N, T, D, H. */
+/* gru_reset_after.h — the GRU whose reset gate acts after the product, compared with double
+ * precision. Shape N, T, D, H. */
 #ifndef CHECK_GRU_RESET_AFTER_H
 #define CHECK_GRU_RESET_AFTER_H
 

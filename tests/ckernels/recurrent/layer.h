@@ -1,5 +1,5 @@
-/* recurrent.h — the recurrent layers against double precision, and what every cell keeps to in every
- * form. Shape N, T, D, H. */
+/* layer.h — the recurrent layers compared with double precision, and their guarantees, for every
+ * cell in every form. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_H
 #define CHECK_RECURRENT_H
 
@@ -54,7 +54,8 @@ static void check_rows_alone(const fs_kernels *k, const recurrent_case *l, forwa
             .h = batch.h + n * width,
             .c = has_c() ? batch.c + n * width : NULL,
         };
-        expect_same_forward(r, in_batch, row.size.T, 1, width, "a row has the same bits alone");
+        expect_same_forward(r, in_batch, row.size.T, 1, width,
+                            "a row has the same bits in a batch of one");
         free_arrays_from(arrays);
     }
 }

@@ -1,4 +1,4 @@
-/* lstm.h — the LSTM against double precision. Shape N, T, D, H. */
+/* lstm.h — the LSTM compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_LSTM_H
 #define CHECK_LSTM_H
 

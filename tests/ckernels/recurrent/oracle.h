@@ -1,6 +1,6 @@
-/* recurrent_oracle.h — a recurrent layer in double precision, in one direction and in two, with rows
- * of equal and of different length: the case that is computed, the products, and the walk through
- * time. A cell's own file brings its step. */
+/* oracle.h — a recurrent layer in double precision, of one or two directions, with sequences of
+ * fixed or variable length: the case, the products, and the loop over the steps. The step of a cell
+ * is in the cell's file. */
 #ifndef CHECK_RECURRENT_ORACLE_H
 #define CHECK_RECURRENT_ORACLE_H
 

@@ -1,4 +1,4 @@
-/* rnn.h — the plain recurrent layer against double precision. Shape N, T, D, H. */
+/* rnn.h — the plain recurrent layer compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_RNN_H
 #define CHECK_RNN_H
 

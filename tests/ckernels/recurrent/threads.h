@@ -1,13 +1,13 @@
-/* recurrent_threads.h — recurrent layers so large that threads outnumber the rows and share each
- * step: the bits of one thread, again and again. A barrier that is missing shows only if a rank is
- * late; what it has not yet written is NaN. Shape N, T, D, H. */
+/* threads.h — large recurrent layers with fewer rows than threads, which split each step: results
+ * equal those of one thread, in many repetitions. A missing barrier has an effect only if a rank is
+ * late: elements not written yet are NaN. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_THREADS_H
 #define CHECK_RECURRENT_THREADS_H
 
 #include "layer.h"
 
-#define MOST_THREADS 3
-#define FEWER_STEPS 16 /* of one row: few enough for the weights to be read where they lie */
+#define MAX_TEST_THREADS 3
+#define FEWER_STEPS 16 /* of one row: few enough for the weights to be streamed */
 
 static void expect_same_backward(const recurrent_case *l, backward_results a, backward_results b) {
     const char *what = "gradients have the bits of one thread";
@@ -80,7 +80,7 @@ static void check_recurrent_threads(const fs_kernels *k, const ptrdiff_t *shape)
         if (shape[0] == 1 && shape[1] > FEWER_STEPS && f.directions == 1) {
             check_fewer_steps(k, &l, forward);
         }
-        for (int threads = 2; threads <= MOST_THREADS; ++threads) {
+        for (int threads = 2; threads <= MAX_TEST_THREADS; ++threads) {
             test_context.threads = threads;
             check_with_threads(k, &l, forward, backward);
         }

@@ -12,9 +12,9 @@
 /* ---- chunks ---- */
 
 typedef struct {
-    int times[FS_MAX_CHUNKS];                   /* atomic: how often the chunk was computed */
-    int written[FS_MAX_CHUNKS];                 /* not atomic: read by the caller */
-    int scratch[FS_MAX_THREADS][INTS_PER_LINE]; /* not atomic: each rank's own */
+    int times[FS_MAX_CHUNKS];   /* atomic: number of times that the chunk was computed */
+    int written[FS_MAX_CHUNKS]; /* not atomic: read by the caller */
+    int scratch[FS_MAX_THREADS][INTS_PER_LINE]; /* not atomic: one per rank */
     int in_use[FS_MAX_THREADS];                 /* atomic: 1 while a thread has the rank */
     int threads, bad_ranks;
 } chunk_record;
@@ -32,7 +32,7 @@ static void record_chunk(void *argument, int chunk, int rank) {
     __atomic_store_n(&record->in_use[rank], 0, __ATOMIC_RELAXED);
 }
 
-/* Whether `rounds` calls computed every chunk that often, with ranks of their own. */
+/* Whether each of `rounds` calls computed every chunk once, with unique ranks. */
 static int chunks_are_computed_once(fs_thread_pool *pool, int threads, int chunks, int rounds) {
     chunk_record *record = calloc(1, sizeof *record);
     record->threads = threads;
@@ -61,14 +61,15 @@ static void check_chunks(void) {
         for (size_t j = 0; j < sizeof CHUNKS / sizeof CHUNKS[0]; ++j) {
             const int rounds = CHUNKS[j] < 100 ? 400 : 40;
             expect(chunks_are_computed_once(pool, THREADS[i], CHUNKS[j], rounds),
-                   "every chunk is computed once, by a rank of its own");
+                   "every chunk is computed once, with unique ranks");
         }
     }
-    expect(chunks_are_computed_once(pool, 2, 8, 20000), "every chunk is computed once, at speed");
+    expect(chunks_are_computed_once(pool, 2, 8, 20000),
+           "every chunk is computed once, in many short calls");
     expect(chunks_are_computed_once(pool, FS_MAX_THREADS, FS_MAX_CHUNKS, 2),
-           "every chunk is computed once, by the most threads");
+           "every chunk is computed once, with FS_MAX_THREADS");
     expect(chunks_are_computed_once(pool, 2, 1000, 40),
-           "every chunk is computed once, by few of many workers");
+           "every chunk is computed once, with few of many workers");
     fs_thread_pool_destroy(pool);
 }
 
@@ -104,7 +105,7 @@ static void write_and_read_all(void *argument, int rank, int ranks) {
     }
 }
 
-/* The most ranks that a call had; 0 if anything was wrong. */
+/* The maximum number of ranks of a call; 0 if a check failed. */
 static int team_of(fs_thread_pool *pool, int threads, int rounds) {
     team_record *record = calloc(1, sizeof *record);
     record->pool = pool;
@@ -122,11 +123,11 @@ static void check_teams(void) {
     fs_thread_pool *pool = fs_thread_pool_create();
     expect(team_of(pool, 1, 10) == 1, "a team of one");
     int ranks = 1;
-    for (int i = 0; i < 100 && ranks == 1; ++i) { /* where the cores are busy, few calls have two */
+    for (int i = 0; i < 100 && ranks == 1; ++i) { /* on busy cores, few calls have two */
         ranks = team_of(pool, 2, 50);
     }
-    expect(ranks == 2, "a team of two, apart at barriers");
-    expect(team_of(pool, 4, 30) > 0, "a team of four, apart at barriers");
+    expect(ranks == 2, "a team of two, ordered by barriers");
+    expect(team_of(pool, 4, 30) > 0, "a team of four, ordered by barriers");
     fs_thread_pool_destroy(pool);
 }
 
@@ -183,12 +184,12 @@ static void call_again_with_barrier(void *argument, int rank, int ranks) {
 static void check_nested_calls(void) {
     nested_record record = {fs_thread_pool_create(), 0};
     fs_thread_pool_run(record.pool, 2, 50, call_again, &record);
-    expect(record.right == 50, "a chunk's call of its pool computes alone");
+    expect(record.right == 50, "a nested call of a chunk uses one thread");
     record.right = 0;
     for (int i = 0; i < 20; ++i) {
         fs_thread_pool_run_team(record.pool, 2, call_again_with_barrier, &record);
     }
-    expect(record.right == 0, "a team's call of its pool computes alone");
+    expect(record.right == 0, "a nested call of a team uses one thread");
     fs_thread_pool_destroy(record.pool);
 }
 

@@ -53,7 +53,7 @@ static void sleep_ms(int ms) {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-/* Whether the word reached the value before patience ran out. */
+/* Waits until the word reaches the value; returns 0 after WAIT_SECONDS. */
 static int wait_for(const int *word, int value) {
     const double deadline = seconds() + WAIT_SECONDS;
     while (load(word) < value) {

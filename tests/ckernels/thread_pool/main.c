@@ -2,9 +2,9 @@
  *
  *   gcc -std=c11 -O2 -Icsrc tests/ckernels/thread_pool/main.c csrc/thread_pool.c -pthread
  *
- * Memory that the pool has to order is written without atomics, so that the thread sanitizer reports
- * a missing order that a plain build would rarely show (run_tsan.sh). Waits have a time limit, and
- * an alarm ends the program if a check hangs. POSIX only. */
+ * Memory that the pool has to order is written without atomics, so that the thread sanitizer
+ * reports a missing order that a plain build would rarely show (run_tsan.sh). Waits have a time
+ * limit, and an alarm ends the program if a check hangs. POSIX only. */
 #define _GNU_SOURCE
 
 #include <signal.h>

@@ -32,13 +32,13 @@ static int threads_of_process(void) {
     if (directory) {
         closedir(directory);
     }
-    return count; /* 0 where the system tells otherwise */
+    return count; /* 0 on systems without /proc */
 }
 
 static int threads_become(int count) {
     const double deadline = seconds() + WAIT_SECONDS;
     while (threads_of_process() != count && seconds() < deadline) {
-        sleep_ms(1); /* the system forgets a thread a little after it is joined */
+        sleep_ms(1); /* a joined thread disappears with a delay */
     }
     return threads_of_process() == count;
 }
@@ -50,7 +50,7 @@ static void check_creating(void) {
         fs_thread_pool *pool = fs_thread_pool_create();
         right = right && (i % 4 == 0 || chunks_are_computed_once(pool, 1 + i % 5, 20, 1));
         if (i % 50 == 1) {
-            sleep_ms(1); /* destroyed asleep */
+            sleep_ms(1); /* destroyed while its workers sleep */
         }
         fs_thread_pool_destroy(pool);
     }
@@ -86,7 +86,7 @@ static void check_workers(void) {
     threads_record record = {.pool = fs_thread_pool_create()};
     fs_thread_pool_run(record.pool, 2, 2, inspect, &record);
     fs_thread_pool_destroy(record.pool);
-    expect(record.signals, "a worker takes no signals but those it causes");
+    expect(record.signals, "a worker blocks all signals but the synchronous ones");
     expect(record.stack_touches == STACK_TEST_BYTES / 1024, "a worker has 1 MiB of stack");
 }
 
@@ -124,11 +124,11 @@ static void check_fork(void) {
         }
         expect(child_succeeds(child), "a child process has a pool of its own");
     }
-    expect(two_threads_join(pool), "and its parent's goes on");
+    expect(two_threads_join(pool), "the pool of the parent still computes");
     fs_thread_pool_destroy(pool);
 }
 
-/* Bytes of address space; 0 where the system tells otherwise. */
+/* Bytes of address space; 0 on systems without /proc. */
 static size_t process_bytes(void) {
     unsigned long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -141,8 +141,8 @@ static size_t process_bytes(void) {
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* With memory for the records of the checks, but not for a thread's stack. It comes before all that
- * start threads: the C library keeps the stacks of those that ended. */
+/* With memory for the records of the checks, but not for a thread's stack. The first check, because
+ * the C library caches the stacks of ended threads. */
 static void check_without_threads(void) {
     const size_t limit = process_bytes() + (1 << 20);
     if (!CAN_LIMIT_MEMORY || limit == 1 << 20) {

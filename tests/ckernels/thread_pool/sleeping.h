@@ -1,4 +1,5 @@
-/* sleeping.h — sleeping threads are woken, idle threads use no CPU time, late workers delay no call. */
+/* sleeping.h — sleeping threads are woken, idle threads use no CPU time, late workers delay no
+ * call. */
 #ifndef THREAD_POOL_SLEEPING_H
 #define THREAD_POOL_SLEEPING_H
 
@@ -66,11 +67,11 @@ static void check_sleeping(void) {
     for (int i = 0; i < 1000 && woken; ++i) {
         const double end = seconds() + 1e-6 * (40 + i % 30);
         while (seconds() < end) {
-            /* the worker's spinning ends about now */
+            /* until about the end of the worker's spinning */
         }
         woken = two_threads_join(pool);
     }
-    expect(woken, "a worker that is about to sleep misses no call");
+    expect(woken, "no call is missed by a worker that is about to sleep");
     sleep_ms(5);
     double before = cpu_seconds();
     sleep_ms(300);
@@ -80,7 +81,7 @@ static void check_sleeping(void) {
     two_threads_join(pool);
     before = cpu_seconds();
     fs_thread_pool_run(pool, 2, 2, one_sleeps_after_joining, &record);
-    expect(!record.alone && cpu_seconds() - before < 0.05, "a caller that waits long sleeps");
+    expect(!record.alone && cpu_seconds() - before < 0.05, "a caller sleeps in a long wait");
     for (int sleeper = 0; sleeper < 2; ++sleeper) {
         double used = 1;
         record = (threads_record){.pool = pool, .sleeper = sleeper};
@@ -89,16 +90,16 @@ static void check_sleeping(void) {
             fs_thread_pool_run_team(pool, 2, one_sleeps_before_the_barrier, &record);
             used = cpu_seconds() - before;
         }
-        expect(record.arrived == 2 && used < 0.05, "a rank that waits long at a barrier sleeps");
+        expect(record.arrived == 2 && used < 0.05, "a rank sleeps in a long wait at a barrier");
     }
     fs_thread_pool_destroy(pool);
 }
 
-/* ---- a worker that is late ---- */
+/* ---- a late worker ---- */
 
 static int held, released; /* atomic */
 
-/* As if another process had the core: the worker stops here, idle, until it is let go. */
+/* Simulates a busy core: the idle worker is held here until it is released. */
 static void hold(int signal_number) {
     (void)signal_number;
     store(&held, 1);
@@ -131,11 +132,11 @@ static void check_late_worker(void) {
         }
         expect(right && load(&held), "a worker that has not begun delays no call");
         store(&released, 1);
-        expect(two_threads_join(pool), "and takes part again later");
+        expect(two_threads_join(pool), "a released worker joins calls again");
         sigaction(SIGFPE, &former, NULL);
     }
     fs_thread_pool_destroy(pool);
-    expect(!record.alone, "the late worker has begun before");
+    expect(!record.alone, "the worker joined a call before it was held");
 }
 
 #endif
