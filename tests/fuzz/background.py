@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
+from support.hostile_values import Converting
 
 from .case import Arguments, Array, leaves
-from .values import Converting
 
 MOST_FLAT_AXES = 32  # of an array whose `flat` can be indexed, though NumPy makes up to 64
 WILD = (0, 1, -1, 2**31, 2**40, -(2**50), 2**62)

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from support.helpers import assert_close, float32_tolerance
+from support.hostile_values import DOCUMENTED, OwnError
 
 from .case import Case, Path, items, leaves, widened
 from .mutations import Effect, Mutated
-from .values import OwnError
-
-DOCUMENTED = (TypeError, ValueError, IndexError, MemoryError, RuntimeError)
 
 
 @dataclass

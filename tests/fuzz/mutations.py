@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
+from support.hostile_values import Converting, Counting, raise_own_error, read_only
 
 from . import values
 from .case import Arguments, Array, Case, Draw, Path, copied, get, leaves, put
@@ -122,7 +123,7 @@ def dtype(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 
 def not_writeable(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     """Read-only memory."""
-    put(mutated.hostile, path, values.read_only(get(mutated.hostile, path)))
+    put(mutated.hostile, path, read_only(get(mutated.hostile, path)))
     return Effect.REFUSED if _written(mutated, path) else Effect.SAME
 
 
@@ -176,14 +177,14 @@ def meddling(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         "threads": (lambda: _kernels.set_num_threads(draw.choice(1, 64)), Effect.EITHER),
         "isa": (lambda: _kernels.set_isa(_kernels.available_isas()[0]), Effect.EITHER),
         "collect": (gc.collect, Effect.EITHER),
-        "raise": (values.raise_own_error, Effect.ANY),
+        "raise": (raise_own_error, Effect.ANY),
     }
     if workspace is not None:
         actions["release"] = workspace.release, Effect.EITHER
         actions["run_another"] = run_another, Effect.EITHER
     name = draw.choice(*actions)
     action, effect = actions[name]
-    put(mutated.hostile, path, values.Converting(array, action=action))
+    put(mutated.hostile, path, Converting(array, action=action))
     mutated.shared |= name == "reshape"
     return Effect.ANY if _written(mutated, path) else effect
 
@@ -320,10 +321,10 @@ def same_number(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         choices.append(values.Number(value))
     else:
         choices = [np.int64(value) if abs(value) < 2**63 else value]
-        choices += [values.Counting(value), values.Counting(value, -5)]
+        choices += [Counting(value), Counting(value, -5)]
         # of which a language model would write as many as it reads, or as a thread writes to it
         if path[0] != "generate.sample_size":
-            choices += [values.Counting(value, 2**40), np.array(value)]
+            choices += [Counting(value, 2**40), np.array(value)]
     put(mutated.hostile, path, other := draw.choice(*choices))
     return Effect.ANY if isinstance(other, values.Number) else Effect.EITHER
 

@@ -6,16 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
-from support.hostile import (
-    Array,
-    Call,
-    OwnError,
-    draw,
-    isolated,
-    lstm_weights,
-    refused,
-    right_or_refused,
-)
+from support.hostile import Array, Call, draw, isolated, lstm_weights, refused, right_or_refused
+from support.hostile_values import OwnError
 
 
 class Meddling(np.ndarray):

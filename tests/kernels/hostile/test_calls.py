@@ -7,19 +7,16 @@ import pytest
 
 from fastseq import _kernels
 from support.hostile import (
-    Converting,
-    Counting,
-    OwnError,
     decode,
     decoder,
     draw,
     isolated,
     lstm_gradients,
     lstm_weights,
-    raise_own_error,
     refused,
     right_or_refused,
 )
+from support.hostile_values import Converting, Counting, OwnError, raise_own_error
 
 RAGGED = [[1.0], [2.0, 3.0]]
 BEYOND = (-1, 9, 2**31, 2**63 - 1)

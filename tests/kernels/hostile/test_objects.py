@@ -17,13 +17,13 @@ from support.hostile import (
     STEPS,
     Array,
     Call,
-    Converting,
     draw,
     isolated,
     lstm_gradients,
     lstm_weights,
     right_or_refused,
 )
+from support.hostile_values import Converting
 
 SIZE = 1_000_000
 
