@@ -7,6 +7,7 @@ changes. What may come of it is written in `judge`; anything else is a finding.
     kernel_calls.py   the functions of fastseq._kernels, but for
     recurrent_calls.py, decode_calls.py   those of recurrent layers and decoders
     layer_calls.py    the classes of fastseq.layers and fastseq.models
+    training_calls.py the optimizers and clip_grads
     values.py         hostile values
     mutations.py      changes of a call's arguments, and what is to be expected of each
     judge.py          runs one call and decides whether what came of it is documented

@@ -16,7 +16,7 @@ from support.public_names import TABLE, Function, Layer, Sizes
 from support.public_names import Draw as TableDraw
 
 from .case import Arguments, Array, Case, Draw
-from .kernel_calls import Strategy
+from .kernel_calls import KERNELS, Strategy
 from .recurrent_calls import known_cells, weight_names, weights
 
 # What each takes to generate from, by the names of its arguments.
@@ -216,7 +216,7 @@ LAYERS: dict[str, Strategy] = {
         if isinstance(spec, Layer) and name in (*layer_names, *model_names)
     },
     **{
-        f"layers.{name}": function(name, spec)
+        name if name not in KERNELS else f"layers.{name}": function(name, spec)
         for name, spec in TABLE.items()
         if isinstance(spec, Function) and name in layer_names
     },

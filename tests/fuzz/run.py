@@ -68,9 +68,14 @@ def strategies() -> dict[str, Any]:
     from .kernel_calls import KERNELS
     from .layer_calls import LAYERS
     from .recurrent_calls import RECURRENT
+    from .training_calls import TRAINING
 
     kernels = {**KERNELS, **RECURRENT, **DECODE}
-    return {name: each for name, each in kernels.items() if hasattr(_kernels, name)} | LAYERS
+    return (
+        {name: each for name, each in kernels.items() if hasattr(_kernels, name)}
+        | LAYERS
+        | TRAINING
+    )
 
 
 def _die(given: Any) -> None:
