@@ -33,7 +33,7 @@ def default_threads(environment: Mapping[str, str], root: Path = Path("/")) -> i
     wanted = environment.get("FASTSEQ_NUM_THREADS", "").strip()
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
-            raise ValueError(f"FASTSEQ_NUM_THREADS: expected an integer of at least 1, got {wanted!r}")
+            raise ValueError(f"FASTSEQ_NUM_THREADS: expected an integer >= 1, got {wanted!r}")
         return int(wanted)
     inherited = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if inherited.isdecimal() and int(inherited) >= 1:

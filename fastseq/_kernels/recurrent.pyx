@@ -119,7 +119,7 @@ cdef class Lengths:
         # a stable counting sort, longest first
         cdef ptrdiff_t N = given.shape[0]
         cdef const int64_t *length = ids_of(given)
-        cdef np.ndarray positions = np.zeros(T + 2, np.intp)  # [l]: the number of rows longer than l
+        cdef np.ndarray positions = np.zeros(T + 2, np.intp)  # [l]: number of rows longer than l
         self.order = np.empty(N, np.intp)
         self.steps = np.empty(N, np.intp)
         self.starts = np.empty(T + 1, np.intp)

@@ -1,4 +1,4 @@
-"""A short part of the fuzzer, and that it notices what it is there to notice."""
+"""A short run of the fuzzer, and tests that it detects each kind of finding."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_a_call_is_repeated_by_its_number() -> None:
 
 
 def verdict(function: Any, effect: Effect, **changes: Any) -> str | None:
-    """What is found in a call of this function, which is to give twice its argument x."""
+    """The finding in a call of a function whose expected result is twice its argument x."""
     arguments = {"x": np.ones(3, np.float32)}
     case = Case("double", function, arguments, lambda given: (2 * given["x"], {}))
     mutated = Mutated(case, dict(arguments), dict(arguments), effect)
@@ -97,7 +97,7 @@ def writing(given: Any) -> Any:
     return 2 * given["x"]
 
 
-def test_each_kind_of_finding_is_noticed() -> None:
+def test_each_kind_of_finding_is_detected() -> None:
     assert verdict(scaled(2), Effect.SAME) is None
     assert "elements differ" in str(verdict(scaled(2.001), Effect.SAME))
     assert "elements differ" in str(verdict(scaled(2.001), Effect.EITHER))
@@ -112,9 +112,9 @@ def test_each_kind_of_finding_is_noticed() -> None:
     assert "undocumented" in str(verdict(raising(OverflowError("x")), Effect.ANY))
 
 
-def test_a_wrong_number_of_any_function_is_noticed() -> None:
+def test_a_wrong_result_of_any_function_is_detected() -> None:
     for name, strategy in fuzz.run.strategies().items():
-        noticed = 0
+        detected = 0
         for number in range(40):
             case = strategy(Draw(np.random.default_rng([1, number])))
             right = case.function
@@ -124,16 +124,16 @@ def test_a_wrong_number_of_any_function_is_noticed() -> None:
 
             case.function = wrong
             finding = judge(mutate(Draw(np.random.default_rng(0)), case, 0), compare=True).finding
-            noticed += finding is not None
-            if noticed:
+            detected += finding is not None
+            if detected:
                 break
         writes_only = case.written and case.expected(case.arguments)[0] is None
         without_floats = name.startswith("set_") or name == "CELLS"
-        assert noticed or writes_only or without_floats, name
+        assert detected or writes_only or without_floats, name
 
 
 def spoiled(result: Any) -> Any:
-    """The result with each of its floats a hundredth off."""
+    """The result with an error of 1 % in each of its floats."""
     if isinstance(result, list | tuple):
         return [spoiled(each) for each in result]
     return result * 1.01 if isinstance(result, np.ndarray | np.floating | float) else result
