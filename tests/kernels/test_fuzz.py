@@ -102,7 +102,7 @@ def test_each_kind_of_finding_is_detected() -> None:
     assert "elements differ" in str(verdict(scaled(2.001), Effect.SAME))
     assert "elements differ" in str(verdict(scaled(2.001), Effect.EITHER))
     assert verdict(scaled(3), Effect.ANY) is None
-    assert "to be refused" in str(verdict(scaled(2), Effect.REFUSED))
+    assert "accepted invalid" in str(verdict(scaled(2), Effect.REFUSED))
     assert "x was modified" in str(verdict(writing, Effect.ANY))
     assert verdict(raising(ValueError("x: wrong")), Effect.REFUSED) is None
     assert verdict(raising(ValueError("x: wrong")), Effect.EITHER) is None
