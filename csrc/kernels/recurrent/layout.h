@@ -60,21 +60,22 @@ typedef struct {
     parallel_team team;
 } recurrent_part;
 
-/* The forward and backward pass of a cell. */
+/* The gate groups of a cell, and its steps. The loop over the steps is in pass.h. */
 struct recurrent_run;
 
 typedef struct {
     int first_group; /* gates in the first of two groups; 0: one group */
     int separate_M;  /* whether the last group stores M separately */
     int has_reset;   /* whether s of the last group is the reset state r h */
-    /* batch rows over all their steps */
-    void (*forward_rows)(const struct recurrent_run *run, recurrent_part part);
-    void (*backward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
-} cell_passes;
+    /* one step, for the batch rows that have it: forward those of a part, backward [begin, end) */
+    void (*forward_step)(const struct recurrent_run *run, recurrent_part part, ptrdiff_t t);
+    void (*backward_step)(const struct recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                          ptrdiff_t end);
+} cell_kernel;
 
 /* One direction of a layer in one call. */
 typedef struct recurrent_run {
-    const cell_passes *passes;
+    const cell_kernel *kernel;
     fs_recurrent_size size;
     ptrdiff_t P, Hp, rows;   /* vectors, padded H, packed rows */
     ptrdiff_t steps_at_once; /* whose inputs are projected together */
@@ -117,11 +118,11 @@ typedef struct recurrent_run {
 /* With so few packed rows, packing the weights does not pay. */
 #define FEW_ROWS 16
 
-static const cell_passes *passes_of(fs_cell cell);
+static const cell_kernel *kernel_of(fs_cell cell);
 
 static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     const fs_cell_info *cell = &fs_cells[size->cell];
-    const cell_passes *passes = passes_of(size->cell);
+    const cell_kernel *kernel = kernel_of(size->cell);
     assert(size->N >= 0 && size->T >= 0 && size->D >= 0 && size->H >= 0);
     assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
     const ptrdiff_t P = count_vectors(size->H);
@@ -129,7 +130,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / max_size(size->N, 1);
     const int gathers = size->V > 0 && (rows < size->V || rows <= FEW_ROWS);
     recurrent_run run = {
-        .passes = passes,
+        .kernel = kernel,
         .size = *size,
         .P = P,
         .Hp = P * FS_LANES,
@@ -141,14 +142,14 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .few_reads = rows <= FEW_ROWS,
         .gathers = gathers,
         .has_cell = cell->states > 1,
-        .groups = passes->first_group ? 2 : 1,
+        .groups = kernel->first_group ? 2 : 1,
         .gates = cell->gates,
         .columns = size->directions * size->H,
     };
-    run.group[0].gates = passes->first_group ? passes->first_group : cell->gates;
-    run.group[1].gates = cell->gates - passes->first_group;
-    run.group[1].first = passes->first_group;
-    run.group[run.groups - 1].separate_M = passes->separate_M;
+    run.group[0].gates = kernel->first_group ? kernel->first_group : cell->gates;
+    run.group[1].gates = cell->gates - kernel->first_group;
+    run.group[1].first = kernel->first_group;
+    run.group[run.groups - 1].separate_M = kernel->separate_M;
     return run;
 }
 
@@ -180,11 +181,11 @@ static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     const ptrdiff_t states = (run->state_rows + run->size.N) * run->Hp;
     run->h = arena_allocate(&cache, states);
     run->c = run->has_cell ? arena_allocate(&cache, states) : NULL;
-    run->reset = run->passes->has_reset ? arena_allocate(&cache, run->state_rows * run->Hp) : NULL;
+    run->reset = run->kernel->has_reset ? arena_allocate(&cache, run->state_rows * run->Hp) : NULL;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t values = run->value_rows * group->gates * run->Hp;
-        group->state = g > 0 && run->passes->has_reset ? run->reset : run->h;
+        group->state = g > 0 && run->kernel->has_reset ? run->reset : run->h;
         group->values = arena_allocate(&cache, values);
         group->state_values = group->separate_M ? arena_allocate(&cache, values) : group->values;
     }
@@ -241,7 +242,7 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     const ptrdiff_t states = run->size.N * run->Hp;
     run->dh = arena_allocate(&scratch, states);
     run->dc = run->has_cell ? arena_allocate(&scratch, states) : NULL;
-    run->dreset = run->passes->has_reset ? arena_allocate(&scratch, states) : NULL;
+    run->dreset = run->kernel->has_reset ? arena_allocate(&scratch, states) : NULL;
     run->dx = arena_allocate(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
     run->dcontext = arena_allocate(&scratch, run->size.N * run->size.C);
     return scratch.used;

@@ -12,6 +12,30 @@
  * few us, with weights in cache. */
 #define MIN_OPERATIONS_PER_STEP 1.0e5
 
+/* The forward pass of a part, over all its steps. */
+static void forward_rows(const recurrent_run *run, recurrent_part part) {
+    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
+        project_inputs(run, part, t);
+        run->kernel->forward_step(run, part, t);
+        store_outputs(run, part, t);
+    }
+}
+
+/* The backward pass of batch rows [begin, end), over all their steps. */
+static void backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+    load_states(run->dh, run->dh_last, run, begin, end);
+    if (run->has_cell) {
+        load_states(run->dc, run->dc_last, run, begin, end);
+    }
+    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
+        run->kernel->backward_step(run, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
+    }
+    context_backward(run, begin, end);
+}
+
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
@@ -70,13 +94,13 @@ static void process_rows(const recurrent_pass *pass, int backward, ptrdiff_t fir
         end = row_of_item(run, end);
         if (begin < end) {
             if (backward) {
-                run->passes->backward_rows(run, begin, end);
+                backward_rows(run, begin, end);
                 continue;
             }
             if (!pass->is_loaded) {
                 load_inputs(run, begin, end);
             }
-            run->passes->forward_rows(run, (recurrent_part){begin, end, team_of_one});
+            forward_rows(run, (recurrent_part){begin, end, team_of_one});
         }
     }
 }
@@ -92,7 +116,7 @@ static void team_forward_task(void *argument, parallel_team team) {
     const recurrent_pass *pass = argument;
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
-        run->passes->forward_rows(run, (recurrent_part){0, run->size.N, team});
+        forward_rows(run, (recurrent_part){0, run->size.N, team});
     }
 }
 
