@@ -40,7 +40,7 @@
 #define JOINED ((uint64_t)0xFFFF) /* threads that have joined */
 #define LIMIT_SHIFT 16            /* threads that may join, 14 bits */
 #define LIMIT ((uint64_t)0x3FFF << LIMIT_SHIFT)
-#define STOP ((uint64_t)1 << 30) /* tells the workers to end */
+#define STOP ((uint64_t)1 << 30) /* makes the workers end */
 #define OPEN ((uint64_t)1 << 31)
 #define GENERATION_SHIFT 32
 

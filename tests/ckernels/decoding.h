@@ -173,7 +173,7 @@ static void step_layers(const fs_kernels *k, const fs_decode *call, const float 
     }
 }
 
-/* a and its width: of h (H), after attention over the encoder's states of row n. */
+/* a and its width: of h (H), after attention over the encoder states of row n. */
 static ptrdiff_t attend_in_row(const fs_kernels *k, const fs_decode *call, ptrdiff_t n,
                                const float *h, float *weights, float *a) {
     const fs_context alone = context_of(1);
@@ -348,7 +348,7 @@ static void check_decoding_form(const fs_kernels *k, const ptrdiff_t *shape, dec
     for (int threads = 1; threads <= THREADS + 1; ++threads) {
         new_decoding_results(&call, form.log_probabilities);
         run_decoding(k, &call, threads);
-        expect(same_decoding(&call, &expected, 0), "results have the bits of the layers");
+        expect(same_decoding(&call, &expected, 0), "results equal those of the layers");
     }
     if (N * call.H > 0) {
         check_decoding_in_place(k, &call);

@@ -38,8 +38,8 @@ from support.layer_cases import (
     weights_of,
 )
 
-# The loss adds 1e-7 to the probability y and its gradient, by contract, leaves that out: a factor
-# of 1 + 1e-7 / y. No label of these tests has a probability below 0.02.
+# The loss adds 1e-7 to the probability y, and its gradient by definition omits that: a factor of
+# 1 + 1e-7 / y. No label of these tests has a probability below 0.02.
 WITH_LOSS = {"rtol": 6e-6, "atol": 1e-7}
 
 IDS = np.array([[0, 1, 1, 4], [1, 4, 3, 1]])  # repeated in a row and in a column; 2 is unused
@@ -163,7 +163,7 @@ def test_second_backward_gives_the_same_gradients_in_the_same_arrays(case: Case)
     arrays = list(case.layer.grads)
     first = analytic_gradients(case)
     for grad in arrays:
-        grad.fill(np.nan)  # whatever is not overwritten shows
+        grad.fill(np.nan)  # detects elements that are not overwritten
     second = case.backward()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])

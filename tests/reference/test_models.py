@@ -1,4 +1,4 @@
-"""Pins the models and the training of the reference.
+"""Models of the reference, compared with a second implementation and central differences.
 
 Losses and generated sequences are compared with a second implementation, written here from the
 formulas alone; gradients with central differences in float64, over every parameter.
@@ -180,7 +180,7 @@ def test_loss_and_scores(model_class: type) -> None:
 @every_model
 def test_generate_is_greedy_step_by_step(model_class: type) -> None:
     model = float64_model(model_class, scale=3.0)
-    model.params[-1][...] = 0  # a large bias would make every choice the same
+    model.params[-1][...] = 0  # a large bias would make all predicted ids the same
     questions = np.random.default_rng(3).integers(V, size=(10, 5))
     expected = [greedy(model, question, 1, 7) for question in questions]
     assert len({tuple(symbols) for symbols in expected}) >= 3
@@ -191,7 +191,7 @@ def test_generate_is_greedy_step_by_step(model_class: type) -> None:
         sampled = model.generate(question[np.newaxis], 1, 7)
         assert sampled == symbols
         assert {type(symbol) for symbol in sampled} == {int}
-    assert model.forward(XS, TS) == loss  # one row left no state behind
+    assert model.forward(XS, TS) == loss  # no state is kept from the call with one row
 
     batch = model.generate_batch(questions, 1, 7)
     assert batch.dtype == np.int64

@@ -52,7 +52,7 @@ def test_clip_grads_scales_only_what_is_too_long() -> None:
 def test_remove_duplicate_goes_by_memory() -> None:
     shared, square, alone = np.arange(6.0).reshape(2, 3), np.ones((2, 2)), np.ones((2, 2))
     params = [shared, square, shared.T, shared, alone, square.T, shared[:]]
-    # parts are parameters of their own; the stride of an axis of length 1 means nothing
+    # parts are separate parameters; the stride of an axis of length 1 is ignored
     params += [square[:1], shared[:, :1], square[::2]]
     grads = [np.random.default_rng(n).standard_normal(p.shape) for n, p in enumerate(params)]
     copies = [grad.copy() for grad in grads]

@@ -85,7 +85,7 @@ def cell_case(cell: Any, weights: dict[str, Array]) -> Case:
 
 
 def time_case(cls: Any, weights: dict[str, Array], width: int, start: str) -> Case:
-    """A layer over a sequence that begins from zeros, a given state, or the call before."""
+    """A layer over a sequence, with initial states of zeros, given, or from the previous call."""
     xs, past, dhs = randn(4, N, T, D), randn(8, N, T, D), randn(5, N, T, width)
     layer = cls(**weights, stateful=start != "zeros")
     letters = [letter for letter in "hc" if hasattr(layer, letter)]
@@ -94,7 +94,7 @@ def time_case(cls: Any, weights: dict[str, Array], width: int, start: str) -> Ca
         state = {letter: randn(6 + i, N, width) for i, letter in enumerate(letters)}
     elif start == "continued":
         layer.forward(past)
-        # truncated: what the past left stays constant when a weight changes
+        # truncated backpropagation: states of the past are constant when a weight changes
         state = {letter: getattr(layer, letter).copy() for letter in letters}
 
     def loss() -> float:

@@ -21,7 +21,7 @@ def fastseq_process(*arguments: str, **settings: Any) -> subprocess.CompletedPro
 
 
 def start_fastseq(*arguments: str, **settings: Any) -> "subprocess.Popen[bytes]":
-    """Run fastseq beside the test, its streams pipes."""
+    """Start fastseq with its standard streams as pipes."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*FASTSEQ, *arguments], env=environment(), **(pipes | settings))
 
