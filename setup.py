@@ -1,6 +1,6 @@
 """Build ``fastseq._kernels``: the C kernels, one table per instruction set, and its modules.
 
-The kernels are linked into ``runtime``; the other modules find them through it.
+The kernels are linked into the module ``runtime``, through which the other modules access them.
 
 Metadata and the configuration of the tools are in pyproject.toml. Switches, from the environment:
 
@@ -27,7 +27,7 @@ class Isa(NamedTuple):
     """An instruction set: its table is csrc/isa/<name>.c, compiled with `flags` on `machines`."""
 
     name: str
-    machines: tuple[str, ...]  # as sysconfig.get_platform() ends; none: every machine
+    machines: tuple[str, ...]  # suffixes of sysconfig.get_platform(); empty: every machine
     flags: tuple[str, ...] = ()
 
 
@@ -70,7 +70,7 @@ MODULES = ("arrays", "attention", "cells", "decoding", "dense", "optim", "recurr
 
 
 class BuildKernels(build_ext):
-    """Compiles csrc, each table with its own flags, and links it all into the runtime."""
+    """Compiles csrc, each table with its own flags, and links the objects into ``runtime``."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -79,7 +79,7 @@ class BuildKernels(build_ext):
 
     def build_extensions(self) -> None:
         self.use_clang_cl = self.compiler.compiler_type == "msvc"
-        if self.use_clang_cl:  # the tables are written in the vector types of GCC and Clang
+        if self.use_clang_cl:  # the tables use the vector types of GCC and Clang
             self.compiler.initialize()
             self.compiler.cc = "clang-cl"
         machine = sysconfig.get_platform().rpartition("-")[2].lower()
@@ -89,7 +89,7 @@ class BuildKernels(build_ext):
 
         macros = [(f"FS_HAVE_{isa.name.upper()}", "1") for isa in isas]
         flags = (*COMMON_FLAGS, *THREAD_FLAGS)
-        # This file changes when the way of building does; an object older than it is stale.
+        # Rewritten when the build options change; an older object is then stale.
         stamp = Path(self.build_temp, "options.txt")
         options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags))
         if not stamp.exists() or stamp.read_text() != options:
@@ -115,8 +115,8 @@ class BuildKernels(build_ext):
         for ext in self.extensions:
             if ext.name.endswith(".runtime"):
                 ext.extra_objects = objects
-            # Cython's C fits the NumPy it was made from, which its header names; else it is made
-            # anew.
+            # Cython's output depends on the NumPy it was generated with, whose path its header
+            # contains; with another NumPy it is generated again.
             generated = Path(ext.sources[0]).with_suffix(".c")
             if generated.exists() and numpy.get_include() not in generated.read_text("utf-8"):
                 generated.unlink()
@@ -141,7 +141,7 @@ class BuildKernels(build_ext):
         return True
 
     def spelled(self, flags: Sequence[str]) -> list[str]:
-        """The flags as this compiler wants them spelled."""
+        """The flags in the spelling of this compiler."""
         return [f"/clang:{flag}" if self.use_clang_cl else flag for flag in flags]
 
 

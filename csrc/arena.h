@@ -1,4 +1,4 @@
-/* arena.h — a caller's scratch or cache, handed out piece by piece. */
+/* arena.h — a bump allocator for arrays in the caller's scratch or cache. */
 #ifndef FS_ARENA_H
 #define FS_ARENA_H
 
@@ -7,24 +7,24 @@
 
 #include "lanes.h"
 
-/* With no memory it only counts what would be used. */
+/* With memory NULL it only counts the floats. */
 typedef struct {
     float *memory;
     ptrdiff_t used;
 } arena;
 
-static float *take(arena *from, ptrdiff_t floats) {
+static float *arena_allocate(arena *from, ptrdiff_t floats) {
     float *taken = from->memory ? from->memory + from->used : NULL;
     from->used += round_up(floats, FS_LANES);
     return taken;
 }
 
-static float *rest_of(const arena *from) {
+static float *arena_rest(const arena *from) {
     return from->memory ? from->memory + from->used : NULL;
 }
 
-/* Memory on a cache line, where loads of vectors are fastest and structures may lie; the caller's
- * is aligned for floats only, and must have ALIGNMENT_FLOATS more. */
+/* Aligns memory to a cache line, for fast vector loads and for structures. The caller's memory is
+ * aligned for floats only, and must be ALIGNMENT_FLOATS larger. */
 #define CACHE_LINE_BYTES 64
 #define ALIGNMENT_FLOATS (CACHE_LINE_BYTES / 4 - 1)
 

@@ -1,8 +1,8 @@
-/* dispatch.c — which of the tables in this build does this CPU run? */
+/* dispatch.c — the tables of this build that this CPU supports. */
 #include "fastseq.h"
 
 #if defined(FS_HAVE_AVX2) || defined(FS_HAVE_AVX512)
-/* __builtin_cpu_supports asks CPUID, and XGETBV for whether the system saves the wide registers. */
+/* __builtin_cpu_supports reads CPUID, and XGETBV: whether the system saves the wide registers. */
 static int cpu_has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }

@@ -1,20 +1,21 @@
 /* fastseq.h — the contract between the kernels and their callers.
  *
- * One table of functions per instruction set, all alike; fs_table() lists those that this CPU runs.
+ * One table of functions per instruction set; fs_table() lists the tables that this CPU supports.
  * Kernels compute in float32. They never validate, allocate or fail: the caller has checked every
- * size and id, and provides all memory. A slot named `<kernel>_floats` tells how many floats of
- * scratch or cache a kernel needs, for this call and this context.
+ * size and id, and provides all memory. A function named `<kernel>_floats` returns the number of
+ * floats of scratch or cache that a kernel needs for a call and a context.
  *
  * Letters   N batch rows, T time steps, D input size, H hidden size, V vocabulary size, R rows,
  *           Te and Td encoder and decoder time steps.
  * Arrays    are C-contiguous; (N,T,H) is the shape. Only an fs_matrix has strides.
- * Gates     lie in blocks of H columns: f, g, i, o of the LSTM; z, r, g of both GRUs.
+ * Gates     are stored in blocks of H columns: f, g, i, o of the LSTM; z, r, g of both GRUs.
  * Arguments results, inputs, sizes, context; `d` + name is a gradient. Unless said otherwise
  *           results are overwritten, and alias neither each other nor an input.
  * Threads   No result depends on their number.
  * Rows      of a batch are independent: a row's forward result has the same bits in any batch.
- * NaN, inf  propagate as IEEE 754 says. Denormals count as zero, but for exp, tanh and sigmoid; a
- *           state known to be zero before the first step (no h0) takes no part in it. */
+ * NaN, inf  propagate as IEEE 754 says. Denormals are treated as zero, except by exp, tanh and
+ *           sigmoid. A zero initial state (h0 NULL) is not multiplied: NaN in Wh does not reach
+ *           the first step through it. */
 #ifndef FASTSEQ_H
 #define FASTSEQ_H
 
@@ -26,11 +27,12 @@
 /* What the operands of products are rounded to. Sums are float32 in any precision. */
 typedef enum { FS_FLOAT32 } fs_precision;
 
-/* How a call computes. The caller reads its settings once into a context, sizes scratch with it and
- * passes the same to the kernel, so that a setting that changes meanwhile cannot matter. */
+/* The settings of a call. The caller reads them once into a context, computes the size of scratch
+ * with it and passes the same context to the kernel: a setting that another thread changes in
+ * between has no effect on the call. */
 typedef struct {
-    int threads;          /* at least 1: the most that may be used; small calls use fewer */
-    fs_thread_pool *pool; /* whose threads; NULL: the caller's own thread alone */
+    int threads;          /* the maximum, at least 1; small calls use fewer */
+    fs_thread_pool *pool; /* of the worker threads; NULL: only the calling thread */
     fs_precision precision;
 } fs_context;
 
@@ -40,9 +42,9 @@ typedef struct {
     ptrdiff_t row, column;
 } fs_matrix;
 
-/* Sequences of different lengths, longest first. The n-th longest row of the batch is row order[n]
- * and has steps[n] steps, at most T, at the start of its T; starts[t] is the sum over s < t of how
- * many rows have a step s. */
+/* A packed batch of variable-length sequences, sorted by length, longest first. The n-th longest is
+ * batch row order[n] and has steps[n] steps, the first of its T. starts[t] is the index of the
+ * first packed row of step t: the sum over s < t of the number of sequences that have a step s. */
 typedef struct {
     const ptrdiff_t *order, *steps; /* (N) */
     const ptrdiff_t *starts;        /* (T + 1) */
@@ -64,7 +66,7 @@ typedef struct {
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t) */
 typedef enum { FS_RNN, FS_GRU, FS_GRU_RESET_AFTER, FS_LSTM, FS_CELLS } fs_cell;
 
-/* The weight arrays of one direction; a cell has some of them. */
+/* The weight arrays of one direction; not every cell has all of them. */
 typedef enum { FS_WX, FS_WH, FS_B, FS_BH, FS_WEIGHTS } fs_weight;
 
 typedef enum { FS_VECTOR, FS_ROW_PER_INPUT, FS_ROW_PER_STATE } fs_weight_rows;
@@ -98,8 +100,8 @@ static const fs_cell_info fs_cells[FS_CELLS] = {
     [FS_LSTM] = {"lstm", 4, 2, 3, {FS_WX, FS_WH, FS_B}},
 };
 
-/* One direction's weights, by fs_weight; those that the cell does not have are not read. A vector
- * has column 1. */
+/* The weights of one direction, indexed by fs_weight; arrays that the cell does not have are not
+ * read. A vector has column 1. */
 typedef struct {
     fs_matrix array[FS_WEIGHTS];
 } fs_recurrent_weights;
@@ -110,31 +112,31 @@ typedef struct {
 
 #define FS_DIRECTIONS 2
 
-/* The size of a call. x_t = [context | x'_t], where the context of a row is the same at each of its
- * steps, and x'_t is either given or a row of an embedding. */
+/* The size of a call. The input is x_t = [context | x'_t]: the context of a batch row is the same
+ * at all its steps, and x'_t is either given or a row of an embedding. */
 typedef struct {
     fs_cell cell;
-    int directions; /* 1; or 2: a second layer takes each row from its last step to its first
-                           (Schuster & Paliwal 1997) */
-    int from_zeros; /* whether the states before the first step are zeros */
-    int inference;  /* whether nothing is kept for a backward pass */
+    int directions; /* 1; or 2: bidirectional, the second from each row's last step to its first
+                       (Schuster & Paliwal 1997) */
+    int zero_initial_state; /* whether h0 and c0 are zeros */
+    int inference;          /* whether no backward pass follows: nothing is stored for it */
     ptrdiff_t N, T, H;
-    ptrdiff_t C, D;     /* columns of the context, 0 without one, and of x' */
+    ptrdiff_t C, D;     /* columns of the context, or 0, and of x' */
     ptrdiff_t V;        /* rows of the embedding; 0: x' is given */
     fs_lengths lengths; /* all NULL: every row has T steps */
 } fs_recurrent_size;
 
-/* One recurrent layer over a whole sequence. K is the number of directions, whose states lie side
- * by side; only the LSTM has c.
+/* One recurrent layer over a whole sequence. K is the number of directions, whose states are
+ * concatenated; only the LSTM has c.
  *
  * hs      (N,T,K H)  out, the states after each step, 0 where a row has no step
  * h, c    (N,K H)    out, the states after each row's last step
- * cache   recurrent_cache_floats(size), out: all that backward needs of this call; of none, NULL
+ * cache   recurrent_cache_floats(size), out: what backward reads; NULL if that is 0
  * scratch recurrent_forward_floats(size, context)
  * xs      (N,T,D), or NULL and
  * ids     (N,T) in [0, V), E (V,D)
  * context (N,C) or NULL
- * h0, c0  (N,K H), the states before the first step, or NULL for zeros; may be h and c */
+ * h0, c0  (N,K H), the initial states, or NULL for zeros; may be h and c */
 typedef struct {
     float *hs, *h, *c, *cache, *scratch;
     const float *xs, *context, *h0, *c0;
@@ -163,40 +165,40 @@ typedef struct {
     fs_recurrent_size size;
 } fs_recurrent_backward;
 
-/* Row n has the first encoder_lengths[n] >= 1 of the Te steps, and the first decoder_lengths[n] of
- * the Td. What lies past them is not read in an input, and is 0 in a result. */
+/* Row n has encoder_lengths[n] >= 1 of the Te steps, the first ones, and decoder_lengths[n] of the
+ * Td. Elements past them are not read in an input and are 0 in a result. */
 typedef struct {
     ptrdiff_t N, Te, Td, H;
     const ptrdiff_t *encoder_lengths, *decoder_lengths; /* (N), or NULL: all steps */
 } fs_attention_size;
 
-/* Greedy decoding by a decoder of any cell and depth: each step reads the id that the step before
- * it chose, start_id at first.
+/* Greedy decoding with a decoder of any cell and depth: the input of a step is the id that the
+ * previous step predicted; of the first step, start_id.
  *     x       = embedding[id], or with peek [peek, embedding[id]]
- *     h, c    = each recurrent layer in turn; the first reads x, another the h below it
- *     context = with enc, attention over it of the top h, times W_query if there is one: of dot
- *               products times scale; or with keys additive, see additive_weights_forward
+ *     h, c    = stacked recurrent layers; the input of the first is x, of another the h below it
+ *     context = with enc: attention over enc with the top h, or h W_query, as the query: scaled dot
+ *               products; or additive if there are keys, see additive_weights_forward
  *     a       = h;   with enc [context, h];   with W_combine tanh([context, h] W_combine +
  *               b_combine)
  *     scores  = a W + b, or with peek [peek, a] W + b
- *     id      = the first of the largest scores from first_id on, or the first that is NaN; of log
- *               softmax(scores) instead of scores where log_probabilities are asked for
- * A row ends when its id is end_id, or after its limit of steps. F is the number of columns of
+ *     id      = argmax of the scores from first_id on, or of log softmax(scores) if
+ *               log_probabilities is not NULL: the first of equal ones, or the first NaN
+ * A row ends when its id is end_id, or at its limit of steps. F is the number of columns of
  * [peek, a]. A row's results have the same bits as when the layers' kernels compute its steps one
  * by one.
  *
- * ids               (N,steps) out: taken[n] of row n, end_id included; behind them end_id, or 0
- *                             where that is -1
- * taken             (N)       out
- * log_probabilities (N)       out, the sum over the ids of a row, end_id included, in order of
- *                             steps; or NULL
+ * ids               (N,steps) out: the first taken[n] are row n's, end_id included; the others are
+ *                             end_id, or 0 if that is -1
+ * taken             (N)       out, the number of steps of each row
+ * log_probabilities (N)       out, summed over the ids of a row, end_id included, in the order of
+ *                             the steps; or NULL
  * h, c              (layers,N,H) out, the states after each row's last step; c NULL without c
- * weights           (N,Te)    out with enc, else NULL: attention weights of each row's last step, 0
- *                             past a row's length, or where there was no step
- * scratch           decode_floats(call, context), which reads the cell, the sizes N, steps, layers,
- *                   Te, V, D and H, and whether peek, enc, keys, and the data of W_query and of
+ * weights           (N,Te)    out with enc, else NULL: attention weights of each row's last step; 0
+ *                             past a row's encoder length, or if the row had no step
+ * scratch           decode_floats(call, context), which depends on the cell, N, steps, layers, Te,
+ *                   V, D and H, and on whether peek, enc, keys, and the data of W_query and of
  *                   W_combine are NULL
- * h0, c0            (layers,N,H), the states before the first step; c0 NULL for zeros. May be h, c
+ * h0, c0            (layers,N,H), the initial states; c0 NULL for zeros. May be h, c
  * peek              (N,H) or NULL; may be a layer of h0, also where that is h
  * enc, keys         (N,Te,H) or NULL, Te at least 1, keys only with enc;  v (H) with keys
  * encoder_lengths   (N), each in [1, Te], or NULL: Te
@@ -205,7 +207,7 @@ typedef struct {
  *                   (H,G H) in others
  * embedding (V,D);  W (F,V);  b (V);  W_query (H,H) and W_combine (2H,H) only with enc, data NULL
  * for none;  b_combine (H)
- * start_id, first_id in [0, V);  end_id in [0, V), or -1: no id ends a row */
+ * start_id, first_id in [0, V);  end_id in [0, V), or -1: rows end only at their limit */
 typedef struct {
     int64_t *ids;
     ptrdiff_t *taken;
@@ -236,7 +238,7 @@ typedef struct fs_kernels {
     void (*softmax)(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, const fs_context *context);
 
     /* y_j = x_j - max x - log(sum_k exp(x_k - max x)) in each row: finite where a softmax would
-     * round to 0.  y (R,V) out;  x (R,V) */
+     * underflow to 0.  y (R,V) out;  x (R,V) */
     void (*log_softmax)(float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
                         const fs_context *context);
 
@@ -265,7 +267,7 @@ typedef struct fs_kernels {
                             fs_matrix W, ptrdiff_t R, ptrdiff_t K, ptrdiff_t M,
                             const fs_context *context);
 
-    /* A recurrent layer over a whole sequence, and its gradients; what they need of memory. */
+    /* A recurrent layer over a whole sequence, its gradients, and the sizes of their memory. */
     ptrdiff_t (*recurrent_cache_floats)(const fs_recurrent_size *size);
     ptrdiff_t (*recurrent_forward_floats)(const fs_recurrent_size *size, const fs_context *context);
     void (*recurrent_forward)(const fs_recurrent_forward *call, const fs_context *context);
@@ -301,8 +303,8 @@ typedef struct fs_kernels {
                                   const float *weights, fs_attention_size size,
                                   const fs_context *context);
 
-    /* The weights of additive attention (Bahdanau, Cho & Bengio 2015), whose other half is the
-     * weighted sum; the caller has projected the states.
+    /* The weights of additive attention (Bahdanau, Cho & Bengio 2015) over states that the caller
+     * has projected; weighted_sum_forward computes the contexts.
      *     weights_d = softmax over e of sum_h v_h tanh(enc_eh + dec_dh)   for each row of the batch
      * weights (N,Td,Te) out;  enc (N,Te,H);  dec (N,Td,H);  v (H) */
     void (*additive_weights_forward)(float *weights, const float *enc, const float *dec,
@@ -316,8 +318,8 @@ typedef struct fs_kernels {
                                       const float *v, const float *weights, fs_attention_size size,
                                       const fs_context *context);
 
-    /* One step of an optimizer over n elements. p, and what the optimizer keeps of it, v, h or m,
-     * are updated in place; g may be none of them.
+    /* One step of an optimizer over n elements. The parameters p and the optimizer's state v, h or
+     * m are updated in place; g must not alias them.
      *     p -= rate g */
     void (*sgd_step)(float *p, const float *g, float rate, ptrdiff_t n, const fs_context *context);
     /* Momentum (Polyak 1964):
@@ -335,7 +337,7 @@ typedef struct fs_kernels {
                          const fs_context *context);
     /* RMSprop (Tieleman & Hinton 2012):
      *     h = decay h + gain g^2;   p -= rate g / (sqrt(h) + epsilon)
-     * with gain = 1 - decay, which float32 would spoil here. */
+     * with gain = 1 - decay, computed by the caller in double: in float32 it would lose digits. */
     void (*rmsprop_step)(float *p, float *h, const float *g, float rate, float decay, float gain,
                          float epsilon, ptrdiff_t n, const fs_context *context);
     /* Adam (Kingma & Ba 2015, algorithm 1), epsilon outside the bias correction:
@@ -343,7 +345,7 @@ typedef struct fs_kernels {
      * with gain = 1 - beta, and rate = lr sqrt(1 - beta2^k) / (1 - beta1^k). */
     void (*adam_step)(float *p, float *m, float *v, const float *g, float rate, float gain1,
                       float gain2, float epsilon, ptrdiff_t n, const fs_context *context);
-    /* Sums of x^2 over runs of FS_SUM_RUN elements, each in float32; the last may be shorter.
+    /* Sums of x^2 over blocks of FS_SUM_RUN elements, each in float32; the last may be shorter.
      * sums (ceil(n / FS_SUM_RUN)) out */
     void (*sum_squares)(double *sums, const float *x, ptrdiff_t n, const fs_context *context);
     /* x *= factor, in place */
@@ -363,7 +365,7 @@ extern const fs_kernels fs_kernels_avx512;
 extern const fs_kernels fs_kernels_neon;
 #endif
 
-/* The index-th table that this build has and this CPU runs, slowest first; NULL past the last. */
+/* The index-th table of this build that this CPU supports, slowest first; NULL past the last. */
 const fs_kernels *fs_table(int index);
 
 #endif

@@ -1,8 +1,8 @@
-/* float_mode.h — denormals count as zero while a kernel runs.
+/* float_mode.h — denormals are treated as zero while a kernel runs.
  *
- * A saturated model multiplies many numbers below 2^-126, and on most processors each such product
- * costs a hundred others. Zero in their place changes no result by more than it rounds anyway. The
- * mode belongs to the thread: it is set where a task begins and put back where it ends. */
+ * A saturated model multiplies many numbers below 2^-126, and on most processors such a product
+ * takes a hundred times as long as another. Treating them as zero changes a result by less than its
+ * rounding error. The mode is per thread: a task sets it when it begins and restores it after. */
 #ifndef FS_FLOAT_MODE_H
 #define FS_FLOAT_MODE_H
 
@@ -37,7 +37,7 @@ static inline void restore_float_mode(uint64_t before) {
     __asm__ volatile("msr fpcr, %0" : : "r"(before) : "memory");
 }
 
-#else /* as the machine is set */
+#else /* no such mode: denormals are computed */
 
 static inline uint64_t begin_zero_denormals(void) {
     return 0;

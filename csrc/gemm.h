@@ -1,4 +1,4 @@
-/* gemm.h — products made of tiles: blocking for the caches, and over threads. */
+/* gemm.h — matrix products made of register tiles: cache blocking, and splitting over threads. */
 #ifndef FS_GEMM_H
 #define FS_GEMM_H
 
@@ -9,15 +9,15 @@
 #include "parallel.h"
 #include "tile/f32.h"
 
-/* Rows of B (or of the sum over time) taken at once: blocks of A and of a panel stay in cache. */
+/* Rows of B (or of the sum over time) in a block: blocks of A and of a panel stay in cache. */
 #define DEPTH_BLOCK 256
-/* So few rows of B lie in cache whether packed or not. */
+/* With so few rows, B stays in cache without packing. */
 #define SHALLOW_DEPTH 64
-/* Rows of B that a product of few rows takes at once. */
+/* Rows of B that stream_product reads at once. */
 #define STREAM_DEPTH 4
 
-/* Where a panel starts and how wide it is, for `columns` columns cut into panels of 4 vectors and
- * a last few of 2 and 1: no tile computes a vector without a column in it. */
+/* First vector and width of a panel. Columns are split into panels of 4 vectors, then at most one
+ * of 2 and one of 1: no tile computes a vector without a valid column. */
 typedef struct {
     ptrdiff_t first_vector;
     int vectors;
@@ -46,7 +46,7 @@ static inline panel_span span_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
     return (panel_span){vectors - 1, 1};
 }
 
-/* A general product C = start + A B, any strides in A and B, columns of C and start contiguous.
+/* A general product C = start + A B, with any strides in A and B; rows of C and start contiguous.
  *
  * c      (rows, columns)   out; must not alias a or b
  * start  (rows, columns)   may be c itself, a bias (start_row = 0), or NULL for zeros
@@ -62,7 +62,7 @@ typedef struct {
     const float *b;
     ptrdiff_t b_row, b_column;
     ptrdiff_t rows, depth, columns;
-    int split_columns; /* threads take panels of columns, else runs of rows */
+    int split_columns; /* threads split the panels of columns, else the rows */
 } matrix_product;
 
 /* c (columns) += sum over k < depth of a_k b_k;  element a_k at a + k a_depth, row b_k at b + k
@@ -95,9 +95,9 @@ static inline __attribute__((always_inline)) void add_rows(float *c, const float
     }
 }
 
-/* Columns [begin, end) of a product of few rows: each needs all of B, which is read where it lies
- * and as it lies, a few whole rows at a time, so that it comes as fast as the memory gives it. The
- * sums wait in C. Columns of B must be contiguous. */
+/* Columns [begin, end) of a product with few rows, which is bound by reading B: B is read unpacked,
+ * STREAM_DEPTH contiguous rows at a time, at the bandwidth of the memory. Partial sums are kept in
+ * C. The rows of B must be contiguous. */
 static __attribute__((noinline)) void stream_product(const matrix_product *m, ptrdiff_t begin,
                                                      ptrdiff_t end) {
     assert(m->b_column == 1);
@@ -125,7 +125,7 @@ static __attribute__((noinline)) void stream_product(const matrix_product *m, pt
     }
 }
 
-/* The first column of a panel; of the one past the last, where the columns end. */
+/* The first column of a panel; for the panel past the last, `columns`. */
 static inline ptrdiff_t column_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
     return panel < count_panels(columns) ? span_of_panel(panel, columns).first_vector * FS_LANES
                                          : columns;
@@ -152,11 +152,11 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
         const ptrdiff_t column = span.first_vector * FS_LANES;
         const ptrdiff_t lanes = m->columns - column;
         const int whole = lanes >= span.vectors * FS_LANES;
-        /* too shallow to miss the packing: read B where it lies */
+        /* packing would not pay: read B in place */
         const int in_place = whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
         ptrdiff_t k = 0;
         do { /* once even for depth 0: C = start */
-            const ptrdiff_t depth = smaller(DEPTH_BLOCK, m->depth - k);
+            const ptrdiff_t depth = min_size(DEPTH_BLOCK, m->depth - k);
             const float *b = m->b + k * m->b_row + column * m->b_column;
             if (!in_place) {
                 pack_panel(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
@@ -203,12 +203,12 @@ static void matrix_product_task(void *argument, ptrdiff_t begin, ptrdiff_t end, 
 static void compute_product(matrix_product product, const fs_context *context) {
     assert(product.rows >= 0 && product.depth >= 0 && product.columns >= 0);
     const ptrdiff_t panels = count_panels(product.columns);
-    const double work =
+    const double operations =
         2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
-    /* columns first: then each panel is packed by one thread only */
+    /* prefer columns: each panel is then packed by one thread only */
     product.split_columns = panels >= 2 * context->threads;
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
-    parallel_for(context, items, work, matrix_product_task, &product);
+    parallel_for(context, items, operations, matrix_product_task, &product);
 }
 
 #endif

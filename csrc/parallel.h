@@ -1,7 +1,7 @@
 /* parallel.h — splits a range over the threads of a context's pool.
  *
- * A task computes items [begin, end); it must give the same bits however the range is cut, and
- * whichever rank takes a piece. Small work is computed by the caller alone: it wakes no thread. */
+ * A task computes items [begin, end). Its results must not depend on how the range is split, nor on
+ * which rank computes a chunk. The caller computes small ranges alone, without waking a thread. */
 #ifndef FS_PARALLEL_H
 #define FS_PARALLEL_H
 
@@ -10,17 +10,17 @@
 #include "fastseq.h"
 #include "float_mode.h"
 
-/* Threads pay only if each gets at least this many floating-point operations (about 5 us): waking
- * and joining them costs one or two. */
-#define WORK_PER_THREAD 5.0e5
+/* The minimum of floating-point operations per thread, about 5 us: waking and joining a thread
+ * takes one or two. */
+#define MIN_OPERATIONS_PER_THREAD 5.0e5
 
-/* rank < parallel_ranks(...) of the call: for a task that needs memory of its own. */
+/* rank < parallel_ranks(...) of the call: an index for per-thread memory. */
 typedef void (*range_task)(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank);
 
-/* How many threads of the context are worth it for `items` items of `work` operations in all. */
-static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, double work) {
+/* The number of threads to use for `items` items that take `operations` in all. */
+static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, double operations) {
     int ranks = context->pool ? context->threads : 1;
-    const double affordable = work / WORK_PER_THREAD;
+    const double affordable = operations / MIN_OPERATIONS_PER_THREAD;
     if (affordable < ranks) {
         ranks = (int)affordable;
     }
@@ -30,12 +30,12 @@ static inline int parallel_ranks(const fs_context *context, ptrdiff_t items, dou
     return ranks < 1 ? 1 : ranks;
 }
 
-/* The same settings for calls inside a task, which have one thread: that of the task. */
-static inline fs_context one_thread(const fs_context *context) {
-    fs_context alone = *context;
-    alone.threads = 1;
-    alone.pool = NULL;
-    return alone;
+/* The same settings with one thread, for calls inside a task. */
+static inline fs_context single_threaded(const fs_context *context) {
+    fs_context single = *context;
+    single.threads = 1;
+    single.pool = NULL;
+    return single;
 }
 
 typedef struct {
@@ -60,12 +60,12 @@ static void range_chunk(void *argument, int chunk, int rank) {
               range->items * (chunk + 1) / range->chunks, rank);
 }
 
-/* Computes [0, items), which are `work` operations in all, in chunks of nearly equal length. */
-static inline void parallel_for(const fs_context *context, ptrdiff_t items, double work,
+/* Computes [0, items), `operations` in all, in chunks of nearly equal length. */
+static inline void parallel_for(const fs_context *context, ptrdiff_t items, double operations,
                                 range_task task, void *argument) {
-    const int ranks = parallel_ranks(context, items, work);
+    const int ranks = parallel_ranks(context, items, operations);
     if (ranks == 1) {
-        run_range(task, argument, 0, items, 0); /* which the compiler can inline */
+        run_range(task, argument, 0, items, 0); /* a direct call, which the compiler can inline */
         return;
     }
     const int chunks = fs_thread_pool_chunks(context->pool, ranks);
@@ -73,7 +73,7 @@ static inline void parallel_for(const fs_context *context, ptrdiff_t items, doub
     fs_thread_pool_run(context->pool, ranks, range.chunks, range_chunk, &range);
 }
 
-/* Threads that compute together and wait for each other at barriers. */
+/* Threads that run one task concurrently and synchronize at barriers. */
 typedef struct {
     int rank, ranks;
     fs_thread_pool *pool;
@@ -87,27 +87,27 @@ typedef struct {
     team_task task;
     void *argument;
     fs_thread_pool *pool;
-} parallel_shared;
+} team_call;
 
-static void shared_rank(void *argument, int rank, int ranks) {
-    const parallel_shared *shared = argument;
+static void run_rank(void *argument, int rank, int ranks) {
+    const team_call *call = argument;
     const uint64_t mode = begin_zero_denormals();
-    shared->task(shared->argument, (parallel_team){rank, ranks, shared->pool});
+    call->task(call->argument, (parallel_team){rank, ranks, call->pool});
     restore_float_mode(mode);
 }
 
-/* Calls the task on up to `threads` threads at once. */
-static inline void parallel_together(const fs_context *context, int threads, team_task task,
-                                     void *argument) {
-    parallel_shared shared = {task, argument, context->pool};
+/* Calls the task on up to `threads` threads concurrently. */
+static inline void run_team(const fs_context *context, int threads, team_task task,
+                            void *argument) {
+    team_call call = {task, argument, context->pool};
     if (threads > 1 && context->pool) {
-        fs_thread_pool_run_team(context->pool, threads, shared_rank, &shared);
+        fs_thread_pool_run_team(context->pool, threads, run_rank, &call);
     } else {
-        shared_rank(&shared, 0, 1);
+        run_rank(&call, 0, 1);
     }
 }
 
-/* Until every rank of the team has come here. */
+/* Waits until every rank of the team has called it. */
 static inline void barrier(parallel_team team) {
     if (team.ranks > 1) {
         fs_thread_pool_barrier(team.pool, team.ranks);

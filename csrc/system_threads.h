@@ -1,5 +1,5 @@
-/* system_threads.h — what the thread pool needs of the system: threads, a lock, a condition, a
- * clock, and on which core a thread runs. POSIX threads, or those of Windows. */
+/* system_threads.h — the system functions of the thread pool: threads, mutex, condition variable,
+ * monotonic clock and CPU affinity, for POSIX threads and for Windows. */
 #ifndef FS_SYSTEM_THREADS_H
 #define FS_SYSTEM_THREADS_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define NO_CORE (-1)
-#define STACK_BYTES ((size_t)2 << 20) /* musl's default is 128 KB; a kernel's task takes 64 KB */
+#define STACK_BYTES ((size_t)2 << 20) /* musl's default is 128 KB; a kernel's task uses 64 KB */
 
 #if defined(_WIN32)
 
@@ -28,8 +28,8 @@ typedef unsigned thread_result;
 #define condition_destroy(c) ((void)(c)) /* holds no resources */
 #define condition_wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define condition_signal(c) WakeConditionVariable(c)
-#define pause_briefly() YieldProcessor()
-#define this_core() NO_CORE
+#define cpu_relax() YieldProcessor()
+#define current_core() NO_CORE
 #define thread_avoid_core(t, core, others) ((void)0)
 
 static int thread_start(thread *t, thread_result(THREAD_CALL *body)(void *), void *argument) {
@@ -71,9 +71,9 @@ typedef void *thread_result;
 #define condition_wait(c, m) pthread_cond_wait(c, m)
 #define condition_signal(c) pthread_cond_signal(c)
 
-/* A new thread inherits its starter's signal mask. All signals are blocked for it, so that Ctrl-C
- * reaches the main thread, but those that a thread causes itself: blocked, they end the process
- * without its handler (Python's faulthandler). */
+/* A new thread inherits the signal mask of its creator. All signals are blocked in it, so that
+ * Ctrl-C reaches the main thread, except the synchronous ones: if blocked, they would end the
+ * process without calling its handler (Python's faulthandler). */
 static int thread_start(thread *t, thread_result (*body)(void *), void *argument) {
     static const int unblocked[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t blocked, before;
@@ -105,12 +105,12 @@ static int64_t nanoseconds(void) {
 
 #if defined(__linux__)
 
-static int this_core(void) {
+static int current_core(void) {
     return sched_getcpu();
 }
 
-/* Lets a thread run on the cores that the caller may use, but for one, where they are more than
- * `others`; on all with NO_CORE. */
+/* Sets a thread's affinity to that of the calling thread without `core`, if that leaves at least
+ * `others` cores; with NO_CORE, to all of it. */
 static void thread_avoid_core(thread t, int core, int others) {
     cpu_set_t cores;
     if (sched_getaffinity(0, sizeof cores, &cores) != 0) {
@@ -124,12 +124,12 @@ static void thread_avoid_core(thread t, int core, int others) {
 
 #else
 
-#define this_core() NO_CORE
+#define current_core() NO_CORE
 #define thread_avoid_core(t, core, others) ((void)0)
 
 #endif
 
-static void pause_briefly(void) {
+static void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)

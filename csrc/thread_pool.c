@@ -1,29 +1,29 @@
 /* thread_pool.c — the pool: workers join a call through one atomic word, the ticket.
  *
  * Claim.   A caller claims the workers with the flag `claimed`; a caller that finds it set computes
- *          alone. Only the claim's owner writes the job.
+ *          alone. Only the owner of the claim writes the job.
  *
  * Ticket.  The owner fills in the job, then stores an open ticket: the call's generation, how many
  *          threads may join, and how many have joined (the owner is the first). A worker joins by a
- *          compare-and-swap that adds one to the joined threads; their number before is its rank.
+ *          compare-and-swap that increments the joined threads; their number before is its rank.
  *          The swap fails if the ticket has changed since the worker read it, so a late worker
- *          joins the present call or none, and it reads the job only after it has joined.
+ *          joins the current call or none, and it reads the job only after it has joined.
  *
- * Close.   When the owner finds no work left (or, for a team, has waited for workers long enough)
- *          it clears the ticket's open bit; the same atomic operation returns how many have joined.
- *          The owner waits only for these: a worker that has not woken, on a busy core, delays no
- *          call.
+ * Close.   When all chunks are claimed (or, for a team, when the time to join has passed) the owner
+ *          clears the ticket's open bit; the same atomic operation returns the number of joined
+ *          threads. The owner waits only for these: a worker that has not woken, on a busy core,
+ *          delays no call.
  *
- * Finish.  A worker that is done adds one to `finished`, and reads the job no more. When all that
- *          joined have finished, the owner clears the claim and returns.
+ * Finish.  A worker that is done increments `finished` and no longer reads the job. When all joined
+ *          workers have finished, the owner clears the claim and returns.
  *
  * Sleep.   A wait spins for SPIN_NANOSECONDS, then sleeps in one of two queues: `idle` for workers
  *          without a call, `busy` for threads inside one. A thread about to sleep increments the
  *          queue's sleepers, then reads the awaited word again; a thread that changes the word
  *          reads the sleepers afterwards. All four accesses are sequentially consistent: at least
- *          one of the threads sees what the other wrote, so no wakeup is lost, and a change that no
- *          thread sleeps for costs no system call. */
-#define _GNU_SOURCE /* for system_threads.h: POSIX under -std=c11, and Linux's affinity */
+ *          one of the threads sees what the other wrote, so no wakeup is lost, and a change without
+ *          sleepers needs no system call. */
+#define _GNU_SOURCE /* for system_threads.h: POSIX and Linux affinity functions under -std=c11 */
 
 #include "thread_pool.h"
 
@@ -36,15 +36,15 @@
 
 /* ---- the pool ---- */
 
-/* The ticket's fields; the generation is its high half. */
+/* The bit fields of the ticket; its high half is the generation. */
 #define JOINED ((uint64_t)0xFFFF) /* threads that have joined */
 #define LIMIT_SHIFT 16            /* threads that may join, 14 bits */
 #define LIMIT ((uint64_t)0x3FFF << LIMIT_SHIFT)
-#define STOP ((uint64_t)1 << 30) /* the workers end */
+#define STOP ((uint64_t)1 << 30) /* makes the workers end */
 #define OPEN ((uint64_t)1 << 31)
 #define GENERATION_SHIFT 32
 
-#define CACHE_LINE 128 /* two of x86's, which it fetches in pairs; one of Apple's */
+#define CACHE_LINE 128 /* x86 fetches lines of 64 bytes in pairs; Apple's have 128 */
 
 typedef struct {
     condition_variable changed;
@@ -54,10 +54,10 @@ typedef struct {
 typedef struct {
     fs_thread_pool *pool;
     thread handle;
-    int place; /* its index in `workers` */
+    int index; /* its index in `workers` */
 } worker;
 
-/* What the threads compute: a team's task, or the chunks of a chunk task. */
+/* A call: one of the two tasks, the other NULL. */
 typedef struct {
     fs_team_task team_task;
     fs_chunk_task chunk_task;
@@ -65,30 +65,31 @@ typedef struct {
     int threads, chunks;
 } call;
 
-/* Words that different threads write in one call are on different cache lines. */
+/* Words that different threads write in one call are on different cache lines (no false
+ * sharing). */
 struct fs_thread_pool {
     uint64_t ticket;
     char after_ticket[CACHE_LINE];
     int finished; /* workers */
     char after_finished[CACHE_LINE];
-    uint64_t barrier; /* high half: the phase; low half: the ranks that have arrived in it */
+    uint64_t barrier; /* high half: the phase; low half: the number of ranks that arrived */
     char after_barrier[CACHE_LINE];
     mutex lock; /* held only to sleep and to wake */
     wait_queue idle, busy;
     char after_queues[CACHE_LINE];
     int claimed;
     call job;
-    int worker_count, most_workers;
-    int avoided_core, placed_workers; /* see avoid_core */
-    int unequal_calls;                /* see note_balance */
-    worker workers[FS_MAX_THREADS];   /* the first is not used: place 0 is the caller's */
-    int taken[FS_MAX_CHUNKS];         /* whether a thread has begun the chunk */
+    int worker_count, max_workers;
+    int avoided_core, workers_with_affinity; /* see avoid_core */
+    int imbalanced_calls;                    /* see record_balance */
+    worker workers[FS_MAX_THREADS];          /* the first is unused: index 0 is the caller */
+    int chunk_claimed[FS_MAX_CHUNKS];        /* whether a thread has begun the chunk */
 };
 
 /* ---- waiting ---- */
 
 #define SPIN_NANOSECONDS 50000
-#define PAUSES_PER_CLOCK 64 /* reading the clock takes as long as several pauses */
+#define PAUSES_PER_CLOCK 64 /* between readings of the clock, each as slow as several pauses */
 
 typedef int (*condition)(const fs_thread_pool *pool, uint64_t value);
 
@@ -104,12 +105,12 @@ static int spin_until(const fs_thread_pool *pool, condition holds, uint64_t valu
                 return 0;
             }
         }
-        pause_briefly();
+        cpu_relax();
     }
     return 1;
 }
 
-/* After each sleep it spins again: a worker woken too late for a call is in time for the next. */
+/* Spins again after each sleep: a worker woken too late for one call is awake for the next. */
 static void wait_until(fs_thread_pool *pool, wait_queue *queue, condition holds, uint64_t value) {
     while (!spin_until(pool, holds, value)) {
         mutex_lock(&pool->lock);
@@ -126,13 +127,13 @@ static int sleepers(const wait_queue *queue) {
     return __atomic_load_n(&queue->sleepers, __ATOMIC_SEQ_CST);
 }
 
-/* Wakes up to `most` threads that sleep, after a change of what they wait for. */
-static void wake(fs_thread_pool *pool, wait_queue *queue, int most) {
-    if (most <= 0 || sleepers(queue) == 0) {
+/* Wakes up to `limit` sleeping threads, after a change of the condition that they wait for. */
+static void wake(fs_thread_pool *pool, wait_queue *queue, int limit) {
+    if (limit <= 0 || sleepers(queue) == 0) {
         return;
     }
     mutex_lock(&pool->lock);
-    for (int i = 0; i < most && i < sleepers(queue); ++i) {
+    for (int i = 0; i < limit && i < sleepers(queue); ++i) {
         condition_signal(&queue->changed);
     }
     mutex_unlock(&pool->lock);
@@ -142,7 +143,7 @@ static uint64_t ticket_of(const fs_thread_pool *pool) {
     return __atomic_load_n(&pool->ticket, __ATOMIC_SEQ_CST);
 }
 
-/* Each worker joins a call at most once: `generation` is that of the last call it joined. */
+/* A worker joins a call at most once: `generation` is that of the last call it joined. */
 static int is_joinable(uint64_t ticket, uint64_t generation) {
     return (ticket & OPEN) && (ticket & JOINED) < (ticket & LIMIT) >> LIMIT_SHIFT &&
            ticket >> GENERATION_SHIFT != generation;
@@ -172,17 +173,18 @@ static int is_past_phase(const fs_thread_pool *pool, uint64_t phase) {
 
 /* ---- a thread's part of a call ---- */
 
-/* Each thread tries the chunks in turn from its own place on, in every call the same: the data of
- * the call before may be in its core's cache. The flags order no memory: the ticket does at the
- * start of the call, `finished` at its end. Returns how many chunks this thread has computed. */
-static int compute_chunks(fs_thread_pool *pool, int place, int rank) {
+/* Each thread tries the chunks in cyclic order from its own first chunk on, the same in every call:
+ * its core's cache may hold the data of the previous call. The flags need no memory order: the
+ * ticket orders memory at the start of the call, `finished` at its end. Returns the number of
+ * chunks that this thread computed. */
+static int compute_chunks(fs_thread_pool *pool, int index, int rank) {
     const call *job = &pool->job;
     int computed = 0;
-    int chunk = place % job->threads * job->chunks / job->threads;
+    int chunk = index % job->threads * job->chunks / job->threads;
     for (int i = 0; i < job->chunks; ++i) {
-        int *taken = &pool->taken[chunk];
-        if (!__atomic_load_n(taken, __ATOMIC_RELAXED) &&
-            !__atomic_exchange_n(taken, 1, __ATOMIC_RELAXED)) {
+        int *claimed = &pool->chunk_claimed[chunk];
+        if (!__atomic_load_n(claimed, __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(claimed, 1, __ATOMIC_RELAXED)) {
             job->chunk_task(job->argument, chunk, rank);
             ++computed;
         }
@@ -191,12 +193,12 @@ static int compute_chunks(fs_thread_pool *pool, int place, int rank) {
     return computed;
 }
 
-static void compute_as_worker(fs_thread_pool *pool, int place, int rank) {
+static void compute_as_worker(fs_thread_pool *pool, int index, int rank) {
     if (pool->job.team_task) {
         wait_until(pool, &pool->busy, is_closed, 0);
         pool->job.team_task(pool->job.argument, rank, (int)(ticket_of(pool) & JOINED));
     } else {
-        compute_chunks(pool, place, rank);
+        compute_chunks(pool, index, rank);
     }
 }
 
@@ -214,7 +216,7 @@ static thread_result THREAD_CALL worker_main(void *argument) {
             __atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST,
                                         __ATOMIC_SEQ_CST)) {
             generation = ticket >> GENERATION_SHIFT;
-            compute_as_worker(pool, self->place, (int)(ticket & JOINED));
+            compute_as_worker(pool, self->index, (int)(ticket & JOINED));
             __atomic_fetch_add(&pool->finished, 1, __ATOMIC_SEQ_CST);
             wake(pool, &pool->busy, FS_MAX_THREADS);
         }
@@ -227,21 +229,21 @@ static void release(fs_thread_pool *pool) {
     __atomic_store_n(&pool->claimed, 0, __ATOMIC_RELEASE);
 }
 
-/* Claims the workers and starts those that are missing. Returns how many threads can take part; the
+/* Claims the workers and starts missing ones. Returns the number of threads that may compute; the
  * claim is held only if that is more than one. */
 static int claim(fs_thread_pool *pool, int threads) {
     if (threads <= 1 || __atomic_exchange_n(&pool->claimed, 1, __ATOMIC_ACQUIRE)) {
         return 1;
     }
-    while (pool->worker_count < threads - 1 && pool->worker_count < pool->most_workers) {
-        const int place = pool->worker_count + 1;
-        worker *added = &pool->workers[place];
+    while (pool->worker_count < threads - 1 && pool->worker_count < pool->max_workers) {
+        const int index = pool->worker_count + 1;
+        worker *added = &pool->workers[index];
         added->pool = pool;
-        added->place = place;
+        added->index = index;
         if (thread_start(&added->handle, worker_main, added)) {
-            pool->worker_count = place;
+            pool->worker_count = index;
         } else {
-            pool->most_workers = pool->worker_count; /* no call pays for another attempt */
+            pool->max_workers = pool->worker_count; /* do not try again in every call */
         }
     }
     if (pool->worker_count == 0) {
@@ -253,29 +255,29 @@ static int claim(fs_thread_pool *pool, int threads) {
 
 /* ---- the workers' cores ---- */
 
-/* Linux likes to wake a thread on the core of the one that wakes it. Beside a program that keeps
- * another core busy, the two would stay there and take turns. So the workers may not run on the
- * caller's core, until it sleeps and leaves the core to them. */
+/* Linux often wakes a thread on the core of the waking thread. If another program keeps the other
+ * cores busy, caller and worker then stay on one core and alternate. So the workers' affinity
+ * excludes the caller's core, until the caller sleeps. */
 static void avoid_core(fs_thread_pool *pool, int core) {
     for (int i = 1; i <= pool->worker_count; ++i) {
         thread_avoid_core(pool->workers[i].handle, core, pool->worker_count);
     }
     pool->avoided_core = core;
-    pool->placed_workers = pool->worker_count;
+    pool->workers_with_affinity = pool->worker_count;
 }
 
-static void avoid_this_core(fs_thread_pool *pool) {
-    const int core = this_core();
-    if (core != pool->avoided_core || pool->worker_count != pool->placed_workers) {
+static void avoid_current_core(fs_thread_pool *pool) {
+    const int core = current_core();
+    if (core != pool->avoided_core || pool->worker_count != pool->workers_with_affinity) {
         avoid_core(pool, core);
     }
 }
 
-/* Lets the workers join, and wakes sleeping ones if fewer are awake than may join. */
+/* Lets workers join, and wakes sleeping ones if too few are awake. */
 static void open_ticket(fs_thread_pool *pool, const call *job) {
-    avoid_this_core(pool);
+    avoid_current_core(pool);
     pool->job = *job;
-    memset(pool->taken, 0, (size_t)job->chunks * sizeof pool->taken[0]);
+    memset(pool->chunk_claimed, 0, (size_t)job->chunks * sizeof pool->chunk_claimed[0]);
     __atomic_store_n(&pool->finished, 0, __ATOMIC_RELAXED);
     const uint64_t generation = (ticket_of(pool) >> GENERATION_SHIFT) + 1;
     const uint64_t ticket =
@@ -285,10 +287,10 @@ static void open_ticket(fs_thread_pool *pool, const call *job) {
     wake(pool, &pool->idle, job->threads - 1 - awake);
 }
 
-/* Returns how many threads have joined; no more can. */
+/* Ends the joining; returns the number of joined threads. */
 static int close_ticket(fs_thread_pool *pool) {
     const uint64_t ticket = __atomic_fetch_and(&pool->ticket, ~OPEN, __ATOMIC_SEQ_CST);
-    wake(pool, &pool->busy, FS_MAX_THREADS); /* the workers of a team wait for this */
+    wake(pool, &pool->busy, FS_MAX_THREADS); /* a team's workers wait for it */
     return (int)(ticket & JOINED);
 }
 
@@ -299,31 +301,31 @@ static void finish(fs_thread_pool *pool, int joined) {
     }
 }
 
-/* ---- the balance of calls ---- */
+/* ---- load balance ---- */
 
-/* One chunk a thread is the fastest where all cores are free: a kernel's chunks read the same
- * weights again. Where the threads were unequal, more chunks let the faster ones do more. */
-#define CHUNKS_OF_UNEQUAL 2
-#define UNEQUAL_CALLS 16   /* so many calls are cut so after an unequal one */
-#define SHARE_OF_WAITING 8 /* unequal: the caller waited for an eighth of the call, or more */
+/* One chunk per thread is fastest while all cores are free, since every chunk reads the kernel's
+ * weights again. With a load imbalance, more chunks let the faster threads compute more. */
+#define CHUNKS_PER_THREAD_IF_IMBALANCED 2
+#define IMBALANCED_CALLS 16 /* number of calls with more chunks after an imbalanced one */
+#define WAIT_DIVISOR 8      /* imbalanced: the caller waited for 1/8 of the call or longer */
 
-static void note_balance(fs_thread_pool *pool, int is_unequal) {
-    const int left = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED);
-    const int now = is_unequal ? UNEQUAL_CALLS : left > 0 ? left - 1 : 0;
-    __atomic_store_n(&pool->unequal_calls, now, __ATOMIC_RELAXED);
+static void record_balance(fs_thread_pool *pool, int is_imbalanced) {
+    const int remaining = __atomic_load_n(&pool->imbalanced_calls, __ATOMIC_RELAXED);
+    const int now = is_imbalanced ? IMBALANCED_CALLS : remaining > 0 ? remaining - 1 : 0;
+    __atomic_store_n(&pool->imbalanced_calls, now, __ATOMIC_RELAXED);
 }
 
-/* ---- the contract ---- */
+/* ---- the functions of thread_pool.h ---- */
 
 int fs_thread_pool_chunks(const fs_thread_pool *pool, int threads) {
-    const int unequal = __atomic_load_n(&pool->unequal_calls, __ATOMIC_RELAXED) > 0;
-    return unequal ? threads * CHUNKS_OF_UNEQUAL : threads;
+    const int imbalanced = __atomic_load_n(&pool->imbalanced_calls, __ATOMIC_RELAXED) > 0;
+    return imbalanced ? threads * CHUNKS_PER_THREAD_IF_IMBALANCED : threads;
 }
 
 fs_thread_pool *fs_thread_pool_create(void) {
     fs_thread_pool *pool = calloc(1, sizeof *pool);
     if (pool) {
-        pool->most_workers = FS_MAX_THREADS - 1;
+        pool->max_workers = FS_MAX_THREADS - 1;
         mutex_init(&pool->lock);
         condition_init(&pool->idle.changed);
         condition_init(&pool->busy.changed);
@@ -362,8 +364,8 @@ void fs_thread_pool_run(fs_thread_pool *pool, int threads, int chunks, fs_chunk_
     const int64_t ready = nanoseconds();
     finish(pool, close_ticket(pool));
     const int64_t waited = nanoseconds() - ready;
-    note_balance(pool, computed * threads > chunks + threads - 1 ||
-                           waited * SHARE_OF_WAITING > ready + waited - start);
+    record_balance(pool, computed * threads > chunks + threads - 1 ||
+                             waited * WAIT_DIVISOR > ready + waited - start);
     release(pool);
 }
 

@@ -4,26 +4,27 @@
  *
  *     exp(z) = 2^n exp(t),        expm1(t) = t + t^2 Q(t).
  *
- * n ln 2 is subtracted in two parts (Cody & Waite 1980): LN2_HIGH has trailing zeros enough that
+ * n ln 2 is subtracted in two parts (Cody & Waite 1980): LN2_HIGH has enough trailing zeros that
  * n LN2_HIGH is exact. Q is the degree-4 minimax polynomial of the relative error of expm1 on
  * |t| <= 0.347 (weighted Lawson iteration in float64): 1.8e-8.
  *
- * Largest error over all of float32: below 3 ULP for each, on every instruction set; measured
- * against float64 by tests/kernels/test_vmath.py, on every single float by the slow test of
- * tests/kernels/test_ckernels.py. exp(-inf) = 0, exp(inf) = inf, tanh(+-inf) = +-1, sigmoid(-inf) = 0,
- * sigmoid(inf) = 1, tanh(-0) = -0; NaN gives NaN; results below 2^-126 are rounded to denormals,
- * not to 0, but by vf_sigmoid. */
+ * Maximum error over all of float32: below 3 ULP for each, on every instruction set; measured
+ * against float64 by tests/kernels/test_vmath.py, and for every float32 value by the slow test of
+ * tests/kernels/test_ckernels.py. exp(-inf) = 0, exp(inf) = inf, tanh(+-inf) = +-1, sigmoid(-inf) =
+ * 0, sigmoid(inf) = 1, tanh(-0) = -0; NaN gives NaN; results below 2^-126 are rounded to denormals,
+ * except by vf_sigmoid, which returns 0. */
 #ifndef FS_VMATH_H
 #define FS_VMATH_H
 
 #define LOG2_E 1.44269504088896341f
 #define LN2_HIGH 0.693145751953125f
 #define LN2_LOW 1.42860682030941723e-6f
-/* Added to a small number it leaves the nearest integer n, ties to even, in the last bits, as n +
- * 127: 1.5 2^23, whose last place is worth 1, and the bias of an exponent. */
+/* 1.5 2^23 + 127. Added to a small number it rounds to the nearest integer n, ties to even, and
+ * leaves n + 127, a biased exponent, in the low bits: the unit in the last place of 1.5 2^23 is
+ * 1. */
 #define EXPONENT_SHIFT 12583039.0f
 
-/* shifted <- round(z / ln 2) + EXPONENT_SHIFT, returns expm1(t) of the rest t. */
+/* shifted <- round(z / ln 2) + EXPONENT_SHIFT; returns expm1(t) of the reduced argument t. */
 static inline vf vf_expm1_reduced(vf z, vf *shifted) {
     *shifted = vf_fma(z, vf_set(LOG2_E), vf_set(EXPONENT_SHIFT));
     const vf n = vf_sub(*shifted, vf_set(EXPONENT_SHIFT));
@@ -37,9 +38,9 @@ static inline vf vf_expm1_reduced(vf z, vf *shifted) {
     return vf_fma(vf_mul(t, t), q, t);
 }
 
-/* exp(x). The clamp keeps 2^n in range: exp(-104) rounds to 0, exp(89) overflows to inf. 2^n is
- * multiplied in two parts, the first of which leaves a normal number: the only rounding is the last
- * one. */
+/* exp(x). The clamp keeps 2^n in range: exp(-104) rounds to 0, exp(89) overflows to inf. The
+ * product with 2^n is made in two factors, the first of which gives a normal number: only the
+ * second product rounds. */
 static inline vf vf_exp(vf x) {
     const vf z = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x));
     vf shifted;
@@ -52,8 +53,8 @@ static inline vf vf_exp(vf x) {
 }
 
 /* sigmoid(x) = 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-|x|) <= 1: no
- * overflow, and full relative accuracy in the left tail down to 2^-126; below it 0, as 2^-127 is
- * here: a gate has no use for denormals. */
+ * overflow, and full relative accuracy in the left tail down to 2^-126. Below that it is 0, since
+ * vf_power2 gives 0 for 2^-127: a gate needs no denormals. */
 static inline vf vf_sigmoid(vf x) {
     const vf one = vf_set(1.0f);
     const vf z = vf_max(vf_set(-88.0f), vf_sub(vf_set(0.0f), vf_abs(x)));
@@ -64,10 +65,10 @@ static inline vf vf_sigmoid(vf x) {
     return vf_div(vf_select(vf_less(x, vf_set(0.0f)), e, one), vf_add(one, e));
 }
 
-/* Left of minus this it is exp(x), but for less than a rounding error. */
+/* For x < -SIGMOID_IS_EXP, sigmoid(x) equals exp(x) up to rounding. */
 #define SIGMOID_IS_EXP 87.0f
 
-/* The same with denormals. */
+/* sigmoid(x), with denormal results. */
 static inline vf vf_sigmoid_to_denormals(vf x) {
     return vf_select(vf_less(x, vf_set(-SIGMOID_IS_EXP)), vf_exp(x), vf_sigmoid(x));
 }

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: instruction sets, thread counts, awkward arrays, and where the twin is."""
+"""Fixtures of all tests: instruction sets, thread counts, memory layouts."""
 
 import importlib.util
 import os
@@ -13,10 +13,17 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import _kernels
+from support.hostile_values import (
+    byte_swapped,
+    misaligned,
+    read_only,
+    reversed_strides,
+    strided,
+)
 
 Array = npt.NDArray[Any]
 
-# The wheel brings fastseq_reference; a bare checkout has it in python/.
+# The wheel contains fastseq_reference; in a checkout it is in python/.
 if importlib.util.find_spec("fastseq_reference") is None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
 
@@ -24,8 +31,8 @@ ISAS = [_kernels.isa()] if os.environ.get("FASTSEQ_ISA") else _kernels.available
 
 
 @pytest.fixture(autouse=True, scope="session")
-def heed_ctrl_c() -> Iterator[None]:
-    """Take SIGINT as an interactive run does: what a shell starts in the background ignores it."""
+def handle_sigint() -> Iterator[None]:
+    """Handle SIGINT as in an interactive run: shells make background processes ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -33,7 +40,7 @@ def heed_ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(params=ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test once for each instruction set that this machine has."""
+    """Run the test once for each instruction set of this machine."""
     before = _kernels.isa()
     _kernels.set_isa(request.param)
     yield request.param
@@ -42,49 +49,24 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def set_threads() -> Iterator[Callable[[int], None]]:
-    """`set_num_threads`, undone after the test."""
+    """`set_num_threads`; the number is restored after the test."""
     before = _kernels.get_num_threads()
     yield _kernels.set_num_threads
     _kernels.set_num_threads(before)
 
 
-def _strided(array: Array) -> Array:
-    wide = np.zeros((*array.shape[:-1], 3 * array.shape[-1]), dtype=array.dtype)
-    view = wide[..., ::3]
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    flip = (slice(None, None, -1),) * array.ndim
-    return array[flip].copy()[flip]
-
-
-def _misaligned(array: Array) -> Array:
-    memory = np.zeros(array.nbytes + 1, dtype=np.uint8)
-    view = memory[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
-
-
-def _read_only(array: Array) -> Array:
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
-
-
 AWKWARD: dict[str, Callable[[Array], Array]] = {
     "fortran": np.asfortranarray,
-    "strided": _strided,
-    "reversed": _reversed,
-    "misaligned": _misaligned,
-    "read_only": _read_only,
-    "byte_swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "strided": strided,
+    "reversed": reversed_strides,
+    "misaligned": misaligned,
+    "read_only": read_only,
+    "byte_swapped": byte_swapped,
     "float64": lambda array: array.astype(np.float64),
 }
 
 
 @pytest.fixture(params=AWKWARD)
 def awkward(request: pytest.FixtureRequest) -> Callable[[Array], Array]:
-    """Give an array's values another memory layout or float type."""
+    """Convert an array to another memory layout or float type."""
     return AWKWARD[request.param]

@@ -147,7 +147,7 @@ int main(void) {
     printf("tanh of a vector                %7.1f ns\n", 1e9 * exps / (ROWS * DEPTH / FS_LANES));
 
     const fs_context context = {.threads = 2, .pool = fs_thread_pool_create()};
-    TIME(barriers, 30, parallel_together(&context, 2, pass_barriers, NULL));
+    TIME(barriers, 30, run_team(&context, 2, pass_barriers, NULL));
     printf("barrier of two threads          %7.2f us\n", 1e6 * barriers / BARRIERS);
     fs_thread_pool_destroy(context.pool);
 

@@ -1,6 +1,6 @@
 /* isa/all_kernels.h — every kernel, compiled once per instruction set, and the table of them.
  *
- * The including file has included its simd header and named its table. */
+ * The including file defines FS_TABLE and FS_NAME and includes its simd header. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "../parallel.h"
 #include "../vmath.h"
 
-/* in the order in which they use each other */
+/* in the order of their dependencies */
 #include "../kernels/affine.h"
 #include "../kernels/embedding.h"
 #include "../kernels/optim.h"
@@ -32,7 +32,9 @@
 #include "../kernels/recurrent/cells.h"
 #include "../kernels/recurrent/pass.h"
 
-#include "../kernels/decoding.h"
+#include "../kernels/decoding/layout.h"
+
+#include "../kernels/decoding/decode.h"
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,

@@ -2,24 +2,24 @@
  *
  *     scores_de = sum_h v_h tanh(enc_eh + dec_dh);   weights = softmax(scores)
  *
- * The values of tanh, (N,Td,Te,H), exist a vector at a time: backward computes them again. Storing
- * them pays only while they stay in cache. With AVX-512, N 128, Td 10 and H 256, forward and
- * backward together take 1.3 ms instead of 1.0 for Te 10, whose 13 MB were still there, and 3.7
- * instead of 4.0 for Te 29; and what a training step needs next would have been driven out. */
+ * The values of tanh, (N,Td,Te,H), are not stored but recomputed in backward. Storing them pays
+ * only while they stay in cache: with AVX-512, N 128, Td 10 and H 256, forward and backward take
+ * 1.3 ms with recomputation and 1.0 ms with storage for Te 10 (13 MB, in cache), but 3.7 ms and 4.0
+ * ms for Te 29; and storage evicts the data that a training step reads next. */
 #ifndef FS_ADDITIVE_ATTENTION_H
 #define FS_ADDITIVE_ATTENTION_H
 
-/* Encoder steps taken together: they share the loads of dec and v. */
+/* Encoder steps per block, which loads dec and v once. */
 #define ADDITIVE_STEPS 4
-/* What one tanh and its part of the sums cost, in operations, when deciding on threads. */
-#define ADDITIVE_WORK 30.0
+/* The cost of one element, in operations, for the number of threads. */
+#define ADDITIVE_OPERATIONS 30.0
 
 typedef struct {
     float *weights;
     float *denc, *ddec, *dv_of_rows, *scratch;
     const float *enc, *dec, *v, *given_weights, *dweights;
     fs_attention_size size;
-} additive_rows;
+} additive_call;
 
 /* scores[e] for `steps` encoder steps and one decoder step. Every element is summed lane by lane in
  * ascending h, then across lanes. */
@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) void additive_block(float *scores, 
     }
 #pragma GCC unroll 4
     for (int e = 0; e < steps; ++e) {
-        scores[e] = vf_sum(sum[e]);
+        scores[e] = vf_reduce_add(sum[e]);
     }
 }
 
@@ -58,7 +58,7 @@ static void additive_scores(float *scores, const float *enc, ptrdiff_t te, const
 }
 
 static void additive_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const additive_rows *r = argument;
+    const additive_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -79,24 +79,24 @@ static inline __attribute__((always_inline)) void
 additive_block_backward(float *denc, float *ddec, float *dv, const float *dscores, const float *enc,
                         const float *dec, const float *v, ptrdiff_t H, const int steps) {
     for (ptrdiff_t h = 0; h < H; h += FS_LANES) {
-        const ptrdiff_t left = H - h;
-        const vf d = load_lanes(dec + h, left);
-        const vf v_h = load_lanes(v + h, left);
-        vf ddec_h = load_lanes(ddec + h, left);
-        vf dv_h = load_lanes(dv + h, left);
+        const ptrdiff_t remaining = H - h;
+        const vf d = load_lanes(dec + h, remaining);
+        const vf v_h = load_lanes(v + h, remaining);
+        vf ddec_h = load_lanes(ddec + h, remaining);
+        vf dv_h = load_lanes(dv + h, remaining);
 #pragma GCC unroll 4
         for (int e = 0; e < steps; ++e) {
-            const vf y = vf_tanh(vf_add(load_lanes(enc + e * H + h, left), d));
+            const vf y = vf_tanh(vf_add(load_lanes(enc + e * H + h, remaining), d));
             const vf dscore = vf_set(dscores[e]);
             const vf slope = vf_fnma(y, y, vf_set(1.0f));
             const vf dsum = vf_mul(vf_mul(dscore, v_h), slope);
             dv_h = vf_fma(dscore, y, dv_h);
             ddec_h = vf_add(ddec_h, dsum);
             float *denc_h = denc + e * H + h;
-            store_lanes(denc_h, vf_add(load_lanes(denc_h, left), dsum), left);
+            store_lanes(denc_h, vf_add(load_lanes(denc_h, remaining), dsum), remaining);
         }
-        store_lanes(ddec + h, ddec_h, left);
-        store_lanes(dv + h, dv_h, left);
+        store_lanes(ddec + h, ddec_h, remaining);
+        store_lanes(dv + h, dv_h, remaining);
     }
 }
 
@@ -114,7 +114,7 @@ static void additive_scores_backward(float *denc, float *ddec, float *dv, const 
 }
 
 static void additive_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const additive_rows *r = argument;
+    const additive_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     float *dscores = r->scratch + rank * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -136,20 +136,21 @@ static void additive_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t en
     }
 }
 
-static double additive_work(const fs_attention_size *size) {
-    return ADDITIVE_WORK * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
+static double additive_operations(const fs_attention_size *size) {
+    return ADDITIVE_OPERATIONS * (double)size->N * (double)size->Te * (double)size->Td *
+           (double)size->H;
 }
 
 static void additive_weights_forward(float *weights, const float *enc, const float *dec,
                                      const float *v, fs_attention_size size,
                                      const fs_context *context) {
-    additive_rows rows = {.weights = weights, .enc = enc, .dec = dec, .v = v, .size = size};
-    parallel_for(context, size.N, additive_work(&size), additive_forward_task, &rows);
+    additive_call rows = {.weights = weights, .enc = enc, .dec = dec, .v = v, .size = size};
+    parallel_for(context, size.N, additive_operations(&size), additive_forward_task, &rows);
 }
 
 /* dscores (Td,Te) of each rank, then dv (H) of each row. */
 static ptrdiff_t additive_backward_floats(fs_attention_size size, const fs_context *context) {
-    const int ranks = parallel_ranks(context, size.N, additive_work(&size));
+    const int ranks = parallel_ranks(context, size.N, additive_operations(&size));
     return ranks * size.Td * size.Te + size.N * size.H;
 }
 
@@ -157,7 +158,7 @@ static void additive_weights_backward(float *denc, float *ddec, float *dv, float
                                       const float *dweights, const float *enc, const float *dec,
                                       const float *v, const float *weights, fs_attention_size size,
                                       const fs_context *context) {
-    additive_rows rows = {.denc = denc,
+    additive_call rows = {.denc = denc,
                           .ddec = ddec,
                           .dv_of_rows = scratch,
                           .scratch = scratch + size.N * size.H,
@@ -167,8 +168,8 @@ static void additive_weights_backward(float *denc, float *ddec, float *dv, float
                           .given_weights = weights,
                           .dweights = dweights,
                           .size = size};
-    parallel_for(context, size.N, additive_work(&size), additive_backward_task, &rows);
-    // each row of the batch sums its own part of dv: in an order that no number of threads changes
+    parallel_for(context, size.N, additive_operations(&size), additive_backward_task, &rows);
+    // each batch row sums its own part of dv, so that the order does not depend on the threads
     sum_rows(dv, rows.dv_of_rows, size.N, size.H);
 }
 

@@ -1,4 +1,4 @@
-/* kernels/affine.h — the product with a weight matrix. ys = xs W + b. */
+/* kernels/affine.h — the product with a weight matrix, ys = xs W + b. */
 #ifndef FS_AFFINE_H
 #define FS_AFFINE_H
 
@@ -23,76 +23,77 @@ static void affine_forward(float *ys, const float *xs, fs_matrix W, const float 
         context);
 }
 
-/* y = x W + b, with weights that several products read. */
+/* y = x W + b, with weights for several products. */
 typedef struct {
     fs_matrix W;
     const float *b; /* (columns) or NULL */
     ptrdiff_t depth, columns;
-    float *packed; /* map_floats() of W in panels, or NULL: W is read where it lies */
-} affine_map;
+    float *packed; /* W in panels, projection_floats(); NULL: W is read in place */
+} affine_projection;
 
-static ptrdiff_t map_floats(const affine_map *map) {
-    return map->depth * round_up(map->columns, FS_LANES);
+static ptrdiff_t projection_floats(const affine_projection *projection) {
+    return projection->depth * round_up(projection->columns, FS_LANES);
 }
 
-static float *map_panel(const affine_map *map, panel_span span) {
-    return map->packed + span.first_vector * FS_LANES * map->depth;
+static float *projection_panel(const affine_projection *projection, panel_span span) {
+    return projection->packed + span.first_vector * FS_LANES * projection->depth;
 }
 
 /* Panels [begin, end). */
-static void pack_map(const affine_map *map, ptrdiff_t begin, ptrdiff_t end) {
+static void pack_projection(const affine_projection *projection, ptrdiff_t begin, ptrdiff_t end) {
     for (ptrdiff_t panel = begin; panel < end; ++panel) {
-        const panel_span span = span_of_panel(panel, map->columns);
+        const panel_span span = span_of_panel(panel, projection->columns);
         const ptrdiff_t column = span.first_vector * FS_LANES;
-        pack_panel(map_panel(map, span), map->W.data + column * map->W.column, map->W.row,
-                   FS_LANES * map->W.column, map->W.column, map->depth, span.vectors,
-                   map->columns - column, FS_LANES);
+        pack_panel(projection_panel(projection, span),
+                   projection->W.data + column * projection->W.column, projection->W.row,
+                   FS_LANES * projection->W.column, projection->W.column, projection->depth,
+                   span.vectors, projection->columns - column, FS_LANES);
     }
 }
 
-/* y (rows, columns), x (rows, depth); from one row to the next y_row and x_row. The bits are those
- * of affine_forward. */
-static void compute_map(const affine_map *map, float *y, ptrdiff_t y_row, const float *x,
-                        ptrdiff_t x_row, ptrdiff_t rows) {
-    const ptrdiff_t panels = count_panels(map->columns);
-    if (map->packed == NULL) {
+/* y = x W + b;  y (rows, columns), x (rows, depth), with row strides y_row and x_row. The same bits
+ * as affine_forward. */
+static void compute_projection(const affine_projection *projection, float *y, ptrdiff_t y_row,
+                               const float *x, ptrdiff_t x_row, ptrdiff_t rows) {
+    const ptrdiff_t panels = count_panels(projection->columns);
+    if (projection->packed == NULL) {
         const matrix_product product = {
             .c = y,
             .c_row = y_row,
-            .start = map->b,
+            .start = projection->b,
             .a = x,
             .a_row = x_row,
             .a_depth = 1,
-            .b = map->W.data,
-            .b_row = map->W.row,
-            .b_column = map->W.column,
+            .b = projection->W.data,
+            .b_row = projection->W.row,
+            .b_column = projection->W.column,
             .rows = rows,
-            .depth = map->depth,
-            .columns = map->columns,
+            .depth = projection->depth,
+            .columns = projection->columns,
         };
         compute_block(&product, 0, rows, 0, panels);
         return;
     }
     for (ptrdiff_t panel = 0; panel < panels; ++panel) {
-        const panel_span span = span_of_panel(panel, map->columns);
+        const panel_span span = span_of_panel(panel, projection->columns);
         const ptrdiff_t column = span.first_vector * FS_LANES;
         compute_panel(
             (panel_product){
                 .c = y + column,
                 .c_row = y_row,
                 .c_vector = FS_LANES,
-                .start = map->b ? map->b + column : NULL,
+                .start = projection->b ? projection->b + column : NULL,
                 .start_vector = FS_LANES,
                 .a = x,
                 .a_row = x_row,
                 .a_depth = 1,
-                .depth = map->depth,
+                .depth = projection->depth,
                 .blocks = 1,
-                .b = map_panel(map, span),
+                .b = projection_panel(projection, span),
                 .b_row = span.vectors * FS_LANES,
                 .b_vector = FS_LANES,
                 .vectors = span.vectors,
-                .lanes = map->columns - column,
+                .lanes = projection->columns - column,
                 .lane_step = FS_LANES,
             },
             rows);

@@ -2,14 +2,14 @@
  *
  *     weights = softmax(scale dec enc^T);   out = weights enc
  *
- * Rows of the batch are independent; each is a handful of small products that stay in cache. A row
- * with fewer steps than Te or Td is computed as if it had no more, between the same strides. */
+ * Rows of the batch are independent; each is a few small products that stay in cache. A row with
+ * fewer steps than Te or Td is computed with its own sizes and the strides of the batch. */
 #ifndef FS_ATTENTION_H
 #define FS_ATTENTION_H
 
 /* out[i out_row + j] = a_i . b_j for i < I, j < J; rows of a and b are H long and contiguous.
- * Blocks of up to DOT_ROWS x DOT_COLUMNS accumulators share their loads. Every element is summed
- * lane by lane in ascending k, then across lanes, whatever block it falls in. */
+ * A block of up to DOT_ROWS x DOT_COLUMNS accumulators loads each row of a and b once. Every
+ * element is summed lane by lane in ascending k, then across lanes, in any shape of block. */
 #define DOT_COLUMNS 4
 #if FS_TILE_ROWS >= 6
 #define DOT_ROWS 4
@@ -59,12 +59,12 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
     for (int i = 0; i < rows; ++i) {
         float *to = out + i * out_row;
         if (columns == 1) {
-            to[0] = vf_sum(sum[i][0]);
+            to[0] = vf_reduce_add(sum[i][0]);
         } else if (columns == DOT_COLUMNS) {
-            vf_sums4(to, sum[i][0], sum[i][1], sum[i][2], sum[i][3]);
+            vf_reduce_add4(to, sum[i][0], sum[i][1], sum[i][2], sum[i][3]);
         } else {
             float sums[DOT_COLUMNS];
-            vf_sums4(sums, sum[i][0], sum[i][1], sum[i][columns - 1], sum[i][columns - 1]);
+            vf_reduce_add4(sums, sum[i][0], sum[i][1], sum[i][columns - 1], sum[i][columns - 1]);
             memcpy(to, sums, (size_t)columns * sizeof *sums);
         }
     }
@@ -98,9 +98,9 @@ static const dot_function dot_blocks[DOT_ROWS][DOT_COLUMNS] = {
 static void dot_products(float *out, ptrdiff_t out_row, const float *a, ptrdiff_t I, const float *b,
                          ptrdiff_t J, ptrdiff_t H) {
     for (ptrdiff_t j = 0, columns; j < J; j += columns) {
-        columns = next_tile(J - j, DOT_COLUMNS);
+        columns = next_tile_size(J - j, DOT_COLUMNS);
         for (ptrdiff_t i = 0, rows; i < I; i += rows) {
-            rows = next_tile(I - i, DOT_ROWS);
+            rows = next_tile_size(I - i, DOT_ROWS);
             dot_blocks[rows - 1][columns - 1](out + i * out_row + j, out_row, a + i * H, b + j * H,
                                               H);
         }
@@ -126,14 +126,14 @@ static void small_product(float *c, const float *a, ptrdiff_t a_row, ptrdiff_t a
     compute_block(&product, 0, rows, 0, count_panels(H));
 }
 
-/* One call: whichever of the arrays it has, the others NULL. */
+/* The arguments of any of the calls; the arrays that a call does not have are NULL. */
 typedef struct {
     float *out, *weights;
     float *denc, *ddec, *dweights, *scratch;
     const float *dout, *enc, *dec, *given_weights, *given_dweights;
     float scale;
     fs_attention_size size;
-} attention_rows;
+} attention_call;
 
 static inline ptrdiff_t encoder_steps(const fs_attention_size *size, ptrdiff_t n) {
     return size->encoder_lengths ? size->encoder_lengths[n] : size->Te;
@@ -143,12 +143,12 @@ static inline ptrdiff_t decoder_steps(const fs_attention_size *size, ptrdiff_t n
     return size->decoder_lengths ? size->decoder_lengths[n] : size->Td;
 }
 
-/* Zeros in rows [begin, end) of x, which are `columns` long. */
+/* Zeros rows [begin, end) of x (..., columns). */
 static void zero_rows(float *x, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t columns) {
     memset(x + begin * columns, 0, (size_t)((end - begin) * columns) * sizeof *x);
 }
 
-/* Zeros in x (Td,Te) but for its first td rows and te columns. */
+/* Zeros x (Td,Te) except its first td rows and te columns. */
 static void zero_outside(float *x, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Td, ptrdiff_t Te) {
     for (ptrdiff_t d = 0; te < Te && d < td; ++d) {
         memset(x + d * Te + te, 0, (size_t)(Te - te) * sizeof *x);
@@ -156,7 +156,7 @@ static void zero_outside(float *x, ptrdiff_t td, ptrdiff_t te, ptrdiff_t Td, ptr
     zero_rows(x, td, Td, Te);
 }
 
-/* The softmax of td rows of scores, in place. */
+/* Softmax of scale times td rows of scores, in place. */
 static void softmax_of_scores(float *scores, float scale, ptrdiff_t td, ptrdiff_t te,
                               ptrdiff_t Te) {
     for (ptrdiff_t d = 0; d < td; ++d) {
@@ -180,7 +180,7 @@ static void softmax_of_scores_backward(float *ddots, const float *dweights, cons
         for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
             sum = vf_fma(load_lanes(w + e, te - e), load_lanes(dw + e, te - e), sum);
         }
-        const vf mean = vf_set(vf_sum(sum));
+        const vf mean = vf_set(vf_reduce_add(sum));
         for (ptrdiff_t e = 0; e < te; e += FS_LANES) {
             const vf difference = vf_sub(load_lanes(dw + e, te - e), mean);
             const vf dscore = vf_mul(load_lanes(w + e, te - e), difference);
@@ -190,7 +190,7 @@ static void softmax_of_scores_backward(float *ddots, const float *dweights, cons
 }
 
 static void attention_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const attention_rows *r = argument;
+    const attention_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -214,7 +214,7 @@ static void attention_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t en
 
 // forward was: weights = softmax(scale dec enc^T); out = weights enc
 static void attention_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const attention_rows *r = argument;
+    const attention_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     float *both_weights = r->scratch + rank * 2 * Td * (Te + H);
     float *both_states = both_weights + 2 * Td * Te;
@@ -230,8 +230,8 @@ static void attention_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t e
         dot_products(ddots, Te, dout, td, enc, te, H);
         softmax_of_scores_backward(ddots, ddots, weights, r->scale, td, te, Te);
         small_product(ddec, ddots, Te, 1, enc, td, te, H);
-        // denc = weights^T dout + ddots^T dec: as one product, since with few decoder steps it is
-        // writing the result that takes the time
+        // denc = weights^T dout + ddots^T dec: as one product, since with few decoder steps its
+        // cost is that of writing the result
         memcpy(both_weights, weights, (size_t)(td * Te) * sizeof *weights);
         memcpy(both_states, dout, (size_t)(td * H) * sizeof *dout);
         memcpy(both_states + td * H, r->dec + n * Td * H, (size_t)(td * H) * sizeof *dout);
@@ -243,7 +243,7 @@ static void attention_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t e
 
 // forward was: weights = softmax(scale dec enc^T)
 static void weights_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const attention_rows *r = argument;
+    const attention_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     float *ddots = r->scratch + rank * Td * Te;
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -262,7 +262,7 @@ static void weights_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end
 
 // forward was: out = weights enc
 static void weighted_sum_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const attention_rows *r = argument;
+    const attention_call *r = argument;
     const ptrdiff_t Te = r->size.Te, Td = r->size.Td, H = r->size.H;
     (void)rank;
     for (ptrdiff_t n = begin; n < end; ++n) {
@@ -278,21 +278,21 @@ static void weighted_sum_backward_task(void *argument, ptrdiff_t begin, ptrdiff_
     }
 }
 
-/* How many operations so many products of states with states, or with weights, are. */
-static double attention_work(const fs_attention_size *size, int products) {
+/* The number of operations of so many products of states with states or with weights. */
+static double attention_operations(const fs_attention_size *size, int products) {
     return 2.0 * products * (double)size->N * (double)size->Te * (double)size->Td * (double)size->H;
 }
 
-#define BACKWARD_PRODUCTS 4
+#define ATTENTION_BACKWARD_PRODUCTS 4
 
-static void run_attention(attention_rows rows, range_task task, int products,
+static void run_attention(attention_call rows, range_task task, int products,
                           const fs_context *context) {
-    parallel_for(context, rows.size.N, attention_work(&rows.size, products), task, &rows);
+    parallel_for(context, rows.size.N, attention_operations(&rows.size, products), task, &rows);
 }
 
 static void attention_forward(float *out, float *weights, const float *enc, const float *dec,
                               float scale, fs_attention_size size, const fs_context *context) {
-    const attention_rows rows = {
+    const attention_call rows = {
         .out = out, .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
     run_attention(rows, attention_forward_task, 2, context);
 }
@@ -300,28 +300,29 @@ static void attention_forward(float *out, float *weights, const float *enc, cons
 static void attention_weights_forward(float *weights, const float *enc, const float *dec,
                                       float scale, fs_attention_size size,
                                       const fs_context *context) {
-    const attention_rows rows = {
+    const attention_call rows = {
         .weights = weights, .enc = enc, .dec = dec, .scale = scale, .size = size};
     run_attention(rows, attention_forward_task, 1, context);
 }
 
 static void weighted_sum_forward(float *out, const float *enc, const float *weights,
                                  fs_attention_size size, const fs_context *context) {
-    const attention_rows rows = {.out = out, .enc = enc, .given_weights = weights, .size = size};
+    const attention_call rows = {.out = out, .enc = enc, .given_weights = weights, .size = size};
     run_attention(rows, attention_forward_task, 1, context);
 }
 
-/* Of each rank, what attention_backward_task keeps of a row: more than weights_backward_task does,
- * which has fewer products and so no more ranks. */
+/* Per rank, the scratch of attention_backward_task for one row. weights_backward_task needs less,
+ * and has fewer operations and so no more ranks. */
 static ptrdiff_t attention_backward_floats(fs_attention_size size, const fs_context *context) {
-    const int ranks = parallel_ranks(context, size.N, attention_work(&size, BACKWARD_PRODUCTS));
+    const int ranks =
+        parallel_ranks(context, size.N, attention_operations(&size, ATTENTION_BACKWARD_PRODUCTS));
     return ranks * 2 * size.Td * (size.Te + size.H);
 }
 
 static void attention_backward(float *denc, float *ddec, float *scratch, const float *dout,
                                const float *enc, const float *dec, const float *weights,
                                float scale, fs_attention_size size, const fs_context *context) {
-    const attention_rows rows = {.denc = denc,
+    const attention_call rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
                                  .dout = dout,
@@ -330,14 +331,14 @@ static void attention_backward(float *denc, float *ddec, float *scratch, const f
                                  .given_weights = weights,
                                  .scale = scale,
                                  .size = size};
-    run_attention(rows, attention_backward_task, BACKWARD_PRODUCTS, context);
+    run_attention(rows, attention_backward_task, ATTENTION_BACKWARD_PRODUCTS, context);
 }
 
 static void attention_weights_backward(float *denc, float *ddec, float *scratch,
                                        const float *dweights, const float *enc, const float *dec,
                                        const float *weights, float scale, fs_attention_size size,
                                        const fs_context *context) {
-    const attention_rows rows = {.denc = denc,
+    const attention_call rows = {.denc = denc,
                                  .ddec = ddec,
                                  .scratch = scratch,
                                  .given_dweights = dweights,
@@ -352,7 +353,7 @@ static void attention_weights_backward(float *denc, float *ddec, float *scratch,
 static void weighted_sum_backward(float *denc, float *dweights, const float *dout, const float *enc,
                                   const float *weights, fs_attention_size size,
                                   const fs_context *context) {
-    const attention_rows rows = {.denc = denc,
+    const attention_call rows = {.denc = denc,
                                  .dweights = dweights,
                                  .dout = dout,
                                  .enc = enc,

@@ -1,4 +1,4 @@
-/* kernels/embedding.h — rows of a table, looked up by id; backward adds them up again. */
+/* kernels/embedding.h — embedding look-up, and the sum of its gradients by id. */
 #ifndef FS_EMBEDDING_H
 #define FS_EMBEDDING_H
 
@@ -29,8 +29,8 @@ static void embedding_forward_rows(void *argument, ptrdiff_t begin, ptrdiff_t en
 static void embedding_forward(float *ys, fs_matrix W, const int64_t *ids, ptrdiff_t R, ptrdiff_t D,
                               const fs_context *context) {
     embedding_gather gather = {.ys = ys, .W = W, .ids = ids, .D = D};
-    const double work = (double)R * (double)D;
-    parallel_for(context, R, work, embedding_forward_rows, &gather);
+    const double operations = (double)R * (double)D;
+    parallel_for(context, R, operations, embedding_forward_rows, &gather);
 }
 
 typedef struct {
@@ -40,8 +40,8 @@ typedef struct {
     ptrdiff_t R, D;
 } embedding_scatter;
 
-// forward was: ys_r = W[ids_r]. Each thread owns a run of ids and reads all rows in order, so that
-// sums do not depend on how many threads there are.
+// forward was: ys_r = W[ids_r], so dW[ids_r] += dys_r. Each thread sums the rows of a range of ids,
+// in ascending order, so that sums do not depend on the number of threads.
 static void embedding_backward_ids(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const embedding_scatter s = *(const embedding_scatter *)argument;
     const ptrdiff_t D = s.D;
@@ -59,8 +59,8 @@ static void embedding_backward_ids(void *argument, ptrdiff_t begin, ptrdiff_t en
 static void embedding_backward(float *dW, const float *dys, const int64_t *ids, ptrdiff_t R,
                                ptrdiff_t V, ptrdiff_t D, const fs_context *context) {
     embedding_scatter scatter = {.dW = dW, .dys = dys, .ids = ids, .R = R, .D = D};
-    const double work = (double)(R + V) * (double)D;
-    parallel_for(context, V, work, embedding_backward_ids, &scatter);
+    const double operations = (double)(R + V) * (double)D;
+    parallel_for(context, V, operations, embedding_backward_ids, &scatter);
 }
 
 #endif

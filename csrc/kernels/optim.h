@@ -2,8 +2,8 @@
 #ifndef FS_OPTIM_H
 #define FS_OPTIM_H
 
-/* The arguments of any of these updates, under the names of fastseq.h; each uses some. A task
- * copies them: behind a pointer they would be loaded again after each store. */
+/* The arguments of all the updates, named as in fastseq.h; each uses some. A task copies them:
+ * through a pointer they would be loaded again after each store. */
 typedef struct {
     float *p, *m, *v, *h;
     const float *g;
@@ -96,7 +96,7 @@ static void rmsprop_step(float *p, float *h, const float *g, float rate, float d
     parallel_for(context, n, 25.0 * (double)n, rmsprop_task, &step);
 }
 
-/* AdaGrad is RMSprop that forgets nothing. */
+/* AdaGrad is RMSprop with decay = gain = 1. */
 static void adagrad_step(float *p, float *h, const float *g, float rate, float epsilon, ptrdiff_t n,
                          const fs_context *context) {
     rmsprop_step(p, h, g, rate, 1.0f, 1.0f, epsilon, n, context);
@@ -143,13 +143,13 @@ static void sum_squares_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int
     const square_sums s = *(const square_sums *)argument;
     (void)rank;
     for (ptrdiff_t run = begin; run < end; ++run) {
-        const ptrdiff_t last = smaller(s.n, (run + 1) * FS_SUM_RUN);
+        const ptrdiff_t last = min_size(s.n, (run + 1) * FS_SUM_RUN);
         vf sum = vf_set(0.0f);
         for (ptrdiff_t i = run * FS_SUM_RUN; i < last; i += FS_LANES) {
             const vf x = load_lanes(s.x + i, last - i);
             sum = vf_fma(x, x, sum);
         }
-        s.sums[run] = (double)vf_sum(sum);
+        s.sums[run] = (double)vf_reduce_add(sum);
     }
 }
 

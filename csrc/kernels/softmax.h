@@ -14,29 +14,29 @@ static void tanh_array(float *y, const float *x, ptrdiff_t n) {
     }
 }
 
-/* Denormals are rare, and cost as much as the rest: only where there are such. */
+/* Denormal results are rare and double the cost: they are computed only if there are any. */
 static void sigmoid_array(float *y, const float *x, ptrdiff_t n) {
-    vf least = vf_set(0.0f);
+    vf minimum = vf_set(0.0f);
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        least = vf_min(load_lanes(x + i, n - i), least);
+        minimum = vf_min(load_lanes(x + i, n - i), minimum);
     }
-    const int has_denormals = vf_largest(vf_sub(vf_set(0.0f), least)) > SIGMOID_IS_EXP;
+    const int has_denormals = vf_reduce_max(vf_sub(vf_set(0.0f), minimum)) > SIGMOID_IS_EXP;
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
         const vf xs = load_lanes(x + i, n - i);
         store_lanes(y + i, has_denormals ? vf_sigmoid_to_denormals(xs) : vf_sigmoid(xs), n - i);
     }
 }
 
-static float largest(const float *x, ptrdiff_t n) {
-    vf most = vf_set(-INFINITY);
+static float row_maximum(const float *x, ptrdiff_t n) {
+    vf maximum = vf_set(-INFINITY);
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
-        most = vf_max(most, load_lanes_or(x + i, n - i, -INFINITY));
+        maximum = vf_max(maximum, load_lanes_or(x + i, n - i, -INFINITY));
     }
-    return vf_largest(most);
+    return vf_reduce_max(maximum);
 }
 
-/* The first of the largest of x; of a NaN, the first NaN. */
-static ptrdiff_t index_of_largest(const float *x, ptrdiff_t n) {
+/* The index of the first maximum of x, or of the first NaN. */
+static ptrdiff_t argmax(const float *x, ptrdiff_t n) {
     ptrdiff_t found = 0;
     for (ptrdiff_t i = 1; i < n && !isnan(x[found]); ++i) {
         if (!(x[i] <= x[found])) {
@@ -55,7 +55,7 @@ static float exp_shifted(float *y, const float *x, float shift, ptrdiff_t n) {
         store_lanes(y + i, e, n - i);
         sum = vf_add(sum, e);
     }
-    return vf_sum(sum);
+    return vf_reduce_add(sum);
 }
 
 static void divide_row(float *y, float divisor, ptrdiff_t n) {
@@ -66,13 +66,13 @@ static void divide_row(float *y, float divisor, ptrdiff_t n) {
 
 /* One row; y may be x. */
 static void softmax_row(float *y, const float *x, ptrdiff_t n) {
-    const float sum = exp_shifted(y, x, largest(x, n), n);
+    const float sum = exp_shifted(y, x, row_maximum(x, n), n);
     divide_row(y, sum, n);
 }
 
 /* One row; y must not be x. */
 static void log_softmax_row(float *y, const float *x, ptrdiff_t n) {
-    const float shift = largest(x, n);
+    const float shift = row_maximum(x, n);
     const double log_sum = log((double)exp_shifted(y, x, shift, n));
     for (ptrdiff_t i = 0; i < n; ++i) {
         y[i] = (float)((double)(x[i] - shift) - log_sum);
@@ -86,13 +86,13 @@ typedef struct {
     const int64_t *labels;
     float scale;
     ptrdiff_t V;
-} softmax_rows;
+} softmax_call;
 
-/* What one element of a softmax costs, in operations, when deciding on threads. */
-#define SOFTMAX_WORK 40.0
+/* The cost of one element of a softmax, in operations, for the number of threads. */
+#define SOFTMAX_OPERATIONS 40.0
 
 static void softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const softmax_rows s = *(const softmax_rows *)argument;
+    const softmax_call s = *(const softmax_call *)argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
         softmax_row(s.y + r * s.V, s.x + r * s.V, s.V);
@@ -100,13 +100,13 @@ static void softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int ran
 }
 
 static void softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
-    softmax_rows rows = {.y = y, .x = x, .V = V};
-    const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(context, R, work, softmax_task, &rows);
+    softmax_call rows = {.y = y, .x = x, .V = V};
+    const double operations = SOFTMAX_OPERATIONS * (double)R * (double)V;
+    parallel_for(context, R, operations, softmax_task, &rows);
 }
 
 static void log_softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const softmax_rows s = *(const softmax_rows *)argument;
+    const softmax_call s = *(const softmax_call *)argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
         log_softmax_row(s.y + r * s.V, s.x + r * s.V, s.V);
@@ -115,19 +115,19 @@ static void log_softmax_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int
 
 static void log_softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
                         const fs_context *context) {
-    softmax_rows rows = {.y = y, .x = x, .V = V};
-    const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(context, R, work, log_softmax_task, &rows);
+    softmax_call rows = {.y = y, .x = x, .V = V};
+    const double operations = SOFTMAX_OPERATIONS * (double)R * (double)V;
+    parallel_for(context, R, operations, log_softmax_task, &rows);
 }
 
 /* -log p_j = log sum_k exp(x_k - shift) - (x_j - shift): finite even where p_j rounds to 0. */
 static void softmax_loss_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const softmax_rows s = *(const softmax_rows *)argument;
+    const softmax_call s = *(const softmax_call *)argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
         const float *x = s.x + r * s.V;
         float *p = s.y + r * s.V;
-        const float shift = largest(x, s.V);
+        const float shift = row_maximum(x, s.V);
         const float sum = exp_shifted(p, x, shift, s.V);
         divide_row(p, sum, s.V);
         const int64_t label = s.labels[r];
@@ -138,14 +138,14 @@ static void softmax_loss_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t
 
 static void softmax_loss_forward(float *p, double *losses, const float *xs, const int64_t *labels,
                                  ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
-    softmax_rows rows = {.y = p, .losses = losses, .x = xs, .labels = labels, .V = V};
-    const double work = SOFTMAX_WORK * (double)R * (double)V;
-    parallel_for(context, R, work, softmax_loss_forward_task, &rows);
+    softmax_call rows = {.y = p, .losses = losses, .x = xs, .labels = labels, .V = V};
+    const double operations = SOFTMAX_OPERATIONS * (double)R * (double)V;
+    parallel_for(context, R, operations, softmax_loss_forward_task, &rows);
 }
 
 // forward was: p = softmax(x); loss = -log p[label]
 static void softmax_loss_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const softmax_rows s = *(const softmax_rows *)argument;
+    const softmax_call s = *(const softmax_call *)argument;
     (void)rank;
     for (ptrdiff_t r = begin; r < end; ++r) {
         const float *p = s.x + r * s.V;
@@ -166,9 +166,9 @@ static void softmax_loss_backward_task(void *argument, ptrdiff_t begin, ptrdiff_
 
 static void softmax_loss_backward(float *dxs, const float *p, const int64_t *labels, float scale,
                                   ptrdiff_t R, ptrdiff_t V, const fs_context *context) {
-    softmax_rows rows = {.y = dxs, .x = p, .labels = labels, .scale = scale, .V = V};
-    const double work = (double)R * (double)V;
-    parallel_for(context, R, work, softmax_loss_backward_task, &rows);
+    softmax_call rows = {.y = dxs, .x = p, .labels = labels, .scale = scale, .V = V};
+    const double operations = (double)R * (double)V;
+    parallel_for(context, R, operations, softmax_loss_backward_task, &rows);
 }
 
 #endif

@@ -80,13 +80,13 @@ static inline vf vf_select(vmask mask, vf yes, vf no) {
 static inline vf vf_power2(vf shifted) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
 }
-static inline float vf_sum(vf x) {
+static inline float vf_reduce_add(vf x) {
     __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
-static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
-    /* halves, then quarters and eighths, as vf_sum adds them */
+static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
+    /* halves, then quarters and eighths, as vf_reduce_add adds them */
     const __m256 ab =
         _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
     const __m256 cd =
@@ -95,10 +95,10 @@ static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
     sum = _mm256_add_ps(sum, _mm256_permute_ps(sum, 0x4E)); /* a, c, ... and b, d, ... */
     _mm_storeu_ps(to, _mm_unpacklo_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
 }
-static inline float vf_largest(vf x) {
-    __m128 most = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    most = _mm_max_ps(most, _mm_movehl_ps(most, most));
-    return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
+static inline float vf_reduce_max(vf x) {
+    __m128 maximum = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    maximum = _mm_max_ps(maximum, _mm_movehl_ps(maximum, maximum));
+    return _mm_cvtss_f32(_mm_max_ss(maximum, _mm_movehdup_ps(maximum)));
 }
 
 #endif

@@ -81,11 +81,12 @@ static inline vf vf_select(vmask mask, vf yes, vf no) {
 static inline vf vf_power2(vf shifted) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
 }
-static inline float vf_sum(vf x) {
+static inline float vf_reduce_add(vf x) {
     return _mm512_reduce_add_ps(x);
 }
-static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
-    /* halves, then quarters, as vf_sum adds them; after these a quarter belongs to each vector */
+static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
+    /* halves, then quarters, as vf_reduce_add adds them; each quarter then has the sums of one
+     * vector */
     const __m512 ab =
         _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
     const __m512 cd =
@@ -97,7 +98,7 @@ static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
     const __m512i firsts = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
     _mm_storeu_ps(to, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sum)));
 }
-static inline float vf_largest(vf x) {
+static inline float vf_reduce_max(vf x) {
     return _mm512_reduce_max_ps(x);
 }
 

@@ -1,13 +1,12 @@
 /* simd/generic.h — the vector operations on 4 floats in portable GCC/Clang vector extensions, and
- * the contract that simd/avx2.h, avx512.h and neon.h meet with intrinsics.
+ * the contract that simd/avx2.h, avx512.h and neon.h implement with intrinsics.
  *
  * FS_LANES      floats in a vector
  * FS_TILE_ROWS  rows of a register tile of FS_TILE_ROWS x 4 vectors that does not spill
  * vf, vmask     a vector; the result of a comparison
  *
- * Lane i of a result depends on lane i of the arguments only (sums and vf_largest excepted).
- * That is what makes a row's result independent of its neighbours. No operation needs an aligned
- * pointer. */
+ * Lane i of a result depends only on lane i of the arguments, except in the vf_reduce_* operations:
+ * so a row's result is independent of its neighbours. No operation needs an aligned pointer. */
 #ifndef FS_SIMD_H
 #define FS_SIMD_H
 
@@ -27,11 +26,11 @@ static inline vf vf_load(const float *p) {
     memcpy(&x, p, sizeof x);
     return x;
 }
-/* x, held in a register: what several operations need, a compiler would else load for each. */
+/* x, kept in a register: otherwise a compiler may load it again for each operation that uses it. */
 static inline vf vf_keep(vf x) {
     return x;
 }
-/* The first n lanes from memory, the others 0; n >= FS_LANES loads all. Reads nothing further. */
+/* The first n lanes from memory, the others 0; n >= FS_LANES loads all. Reads only these floats. */
 static inline vf vf_load_first(const float *p, ptrdiff_t n) {
     vf x = {0.0f, 0.0f, 0.0f, 0.0f};
     for (ptrdiff_t i = 0; i < n && i < FS_LANES; ++i) {
@@ -42,7 +41,7 @@ static inline vf vf_load_first(const float *p, ptrdiff_t n) {
 static inline void vf_store(float *p, vf x) {
     memcpy(p, &x, sizeof x);
 }
-/* The first n lanes to memory; n >= FS_LANES stores all. Writes nothing further. */
+/* The first n lanes to memory; n >= FS_LANES stores all. Writes only these floats. */
 static inline void vf_store_first(float *p, vf x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n && i < FS_LANES; ++i) {
         p[i] = x[i];
@@ -63,7 +62,7 @@ static inline vf vf_mul(vf a, vf b) {
 static inline vf vf_div(vf a, vf b) {
     return a / b;
 }
-/* a b + c; rounded once where the machine has fused multiply-add, twice in this file. */
+/* a b + c; rounded once where the CPU has fused multiply-add, twice in this file. */
 static inline vf vf_fma(vf a, vf b, vf c) {
     return a * b + c;
 }
@@ -82,7 +81,7 @@ static inline vf vf_select(vmask mask, vf yes, vf no) {
 static inline vmask vf_less(vf a, vf b) {
     return a < b;
 }
-/* The smaller and the larger; b where either is NaN: put the bound first to let NaN through. */
+/* Minimum and maximum; b if either is NaN: with the bound as a, NaN propagates. */
 static inline vf vf_min(vf a, vf b) {
     return vf_select(a < b, a, b);
 }
@@ -101,17 +100,17 @@ static inline vf vf_power2(vf shifted) {
     return (vf)((vmask)shifted << 23);
 }
 /* The sum and the maximum of all lanes, in an order fixed for the instruction set; the sums of four
- * vectors, each with the bits of vf_sum. Only these operations mix lanes. */
-static inline float vf_sum(vf x) {
+ * vectors, each with the bits of vf_reduce_add. Only these operations mix lanes. */
+static inline float vf_reduce_add(vf x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
 }
-static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
-    to[0] = vf_sum(a);
-    to[1] = vf_sum(b);
-    to[2] = vf_sum(c);
-    to[3] = vf_sum(d);
+static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
+    to[0] = vf_reduce_add(a);
+    to[1] = vf_reduce_add(b);
+    to[2] = vf_reduce_add(c);
+    to[3] = vf_reduce_add(d);
 }
-static inline float vf_largest(vf x) {
+static inline float vf_reduce_max(vf x) {
     const float a = x[0] > x[1] ? x[0] : x[1];
     const float b = x[2] > x[3] ? x[2] : x[3];
     return a > b ? a : b;

@@ -82,16 +82,16 @@ static inline vf vf_select(vmask mask, vf yes, vf no) {
 static inline vf vf_power2(vf shifted) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23));
 }
-static inline float vf_sum(vf x) {
+static inline float vf_reduce_add(vf x) {
     return vaddvq_f32(x);
 }
-static inline void vf_sums4(float *to, vf a, vf b, vf c, vf d) {
-    to[0] = vf_sum(a);
-    to[1] = vf_sum(b);
-    to[2] = vf_sum(c);
-    to[3] = vf_sum(d);
+static inline void vf_reduce_add4(float *to, vf a, vf b, vf c, vf d) {
+    to[0] = vf_reduce_add(a);
+    to[1] = vf_reduce_add(b);
+    to[2] = vf_reduce_add(c);
+    to[3] = vf_reduce_add(d);
 }
-static inline float vf_largest(vf x) {
+static inline float vf_reduce_max(vf x) {
     return vmaxvq_f32(x);
 }
 

@@ -1,8 +1,8 @@
 /* tile/f32.h — the float32 register tile and its packing: the only tile loop.
  *
- * A product  C = start + A B  is cut into panels of up to four vectors of columns of B. In a packed
- * panel the vectors of one row of B lie side by side, row after row: a tile reads it straight
- * through. A tile is a few rows of A times one panel; its accumulators live in registers:
+ * A product  C = start + A B  is split into panels of up to four vectors of columns of B. A packed
+ * panel stores these vectors contiguously, row after row of B: a tile reads it sequentially. A tile
+ * is a few rows of A times one panel; its accumulators are registers:
  *
  *                    B panel
  *                 v0   v1   v2   v3        one k step: load 4 vectors of B, broadcast each
@@ -10,8 +10,8 @@
  *          a1k  [ c10  c11  c12  c13 ]
  *           :
  *
- * Each element of C is `start`, then one multiply-add for each k in ascending order, whatever the
- * tile's shape: a row's result does not depend on which rows it is computed with. */
+ * Each element of C is `start`, then one multiply-add for each k in ascending order, for any shape
+ * of tile: a row's result does not depend on the rows that are computed with it. */
 #ifndef FS_TILE_F32_H
 #define FS_TILE_F32_H
 
@@ -24,14 +24,15 @@
 #define PANEL_COLUMNS (PANEL_VECTORS * FS_LANES)
 
 /* packed[k][lane] = b[k b_row + lane b_column] for `rows` rows of one vector, zeros in the lanes
- * that do not exist. Where a column of B is contiguous, as in a transposed matrix, it is read as it
- * lies: its neighbours are pages away, and would drive each other out of the cache. */
-static void pack_transposed_square(float *packed, ptrdiff_t width, const float *b, ptrdiff_t b_row,
-                                   ptrdiff_t b_column, ptrdiff_t rows, ptrdiff_t exist) {
+ * past the last column. Where a column of B is contiguous, as in a transposed matrix, whole vectors
+ * of it are loaded: neighbouring columns are pages apart and would evict each other from the
+ * cache. */
+static void pack_transposed_block(float *packed, ptrdiff_t width, const float *b, ptrdiff_t b_row,
+                                  ptrdiff_t b_column, ptrdiff_t rows, ptrdiff_t valid) {
     float columns[FS_LANES][FS_LANES];
     for (ptrdiff_t lane = 0; lane < FS_LANES; ++lane) {
         const float *from = b + lane * b_column;
-        if (lane >= exist) {
+        if (lane >= valid) {
             vf_store(columns[lane], vf_set(0.0f));
         } else if (b_row == 1) {
             vf_store(columns[lane], load_lanes(from, rows));
@@ -50,7 +51,7 @@ static void pack_transposed_square(float *packed, ptrdiff_t width, const float *
 }
 
 /* Packs a panel of B: packed[k][v][lane] = b[k b_row + v b_vector + lane b_column], zeros in the
- * columns that do not exist. */
+ * columns past the last. */
 static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_vector,
                        ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
                        ptrdiff_t lane_step) {
@@ -75,28 +76,28 @@ static void pack_panel(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t
         return;
     }
     for (int v = 0; v < vectors; ++v) {
-        const ptrdiff_t exist = smaller(FS_LANES, lanes - v * lane_step);
+        const ptrdiff_t valid = min_size(FS_LANES, lanes - v * lane_step);
         for (ptrdiff_t k = 0; k < depth; k += FS_LANES) {
-            pack_transposed_square(packed + k * width + v * FS_LANES, width,
-                                   b + k * b_row + v * b_vector, b_row, b_column,
-                                   smaller(FS_LANES, depth - k), exist);
+            pack_transposed_block(packed + k * width + v * FS_LANES, width,
+                                  b + k * b_row + v * b_vector, b_row, b_column,
+                                  min_size(FS_LANES, depth - k), valid);
         }
     }
 }
 
 #define MAX_TILE_ROWS 6
 _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
-               "wide_tiles has these heights");
+               "wide_tiles has these numbers of rows");
 
-/* One panel's product, for any number of rows. Strides count floats.
+/* The product of one panel, for any number of rows. Strides are in floats.
  *
  * c      (rows, vectors)  out; row r, vector v at c + r c_row + v c_vector
- * start  same form, what the accumulators start from; may be c itself, a bias (start_row = 0),
- *        or NULL for zeros
+ * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
+ *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
  * b      (blocks x depth, vectors)  row k, vector v at b + k b_row + v b_vector
- * lanes  columns that exist: vector v of c and start has lanes - v lane_step of them, the others
- *        are neither read nor written. b must be readable in full. */
+ * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are
+ *        neither read nor written. b must be readable in full. */
 typedef struct {
     float *c;
     ptrdiff_t c_row, c_vector;
@@ -122,7 +123,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            /* results often lie in memory not touched lately: fetch it while the tile computes */
+            /* C is often not in cache: prefetch it while the tile computes */
             __builtin_prefetch(c + r * c_row + v * c_vector, 1);
             sum[r][v] = vf_set(0.0f);
         }
@@ -170,8 +171,8 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     }
 }
 
-/* Each tile shape is a function of its own, never inlined: arithmetic beside the loop would take
- * its registers. */
+/* Each shape of tile is a function of its own, never inlined: surrounding code would need registers
+ * and make the loop spill. */
 #define DEFINE_TILE(ROWS, VECTORS)                                                                 \
     static __attribute__((noinline)) void tile_##ROWS##x##VECTORS(const panel_product *product) {  \
         tile_body(product, ROWS, VECTORS);                                                         \
@@ -214,13 +215,13 @@ static inline ptrdiff_t tile_rows(int vectors) {
     return vectors == PANEL_VECTORS ? FS_TILE_ROWS : MAX_TILE_ROWS;
 }
 
-static inline tile_function tile_for(ptrdiff_t rows, int vectors) {
+static inline tile_function select_tile(ptrdiff_t rows, int vectors) {
     assert(vectors == 1 || vectors == 2 || vectors == PANEL_VECTORS);
     assert(rows >= 1 && rows <= tile_rows(vectors));
     return vectors == PANEL_VECTORS ? wide_tiles[rows - 1] : narrow_tiles[vectors - 1][rows - 1];
 }
 
-/* A tile some of whose columns do not exist: computed in a buffer, the existing part copied. */
+/* A tile with fewer valid columns than its width: computed in a buffer, the valid part copied. */
 static void edge_tile(const panel_product *product, ptrdiff_t rows) {
     float buffer[MAX_TILE_ROWS * PANEL_COLUMNS];
     panel_product whole = *product;
@@ -240,7 +241,7 @@ static void edge_tile(const panel_product *product, ptrdiff_t rows) {
         whole.start_row = PANEL_COLUMNS;
         whole.start_vector = FS_LANES;
     }
-    tile_for(rows, product->vectors)(&whole);
+    select_tile(rows, product->vectors)(&whole);
     for (ptrdiff_t r = 0; r < rows; ++r) {
         for (int v = 0; v < product->vectors; ++v) {
             const vf x = vf_load(buffer + r * PANEL_COLUMNS + v * FS_LANES);
@@ -250,21 +251,23 @@ static void edge_tile(const panel_product *product, ptrdiff_t rows) {
     }
 }
 
-/* How many of `left` items the next tile takes, `most` at the most. The last two share what is
- * left: a tile of few has too few sums to keep the machine busy. */
-static inline ptrdiff_t next_tile(ptrdiff_t left, ptrdiff_t most) {
-    return left >= 2 * most ? most : left > most ? (left + 1) / 2 : left;
+/* The number of rows (or columns) of the next tile, at most max_tile_size. The last two tiles split
+ * the remaining rows evenly: a small tile has too few independent sums to hide their latency. */
+static inline ptrdiff_t next_tile_size(ptrdiff_t remaining, ptrdiff_t max_tile_size) {
+    return remaining >= 2 * max_tile_size ? max_tile_size
+           : remaining > max_tile_size    ? (remaining + 1) / 2
+                                          : remaining;
 }
 
-/* Computes all rows of a panel, a tile at a time. */
+/* Computes all rows of a panel, tile by tile. */
 static void compute_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
     const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;
-    const ptrdiff_t most = tile_rows(vectors);
+    const ptrdiff_t max_rows = tile_rows(vectors);
     for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
-        tile = next_tile(rows - r, most);
+        tile = next_tile_size(rows - r, max_rows);
         if (whole) {
-            tile_for(tile, vectors)(&product);
+            select_tile(tile, vectors)(&product);
         } else {
             edge_tile(&product, tile);
         }

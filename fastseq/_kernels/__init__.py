@@ -1,22 +1,22 @@
 """The boundary between Python and the C kernels: converts, checks, allocates, releases the GIL.
 
-One module a topic, named as in ``csrc/kernels``. Signatures, shapes and types are in their
-``.pyi``, the operations themselves in ``csrc/fastseq.h``. Every function goes the same steps:
+There is one module per topic, named as in ``csrc/kernels``. Signatures, shapes and types are in the
+``.pyi`` files, the operations in ``csrc/fastseq.h``. Every function has the same steps:
 
-1. *convert* every argument, once, to an array or number that only the function knows;
-2. *check* these;
+1. *convert* every argument, once, to an array or number that only the function refers to;
+2. *check* the converted arguments;
 3. take a *snapshot* of the settings: table, threads and pool;
-4. *claim* the workspace, where there is one;
+4. *claim* the workspace, if there is one;
 5. *call* the kernel without the GIL, and release the claim.
 
-Only conversion runs code of the caller's, and nothing that such code does later, or another thread,
-can change what was checked.
+Only conversion runs code of the caller (such as ``__array__``). After it, neither such code nor
+another thread can change the values that were checked.
 
 Errors are TypeError, ValueError, IndexError, MemoryError or RuntimeError, and name the argument.
 """
 
-# NumPy comes first: it refuses to load in a second interpreter of the process. The modules below
-# would bind themselves to that one before they find out, and no longer load in the first.
+# NumPy is imported first, because it cannot be loaded in a second interpreter of the process. The
+# modules below would otherwise be bound to that interpreter, and fail to load in the first.
 import numpy  # noqa: F401
 
 from fastseq._kernels.attention import (

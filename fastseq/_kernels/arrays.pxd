@@ -1,9 +1,8 @@
 # Conversion, checks and memory, for every function of the boundary.
 #
-# A conversion gives an array object that only the caller of the conversion knows: a copy, or a view
-# of the argument's memory. So neither its shape nor its strides can change afterwards, whatever
-# other code does with the argument. Memory of ids and lengths, whose values decide addresses, is
-# always a copy.
+# A conversion returns a new array object: a copy, or a view of the argument's memory. No other code
+# has a reference to it, so its shape and strides cannot change afterwards. Ids and lengths, from
+# whose values addresses are computed, are always copied.
 
 cimport numpy as np
 from libc.stdint cimport int64_t
@@ -11,22 +10,22 @@ from libc.stdint cimport int64_t
 from fastseq._kernels.contract cimport fs_matrix
 
 
-# ---- conversion: the only step that may run code of the caller's ----
+# ---- conversion: the only step that may run code of the caller ----
 
 # C-contiguous float32 of `ndim` dimensions, -1 for any.
 cdef np.ndarray as_floats(object x, str name, int ndim)
 cdef np.ndarray as_floats_or_none(object x, str name, int ndim)
-# float32 with strides of whole floats: weights are read as they lie.
+# float32, with strides that are multiples of 4 bytes: weights are read without a copy.
 cdef np.ndarray as_matrix(object x, str name)
 # A C-contiguous copy, int64.
 cdef np.ndarray as_ids(object x, str name, int ndim)
 cdef np.ndarray as_ids_or_none(object x, str name, int ndim)
-# A view of a writeable float array, to be written to.
+# A view of a writeable float array, for an output.
 cdef np.ndarray as_output(object x, str name)
-# A view of an array of real numbers, as it is.
+# A view of an array of real numbers, of any dtype and layout.
 cdef np.ndarray as_numbers(object x, str name)
 cdef object as_integer(object x, str name)
-cdef ptrdiff_t as_size(object x, str name, ptrdiff_t least) except -1
+cdef ptrdiff_t as_size(object x, str name, ptrdiff_t minimum) except -1
 cdef double as_number(object x, str name) except? -1
 cdef tuple as_sequence(object x, str name)
 
@@ -36,11 +35,11 @@ cdef tuple as_sequence(object x, str name)
 cdef object wrong_shape(str name, str expected, np.ndarray x)
 cdef tuple shape_of(np.ndarray x)
 cdef int check_shape(np.ndarray x, str name, tuple shape) except -1
-cdef object wrong_id(np.ndarray x, ptrdiff_t place, str name, ptrdiff_t count)
+cdef object wrong_id(np.ndarray x, ptrdiff_t position, str name, ptrdiff_t count)
 cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1
-cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t least,
-                       ptrdiff_t most) except -1
-cdef int check_apart(list outputs, tuple names) except -1
+cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t minimum,
+                       ptrdiff_t maximum) except -1
+cdef int check_no_overlap(list outputs, tuple names) except -1
 cdef bint overlap(np.ndarray a, np.ndarray b) noexcept
 
 
@@ -59,10 +58,10 @@ cdef class Buffer:
     cdef float *reserve(self, ptrdiff_t floats) except NULL
 
 
-# An array of float32 that begins a cache line, and whose memory is kept for a later one.
+# A float32 array, aligned to a cache line. Its memory is cached for later arrays when it is freed.
 cdef np.ndarray new_floats(tuple shape)
-# Where a kernel writes: `out` itself, or a new array where it cannot write there as it lies or
-# would overwrite one of the inputs, which may be None. `finish` copies what is in a new array.
+# The array that a kernel writes to: `out` itself, or a new array if `out` is not contiguous float32
+# or overlaps one of the inputs (which may be None). `finish` copies a new array to `out`.
 cdef np.ndarray writable(np.ndarray out, tuple inputs)
 cdef int finish(np.ndarray out, np.ndarray written) except -1
 
@@ -92,7 +91,7 @@ cdef inline fs_matrix matrix_of(np.ndarray x) noexcept:
 
 
 cdef inline ptrdiff_t rows_of(np.ndarray x) noexcept:
-    """How many rows x has, all axes but the last taken together."""
+    """The product of all axes of x except the last."""
     cdef ptrdiff_t rows = 1
     cdef int i
     for i in range(x.ndim - 1):

@@ -1,7 +1,7 @@
 # cython: language_level=3, cdivision=True
-"""Conversion, checks and memory: what every function of the boundary does with its arguments.
+"""Conversion, checks and memory of arguments, for every function of the boundary.
 
-Every error names the argument, what was expected and what came.
+Every error names the argument, the expected value and the actual one.
 """
 
 from operator import index
@@ -21,21 +21,21 @@ cdef extern from "numpy/arrayobject.h":
 # ---- conversion ----
 
 cdef enum:
-    MOST_EMPTY_ROWS = 1 << 28
+    MAX_EMPTY_ROWS = 1 << 28
 
 cdef str _describe(np.ndarray x):
     return f"{x.dtype} array of shape {shape_of(x)}"
 
 
 cdef object _with_name(object error, str name):
-    """The same error, for the argument `name`."""
+    """An error of the same kind whose message begins with the name of the argument."""
     kind = MemoryError if isinstance(error, MemoryError) else (
         TypeError if isinstance(error, TypeError) else ValueError)
     return kind(f"{name}: {error}")
 
 
 cdef np.ndarray _as_array(object x, str name, int ndim):
-    """An array with the argument's own memory, or new; the argument itself where it is one."""
+    """The argument itself if it is an array; else an array, which may share its memory."""
     cdef np.ndarray array
     if np.PyArray_CheckExact(x):
         array = x
@@ -52,13 +52,13 @@ cdef np.ndarray _as_array(object x, str name, int ndim):
 
 
 cdef int _check_empty(np.ndarray array, str name) except -1:
-    """Rows of nothing take no memory, but each takes time."""
+    """ValueError for too many rows of an empty array: they need no memory, but time."""
     cdef double rows = 1
     cdef int i
     for i in range(array.ndim):
         rows *= max(array.shape[i], 1)
-    if rows > MOST_EMPTY_ROWS:
-        raise ValueError(f"{name}: expected at most {MOST_EMPTY_ROWS} rows of an empty array, "
+    if rows > MAX_EMPTY_ROWS:
+        raise ValueError(f"{name}: expected at most {MAX_EMPTY_ROWS} rows of an empty array, "
                          f"got shape {shape_of(array)}")
     return 0
 
@@ -75,12 +75,12 @@ cdef np.ndarray _as_real_array(object x, str name, int ndim):
 
 
 cdef np.ndarray _own_view(np.ndarray array):
-    """Of another object, and of class ndarray itself."""
+    """A new array object of class ndarray with the same memory."""
     return PyArray_View(array, NULL, <void *> np.ndarray)
 
 
 cdef np.ndarray _as_type(np.ndarray array, str name, int type_number, int requirements):
-    """C-contiguous and aligned, of another type; the array itself where it is that already."""
+    """C-contiguous, aligned and of the given type; the array itself if it already is."""
     try:
         return np.PyArray_FROMANY(
             array, type_number, 0, 0,
@@ -114,7 +114,7 @@ cdef np.ndarray as_ids(object x, str name, int ndim):
     cdef np.ndarray array = _as_array(x, name, ndim)
     if not np.PyArray_ISINTEGER(array):
         raise TypeError(f"{name}: expected an array of integers, got a {_describe(array)}")
-    # uint64 stays: what is too large for int64 reads as negative, and is said as it came
+    # uint64 is not cast: values above int64 are then negative for the check, but reported as given
     unsigned = np.PyArray_ISUNSIGNED(array) and np.PyArray_ITEMSIZE(array) == sizeof(int64_t)
     return _as_type(array, name, np.NPY_UINT64 if unsigned else np.NPY_INT64,
                     np.NPY_ARRAY_ENSURECOPY)
@@ -137,8 +137,8 @@ cdef np.ndarray as_output(object x, str name):
         raise ValueError(f"{name}: expected a writeable array, got a read-only one")
     _extent(array, &first, &end)
     if end - first < np.PyArray_NBYTES(array):
-        raise ValueError(f"{name}: expected an array whose elements are apart, got one that "
-                         f"overlaps itself, of shape {shape_of(array)}")
+        raise ValueError(f"{name}: expected an array without overlapping elements, got "
+                         f"one that overlaps itself, of shape {shape_of(array)}")
     return array
 
 
@@ -153,10 +153,10 @@ cdef object as_integer(object x, str name):
         raise TypeError(f"{name}: expected an integer, got {type(x).__name__}") from error
 
 
-cdef ptrdiff_t as_size(object x, str name, ptrdiff_t least) except -1:
+cdef ptrdiff_t as_size(object x, str name, ptrdiff_t minimum) except -1:
     size = as_integer(x, name)
-    if not least <= size <= INT64_MAX:
-        raise ValueError(f"{name}: expected at least {least}, got {size}")
+    if not minimum <= size <= INT64_MAX:
+        raise ValueError(f"{name}: expected at least {minimum}, got {size}")
     return size
 
 
@@ -193,11 +193,11 @@ cdef int check_shape(np.ndarray x, str name, tuple shape) except -1:
     return 0
 
 
-cdef object wrong_id(np.ndarray x, ptrdiff_t place, str name, ptrdiff_t count):
-    position = ", ".join(str(int(j)) for j in np.unravel_index(place, shape_of(x)))
+cdef object wrong_id(np.ndarray x, ptrdiff_t position, str name, ptrdiff_t count):
+    index_text = ", ".join(str(int(j)) for j in np.unravel_index(position, shape_of(x)))
     return IndexError(
-        f"{name}[{position}]: expected an id from 0 to {count - 1} (vocabulary size {count}), "
-        f"got {x.flat[place]}"
+        f"{name}[{index_text}]: expected an id from 0 to {count - 1} (vocabulary size {count}), "
+        f"got {x.flat[position]}"
     )
 
 
@@ -206,7 +206,7 @@ cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1:
     cdef const int64_t *values = <const int64_t *> np.PyArray_DATA(x)
     cdef ptrdiff_t size = np.PyArray_SIZE(x)
     cdef uint64_t last = count - 1
-    cdef uint64_t signs = 0  # the sign bit is set once an id or last - id is negative
+    cdef uint64_t signs = 0  # its sign bit is set if any id or last - id is negative
     cdef ptrdiff_t i
     for i in range(size):
         signs |= <uint64_t> values[i] | (last - <uint64_t> values[i])
@@ -218,9 +218,9 @@ cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1:
     return 0
 
 
-cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t least,
-                       ptrdiff_t most) except -1:
-    """ValueError unless there is one from `least` to `most` for each of N rows; None is fine."""
+cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t minimum,
+                       ptrdiff_t maximum) except -1:
+    """ValueError unless x is None or has N lengths in [minimum, maximum]."""
     cdef const int64_t *values
     cdef ptrdiff_t n
     if x is None:
@@ -229,13 +229,13 @@ cdef int check_lengths(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t least,
         raise wrong_shape(name, f"({N},), one for each row of the batch", x)
     values = <const int64_t *> np.PyArray_DATA(x)
     for n in range(N):
-        if values[n] < least or values[n] > most:
-            raise ValueError(f"{name}[{n}]: expected {least} to {most}, got {values[n]}")
+        if values[n] < minimum or values[n] > maximum:
+            raise ValueError(f"{name}[{n}]: expected {minimum} to {maximum}, got {values[n]}")
     return 0
 
 
 cdef int _extent(np.ndarray x, char **first, char **end) noexcept:
-    """The addresses that elements of x may have."""
+    """The range of addresses of the elements of x."""
     cdef int i
     first[0] = end[0] = <char *> np.PyArray_DATA(x)
     for i in range(x.ndim):
@@ -250,7 +250,7 @@ cdef int _extent(np.ndarray x, char **first, char **end) noexcept:
 
 
 cdef bint overlap(np.ndarray a, np.ndarray b) noexcept:
-    """Whether the memory between the first and the last element of each has a byte in common."""
+    """Whether the address ranges of a and b overlap."""
     cdef char *first_a
     cdef char *first_b
     cdef char *end_a
@@ -262,8 +262,8 @@ cdef bint overlap(np.ndarray a, np.ndarray b) noexcept:
     return first_a < end_b and first_b < end_a
 
 
-cdef int check_apart(list outputs, tuple names) except -1:
-    """ValueError if two arrays that are written share memory; None shares none."""
+cdef int check_no_overlap(list outputs, tuple names) except -1:
+    """ValueError if two outputs, which may be None, share memory."""
     cdef np.ndarray a, b
     cdef Py_ssize_t i, j
     for i in range(len(outputs)):
@@ -272,90 +272,89 @@ cdef int check_apart(list outputs, tuple names) except -1:
             b = outputs[j]
             if b is not None and overlap(a, b) and np.shares_memory(a, b):
                 raise ValueError(
-                    f"{names[j]}, {names[i]}: expected arrays that share no memory, as both are "
-                    "written"
+                    f"{names[j]}, {names[i]}: expected arrays that do not share memory, as "
+                    "both are outputs"
                 )
     return 0
 
 
 # ---- memory ----
 #
-# The system's memory comes with a page fault for every 4 KB, about as long as a kernel takes to
-# fill them, and the allocator may give it back and fetch it anew for each array. So blocks that are
-# no longer in use are kept for the next of about their size.
+# New memory of the system causes a page fault per 4 KB, which takes about as long as a kernel needs
+# to fill the page, and the allocator may return large blocks to the system each time. So freed
+# blocks are cached, for reuse by a request of about the same size.
 
 cdef enum:
-    KEPT_BLOCKS = 32
-    KEPT_BYTES = 64 << 20     # in all; the oldest go first
-    SMALLEST_KEPT = 64 << 10  # smaller ones are left to the allocator
-    MOST_DIMENSIONS = 64      # that an array of NumPy has
+    MAX_CACHED_BLOCKS = 32
+    MAX_CACHED_BYTES = 64 << 20     # in all; the oldest are freed first
+    MIN_CACHED_BYTES = 64 << 10  # smaller blocks are freed
+    MAX_DIMENSIONS = 64      # of a NumPy array
 
-cdef ptrdiff_t MOST_FLOATS = <ptrdiff_t> 1 << 60  # no machine has memory for more
+cdef ptrdiff_t MAX_FLOATS = <ptrdiff_t> 1 << 60  # more than any machine has memory for
 
-cdef Block[KEPT_BLOCKS] kept_blocks  # in the order of their return
-cdef int kept_count = 0
-cdef size_t kept_bytes = 0
+cdef Block[MAX_CACHED_BLOCKS] cached_blocks  # in the order in which they were freed
+cdef int cached_count = 0
+cdef size_t cached_bytes = 0
 
 
-cdef Block _remove_kept(int which) noexcept:
-    global kept_count, kept_bytes
-    cdef Block block = kept_blocks[which]
+cdef Block _remove_cached(int which) noexcept:
+    global cached_count, cached_bytes
+    cdef Block block = cached_blocks[which]
     cdef int i
-    kept_count -= 1
-    kept_bytes -= block.size
-    for i in range(which, kept_count):
-        kept_blocks[i] = kept_blocks[i + 1]
+    cached_count -= 1
+    cached_bytes -= block.size
+    for i in range(which, cached_count):
+        cached_blocks[i] = cached_blocks[i + 1]
     return block
 
 
-cdef Block _take_block(size_t size) noexcept:
-    """The smallest kept one that is at least as large but not by over a fourth, or a new one; its
-    memory is NULL when there is none."""
+cdef Block _acquire_block(size_t size) noexcept:
+    """The smallest cached block of `size` to 1.25 `size`, or a new one; its memory is NULL if the
+    allocation failed."""
     cdef Block block
     cdef int best = -1
     cdef int i
-    for i in range(kept_count - 1, -1, -1):  # the last ones may still be in the cache
-        if size <= kept_blocks[i].size <= size + size // 4:
-            if best < 0 or kept_blocks[i].size < kept_blocks[best].size:
+    for i in range(cached_count - 1, -1, -1):  # the last ones may still be in the CPU's cache
+        if size <= cached_blocks[i].size <= size + size // 4:
+            if best < 0 or cached_blocks[i].size < cached_blocks[best].size:
                 best = i
     if best >= 0:
-        return _remove_kept(best)
+        return _remove_cached(best)
     block.size = size
     block.memory = malloc(size)
-    while block.memory == NULL and kept_count > 0:  # what is kept may be what is missing
-        free(_remove_kept(0).memory)
+    while block.memory == NULL and cached_count > 0:  # out of memory: free the cached blocks
+        free(_remove_cached(0).memory)
         block.memory = malloc(size)
     return block
 
 
-cdef int _give_back(Block block) noexcept:
-    global kept_count, kept_bytes
-    if block.memory == NULL or not SMALLEST_KEPT <= block.size <= KEPT_BYTES:
+cdef int _release_block(Block block) noexcept:
+    global cached_count, cached_bytes
+    if block.memory == NULL or not MIN_CACHED_BYTES <= block.size <= MAX_CACHED_BYTES:
         free(block.memory)
         return 0
-    while kept_count == KEPT_BLOCKS or kept_bytes + block.size > KEPT_BYTES:
-        free(_remove_kept(0).memory)
-    kept_blocks[kept_count] = block
-    kept_count += 1
-    kept_bytes += block.size
+    while cached_count == MAX_CACHED_BLOCKS or cached_bytes + block.size > MAX_CACHED_BYTES:
+        free(_remove_cached(0).memory)
+    cached_blocks[cached_count] = block
+    cached_count += 1
+    cached_bytes += block.size
     return 0
 
 
 cdef class Buffer:
-    """Memory for floats that only grows; it begins a cache line, as each vector in it then lies in
-    one line only."""
+    """Growing memory for floats, aligned to a cache line so that no vector crosses a line."""
 
     def __dealloc__(self):
-        _give_back(self.block)
+        _release_block(self.block)
 
     cdef float *reserve(self, ptrdiff_t floats) except NULL:
-        """Room for so many floats; what was there before is lost when it has to grow."""
+        """Memory for so many floats; the content is lost if it has to grow."""
         cdef size_t wanted = floats
-        if not 0 <= floats <= MOST_FLOATS:
+        if not 0 <= floats <= MAX_FLOATS:
             raise MemoryError(f"cannot allocate {floats} floats")
         if self.data == NULL or wanted > self.capacity:
-            _give_back(self.block)
-            self.block = _take_block(wanted * sizeof(float) + 64)
+            _release_block(self.block)
+            self.block = _acquire_block(wanted * sizeof(float) + 64)
             self.data = NULL
             if self.block.memory == NULL:
                 raise MemoryError(f"cannot allocate {4 * floats} bytes")
@@ -366,16 +365,16 @@ cdef class Buffer:
 
 cdef np.ndarray new_floats(tuple shape):
     cdef Buffer buffer = Buffer.__new__(Buffer)
-    cdef np.npy_intp[MOST_DIMENSIONS] sizes
+    cdef np.npy_intp[MAX_DIMENSIONS] sizes
     cdef int ndim = <int> len(shape)
-    cdef double wanted = 1
+    cdef double exact = 1
     cdef ptrdiff_t total = 1
     cdef int i
     for i in range(ndim):
         sizes[i] = shape[i]
-        total *= sizes[i]  # may overflow, which `wanted` shows
-        wanted *= sizes[i]
-    if wanted > MOST_FLOATS:
+        total *= sizes[i]  # may overflow; `exact` does not
+        exact *= sizes[i]
+    if exact > MAX_FLOATS:
         raise MemoryError(f"cannot allocate an array of shape {shape}")
     buffer.reserve(total)
     cdef np.ndarray array = np.PyArray_SimpleNewFromData(

@@ -1,11 +1,11 @@
 """Attention over the states of an encoder, and its gradients.
 
-Arguments may be of any layout, float64 or integer, and are copied where they must be; what is
-written to must be writeable arrays of floats, of the stated shape and any layout. Results are new,
-C-contiguous and float32.
+Inputs are arrays of real numbers of any dtype and layout, and are converted if necessary. Outputs
+are writeable float arrays of the stated shape and any layout. Results are new, C-contiguous and
+float32.
 
 Letters: N rows of the batch, Te and Td steps of encoder and decoder, H hidden units. Lengths (N)
-are the steps of each row, or None for all; results are 0 past them.
+are the number of steps of each row, or None for all; results are 0 past them.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def attention_backward(
     encoder_lengths: Array | None = None,
     decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Gradients of hs_enc and hs_dec from that of the contexts."""
+    """Gradients of hs_enc and hs_dec from the gradient of the contexts."""
 
 def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray:
     """The weights alone: softmax(hs_dec hs_enc^T)."""
@@ -42,7 +42,7 @@ def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray:
 def attention_weight_backward(
     dweights: Array, hs_enc: Array, hs_dec: Array, weights: Array
 ) -> tuple[FloatArray, FloatArray]:
-    """Gradients of hs_enc and hs_dec from that of the weights."""
+    """Gradients of hs_enc and hs_dec from the gradient of the weights."""
 
 def weight_sum_forward(
     hs_enc: Array,
@@ -59,7 +59,7 @@ def weight_sum_backward(
     encoder_lengths: Array | None = None,
     decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Gradients of hs_enc and weights from that of the contexts."""
+    """Gradients of hs_enc and weights from the gradient of the contexts."""
 
 def additive_weight_forward(
     hs_enc: Array,
@@ -80,4 +80,4 @@ def additive_weight_backward(
     encoder_lengths: Array | None = None,
     decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Gradients of hs_enc and hs_dec from that of the weights; dv (H) is overwritten."""
+    """Gradients of hs_enc and hs_dec from the gradient of the weights; dv (H) is overwritten."""

@@ -28,7 +28,7 @@ np.import_array()
 
 cdef fs_attention_size _size_of(np.ndarray enc, ptrdiff_t Td, np.ndarray encoder_lengths,
                                 np.ndarray decoder_lengths) except *:
-    """The size of a call, whose lengths are checked."""
+    """The size of a call; checks the lengths."""
     cdef fs_attention_size size
     size.N = enc.shape[0]
     size.Te = enc.shape[1]
@@ -51,7 +51,7 @@ cdef int _check_states(np.ndarray enc, np.ndarray dec) except -1:
 
 
 cdef int _check_weights(np.ndarray enc, np.ndarray weights) except -1:
-    """Of a weighted sum, which alone says how many decoder steps there are."""
+    """The shape of the weights of a weighted sum, with any number of decoder steps."""
     if weights.shape[0] != enc.shape[0] or weights.shape[2] != enc.shape[1]:
         raise wrong_shape(
             "weights", f"({enc.shape[0]}, Td, {enc.shape[1]}), with N and Te of hs_enc", weights)

@@ -10,7 +10,7 @@ cdef class Cell:
     cdef readonly int states
     cdef readonly tuple weights
     cdef int weight_count
-    # of the arrays of one direction, and of two; and of their gradients
+    # names of the arrays of one direction and of two, and of their gradients
     cdef tuple names, names_of_two, gradient_names, gradient_names_of_two
 
 cdef Cell as_cell(object name)
@@ -26,6 +26,6 @@ cdef class Weights:
     cdef ptrdiff_t hidden_size(self) noexcept
     cdef int check(self, ptrdiff_t inputs, ptrdiff_t H) except -1
 
-# `name` is that of the argument. Its arrays have the given names, and are of one direction; or, for
-# None, the cell's, and are of one direction or two.
+# `name` is the name of the argument, `names` those of its arrays, of one direction. None stands for
+# the names of the cell, and arrays of one or two directions.
 cdef Weights as_weights(Cell cell, object params, str name, tuple names)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 class Cell:
-    """What a recurrent cell is made of; all in `CELLS`."""
+    """The properties of a recurrent cell; `CELLS` has all of them."""
 
     name: str
     gates: int
@@ -17,5 +17,5 @@ CELLS: Mapping[str, Cell]
 """The cells by name: "rnn", "gru", "gru_reset_after", "lstm".
 
 ``gates`` is G, in blocks of H columns; ``states`` is 1 for h, 2 for h and c; ``weights`` are the
-names of one direction's arrays, in their order.
+names of the arrays of one direction, in order.
 """

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""The recurrent cells, as `csrc/fastseq.h` describes them, and their weights."""
+"""The recurrent cells, as declared in `csrc/fastseq.h`, and their weights."""
 
 from types import MappingProxyType
 
@@ -30,10 +30,10 @@ cdef str _name(const char *characters):
 
 
 cdef class Cell:
-    """What a recurrent cell is made of, as `csrc/fastseq.h` describes it."""
+    """The properties of a recurrent cell, as declared in `csrc/fastseq.h`."""
 
     def __init__(self):
-        raise TypeError("a Cell is one of CELLS; it cannot be made")
+        raise TypeError("Cell: expected an item of CELLS; no other cells can be created")
 
     def shapes(self, D, H):
         """The shape of each weight array of a direction that reads D columns and has H units."""
@@ -89,15 +89,15 @@ cdef Cell as_cell(object name):
 
 
 cdef const fs_weight_info *_info(Cell cell, int i) noexcept:
-    """Of the i-th weight array of a direction."""
+    """The properties of the i-th weight array of a direction."""
     return &fs_weights[fs_cells[cell.number].weights[i]]
 
 
 cdef class Weights:
-    """Converted weights of one direction or two, as the kernels take them."""
+    """Converted weights of one or two directions, as arguments of the kernels."""
 
     cdef ptrdiff_t hidden_size(self) noexcept:
-        """H: the rows of the first array that has one for each state."""
+        """H: the number of rows of the first array with one row per state."""
         cdef int i
         for i in range(self.cell.weight_count):
             if _info(self.cell, i).rows == FS_ROW_PER_STATE:
@@ -105,7 +105,7 @@ cdef class Weights:
         return 0
 
     cdef int check(self, ptrdiff_t inputs, ptrdiff_t H) except -1:
-        """ValueError unless all shapes are those for so many inputs and states."""
+        """ValueError unless all shapes fit the numbers of inputs and states."""
         cdef const fs_weight_info *info
         cdef np.ndarray x
         cdef ptrdiff_t columns, rows

@@ -1,5 +1,5 @@
-# The C side as Cython sees it: csrc/fastseq.h, declaration by declaration. Of an array Cython wants
-# a length; the C compiler takes that of the header.
+# The declarations of csrc/fastseq.h for Cython, in the same order. Cython needs a length of arrays;
+# the C compiler uses that of the header.
 
 from libc.stdint cimport int64_t
 
@@ -29,7 +29,7 @@ cdef extern from "fastseq.h" nogil:
         const ptrdiff_t *steps
         const ptrdiff_t *starts
 
-    # enums that index tables: to Cython, numbers
+    # enums that index tables are integers in Cython
     ctypedef int fs_cell
     ctypedef int fs_weight
     ctypedef int fs_weight_rows
@@ -64,7 +64,7 @@ cdef extern from "fastseq.h" nogil:
     ctypedef struct fs_recurrent_size:
         fs_cell cell
         int directions
-        int from_zeros
+        int zero_initial_state
         int inference
         ptrdiff_t N, T, H
         ptrdiff_t C, D

@@ -1,4 +1,4 @@
-"""Greedy decoding: every step reads the id that the step before it chose, all in one call."""
+"""Greedy decoding in one call: the input of a step is the id that the previous step predicted."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 
 class Decoded(NamedTuple):
-    """What `decode` finds: N rows of up to `steps` ids."""
+    """The result of `decode`: N rows of up to `steps` ids."""
 
-    ids: npt.NDArray[np.int64]  # (N,steps); behind a row's last id its end_id, or 0
-    taken: npt.NDArray[np.int64]  # (N), how many of them are the row's
+    ids: npt.NDArray[np.int64]  # (N,steps); after a row's last id end_id, or 0
+    taken: npt.NDArray[np.int64]  # (N), the number of ids of each row
     log_probabilities: npt.NDArray[np.float64] | None  # (N), the sum over a row's ids
-    h: FloatArray  # (L,N,H), each layer's states after the row's last step
+    h: FloatArray  # (L,N,H), the final states of each layer
     c: FloatArray | None
     weights: FloatArray | None  # (N,Te), attention weights of the row's last step
 
@@ -42,18 +42,18 @@ def decode(
     combine: Sequence[Array] | None = None,
     scored: bool = True,
 ) -> Decoded:
-    """Let a decoder of L layers read its own best ids, from start_id on.
+    """Decode greedily with a decoder of L layers, from start_id on.
 
-    h0, c0 (L,N,H), c0 None for zeros; embedding (V,D); layers the arrays that
-    ``CELLS[cell].weights`` names, for each layer, where the first reads D columns, or with peek
-    (N,H) H + D: ``[peek, embedded id]``. output W (F,V), b (V), of ``[peek, a]``: F is the width.
+    h0, c0 (L,N,H), c0 None for zeros; embedding (V,D); layers has for each layer the arrays named
+    in ``CELLS[cell].weights``. The input of the first layer is the embedded id (D), or with peek
+    (N,H) ``[peek, embedded id]`` (H+D). output is W (F,V) and b (V), applied to ``[peek, a]`` or a.
 
-    a is the top layer's h (H); with hs_enc (N,Te,H) it is ``[context, h]`` (2H), and with combine
-    W (2H,H), b (H) ``tanh([context, h] W + b)`` (H). Attention is by dot products times scale, of
-    h, or h W_query with W_query (H,H); with keys (N,Te,H) and v (H) it is additive. Each row
-    attends to its first encoder_lengths (N) steps, or to all.
+    a is the top layer's h (H); with hs_enc (N,Te,H) it is ``[context, h]`` (2H), and with combine,
+    W (2H,H) and b (H), it is ``tanh([context, h] W + b)`` (H). Attention uses dot products times
+    scale with the query h, or h W_query with W_query (H,H); with keys (N,Te,H) and v (H) it is
+    additive. Each row attends to its first encoder_lengths (N) steps, or to all.
 
-    A row ends with end_id, or after as many steps as limits (N) says, or else `steps`. The best id
-    is that of the largest score, the first of equals, from first_id on; if scored, that of the
-    largest log probability, and these are summed.
+    A row ends with end_id, or after limits (N) steps, or else `steps`. The predicted id is the
+    argmax of the scores from first_id on, the first of equals; if scored, of the log probabilities,
+    which are summed.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""Greedy decoding: every step reads the id that the step before it chose, all in one call."""
+"""Greedy decoding in one call: the input of a step is the id that the previous step predicted."""
 
 from collections import namedtuple
 
@@ -42,7 +42,7 @@ Decoded = namedtuple("Decoded", "ids taken log_probabilities h c weights")
 
 
 cdef class Affine:
-    """Converted W and b of an affine map; both None where there is none."""
+    """Converted W and b of an affine layer, or both None."""
 
     cdef np.ndarray W
     cdef np.ndarray b
@@ -66,7 +66,7 @@ cdef class Affine:
 
 
 cdef class Layers:
-    """Converted weights of each layer, as the kernel takes them: side by side."""
+    """Converted weights of each layer, in an array for the kernel."""
 
     cdef list each
     cdef Buffer memory
@@ -94,7 +94,7 @@ cdef class Layers:
 
 
 cdef int64_t _id(object given, str name) except? -1:
-    """Any integer, as -2 where it is no id: what is one is checked later."""
+    """An integer, or -2 for one that cannot be an id; `_check_id` reports it."""
     value = as_integer(given, name)
     return value if 0 <= value <= 1 << 62 else -2
 
@@ -162,7 +162,7 @@ def decode(cell, start_id, steps, h0, embedding, layers, output, *, c0=None, fir
         features += call.H
     cdef bint has_c = own_cell.states > 1
     if first_h.shape[0] != call.layers:
-        raise wrong_shape("h0", f"({call.layers}, N, H), a row of states for each layer", first_h)
+        raise wrong_shape("h0", f"({call.layers}, N, H), one for each layer", first_h)
     if first_c is not None:
         if not has_c:
             raise ValueError(f"c0: expected None, as a cell {own_cell.name} has no c; got an array")

@@ -1,10 +1,10 @@
-"""What has no recurrence: elementwise functions, softmax and its loss, embedding, affine map.
+"""Operations without recurrence: elementwise, softmax and its loss, embedding, affine.
 
-Arguments may be of any layout, float64 or integer, and are copied where they must be; what is
-written to must be writeable arrays of floats, of the stated shape and any layout. Results are new,
-C-contiguous and float32.
+Inputs are arrays of real numbers of any dtype and layout, and are converted if necessary. Outputs
+are writeable float arrays of the stated shape and any layout. Results are new, C-contiguous and
+float32.
 
-Letters: D inputs, V vocabulary, K and M columns; S any shape.
+Letters: D inputs, V vocabulary size, K and M columns; S any shape.
 """
 
 from typing import Any
@@ -22,14 +22,14 @@ def softmax(x: Array) -> FloatArray:
     """Over the last axis."""
 
 def log_softmax(x: Array) -> FloatArray:
-    """Over the last axis; finite where a probability rounds to 0."""
+    """Over the last axis; finite where a probability underflows to 0."""
 
 def softmax_loss_forward(
     xs: Array, labels: Array, ignore_label: int | None
 ) -> tuple[float, FloatArray, int]:
-    """Mean of -log p over the labels that are not ignored, p (S,V), and how many those are.
+    """Mean of -log p over the labels that are not ignored, p (S,V), and the number of these.
 
-    xs (S,V), labels (S). ValueError where no label is left.
+    xs (S,V), labels (S). ValueError if all labels are ignored.
     """
 
 def softmax_loss_backward(

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What has no recurrence: elementwise functions, softmax and its loss, embedding, affine map."""
+"""Operations without recurrence: elementwise, softmax and its loss, embedding, affine."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastseq._kernels.arrays cimport (
     as_matrix,
     as_number,
     as_output,
-    check_apart,
+    check_no_overlap,
     check_ids,
     check_shape,
     data_of,
@@ -68,7 +68,7 @@ def sigmoid(x):
 
 
 cdef np.ndarray _scores(object x, str name):
-    """Rows of scores: any number of axes but none."""
+    """Rows of scores, with at least one axis."""
     cdef np.ndarray scores = as_floats(x, name, -1)
     if scores.ndim == 0:
         raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
@@ -100,12 +100,12 @@ def log_softmax(x):
     return _rowwise(now.kernels.log_softmax, now.context, xs)
 
 
-cdef object _label_to_ignore(object ignore_label):
+cdef object _as_ignore_label(object ignore_label):
     return None if ignore_label is None else as_integer(ignore_label, "ignore_label")
 
 
 cdef ptrdiff_t _mark_ignored(np.ndarray labels, np.ndarray scores, object ignored) except -1:
-    """Make labels to be ignored -1, check the others, and return how many these are."""
+    """Replace ignored labels by -1, check the others, and return the number of others."""
     cdef ptrdiff_t V = scores.shape[scores.ndim - 1]
     cdef int64_t *values = <int64_t *> np.PyArray_DATA(labels)
     cdef tuple rows = shape_of(scores)[:-1]
@@ -129,7 +129,7 @@ def softmax_loss_forward(xs, labels, ignore_label):
     # convert
     cdef np.ndarray scores = _scores(xs, "xs")
     cdef np.ndarray own_labels = as_ids(labels, "labels", -1)
-    cdef object ignored = _label_to_ignore(ignore_label)
+    cdef object ignored = _as_ignore_label(ignore_label)
     # check
     cdef ptrdiff_t count = _mark_ignored(own_labels, scores, ignored)
     cdef ptrdiff_t R = np.PyArray_SIZE(own_labels)
@@ -159,7 +159,7 @@ def softmax_loss_backward(probabilities, labels, ignore_label, scale):
     # convert
     cdef np.ndarray p = _scores(probabilities, "probabilities")
     cdef np.ndarray own_labels = as_ids(labels, "labels", -1)
-    cdef object ignored = _label_to_ignore(ignore_label)
+    cdef object ignored = _as_ignore_label(ignore_label)
     cdef float factor = as_number(scale, "scale")
     # check
     _mark_ignored(own_labels, p, ignored)
@@ -220,7 +220,7 @@ def embedding_backward(dW, ids, dout):
     finish(out, direct)
 
 
-# ---- affine map ----
+# ---- affine ----
 
 
 cdef int _check_columns(np.ndarray xs, ptrdiff_t K) except -1:
@@ -272,7 +272,7 @@ def affine_backward(dout, x, W, dW, db=None):
     check_shape(out_W, "dW", (K, M))
     if out_b is not None:
         check_shape(out_b, "db", (M,))
-        check_apart([out_W, out_b], ("dW", "db"))
+        check_no_overlap([out_W, out_b], ("dW", "db"))
     cdef ptrdiff_t R = rows_of(xs)
     cdef tuple inputs = (dys, xs, matrix)
     cdef np.ndarray direct_W = writable(out_W, inputs)

@@ -1,7 +1,7 @@
-"""Steps of the optimizers, in place, over lists of arrays of pairwise equal shapes.
+"""Steps of the optimizers, in place, over lists of arrays with pairwise equal shapes.
 
-Gradients are only read. What is in a list twice is updated twice; a state of the optimizer must not
-share memory with its parameter.
+Gradients are not modified. An array that is in a list twice is updated twice; a state of the
+optimizer must not share memory with its parameter.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def adam_step(
     beta2: float,
     epsilon: float = 1e-7,
 ) -> None:
-    """One step of Adam; the learning rate comes with its bias correction already in it."""
+    """One step of Adam; learning_rate includes the bias correction."""
 
 def global_norm(grads: Sequence[Array]) -> float:
     """Square root of the sum of all squares."""

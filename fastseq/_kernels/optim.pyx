@@ -1,8 +1,8 @@
 # cython: language_level=3, cdivision=True
 """Steps of the optimizers, in place, over lists of parameters; norms and scaling of gradients.
 
-The arrays of a list are updated one after the other, so that what is in a list twice is updated
-twice, and arrays that share memory give the numbers that a loop over the list gives.
+The arrays of a list are updated one after the other: an array that is in a list twice is updated
+twice, and arrays that share memory have the same result as in a loop over the list.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from fastseq._kernels.arrays cimport (
     as_numbers,
     as_output,
     as_sequence,
-    check_apart,
+    check_no_overlap,
     check_shape,
     data_of,
     finish,
@@ -33,23 +33,23 @@ np.import_array()
 
 
 cdef class Update:
-    """One parameter's arrays for a step: p, up to two states, and the gradient.
+    """The arrays of a step for one parameter: p, up to two states, and the gradient.
 
-    The kernels want float32 in C order, all in the same order of elements. `begin` makes such
-    arrays, `end` writes back what is not where the caller's array is.
+    The kernels need contiguous float32 arrays with the same order of elements. `begin` makes such
+    arrays, `end` copies them back to the caller's arrays where they are not the same memory.
     """
 
     cdef np.ndarray g
     cdef list updated  # p and the states
-    cdef list plain    # the same as the kernels take them
+    cdef list plain    # the same as contiguous float32
 
     cdef int begin(self) except -1:
         cdef np.ndarray x
         cdef np.ndarray g = self.g
-        if (<np.ndarray> self.updated[0]).flags.fnc:  # its transposed view is in C order
+        if (<np.ndarray> self.updated[0]).flags.fnc:  # then its transposed view is in C order
             g, self.updated = g.T, [x.T for x in self.updated]
-        self.plain = [_plain_or_copy(x) for x in self.updated]
-        self.g = _plain_or_copy(g)
+        self.plain = [_as_contiguous(x) for x in self.updated]
+        self.g = _as_contiguous(g)
         for x in self.plain:
             if overlap(self.g, x):
                 self.g = g.astype(np.float32, order="C")
@@ -59,7 +59,7 @@ cdef class Update:
         cdef int i
         for i in range(len(self.updated)):
             finish(self.updated[i], self.plain[i])
-        self.plain = self.g = None  # the memory of copies serves the next
+        self.plain = self.g = None  # frees copies for reuse by the next update
         return 0
 
     cdef float *p(self) noexcept:
@@ -72,8 +72,8 @@ cdef class Update:
         return np.PyArray_SIZE(self.g)
 
 
-cdef np.ndarray _plain_or_copy(np.ndarray x):
-    """float32, C-contiguous and aligned."""
+cdef np.ndarray _as_contiguous(np.ndarray x):
+    """x itself if it is float32, C-contiguous and aligned; else a copy that is."""
     if np.PyArray_TYPE(x) == np.NPY_FLOAT32 and np.PyArray_ISCARRAY_RO(x):
         return x
     return x.astype(np.float32, order="C")
@@ -93,7 +93,7 @@ cdef int _check_like(list arrays, str name, list params) except -1:
 
 
 cdef list _updates(object params, object grads, dict states):
-    """Convert and check everything before the first step is taken."""
+    """Convert and check all arguments before the first step."""
     # convert
     cdef list all_p = _outputs(params, "params")
     cdef tuple given = as_sequence(grads, "grads")
@@ -113,7 +113,7 @@ cdef list _updates(object params, object grads, dict states):
         update.updated = [all_p[i]]
         for k in range(len(names)):
             update.updated.append(all_states[k][i])
-        check_apart(update.updated, tuple([f"{name}[{i}]" for name in ("params", *names)]))
+        check_no_overlap(update.updated, tuple([f"{name}[{i}]" for name in ("params", *names)]))
         updates.append(update)
     return updates
 
@@ -258,7 +258,7 @@ def scale(arrays, factor):
     cdef np.ndarray x, plain
     cdef ptrdiff_t n
     for x in outputs:
-        plain = _plain_or_copy(x)
+        plain = _as_contiguous(x)
         n = np.PyArray_SIZE(x)
         with nogil:
             now.kernels.scale(data_of(plain), by, n, &now.context)

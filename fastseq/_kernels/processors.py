@@ -1,7 +1,7 @@
-"""How many threads a call may use by default: as many processors as this process may use.
+"""The default number of threads: the number of processors that this process may use.
 
-A process may be bound to some processors (its affinity), and a control group may limit its share of
-them (the CPU quota of a container): threads beyond it would only wait for each other.
+It is limited by the CPU affinity of the process and by the CPU quota of its control groups (of a
+container): more threads than that would only wait for each other.
 """
 
 import os
@@ -10,15 +10,15 @@ from pathlib import Path, PurePosixPath
 
 
 def default_threads(environment: Mapping[str, str], root: Path = Path("/")) -> int:
-    """The number of threads that the environment, or else the system, allows.
+    """The number of threads from the environment, or else from the system.
 
     Parameters
     ----------
     environment : mapping of str to str
-        ``FASTSEQ_NUM_THREADS`` decides; without it ``OMP_NUM_THREADS``, whose first number counts
-        and which is ignored where it is none.
+        ``FASTSEQ_NUM_THREADS``, or else ``OMP_NUM_THREADS``, of which the first number is used
+        and anything else is ignored.
     root : Path
-        Where the files of the system lie.
+        The root of the file system.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def default_threads(environment: Mapping[str, str], root: Path = Path("/")) -> i
     wanted = environment.get("FASTSEQ_NUM_THREADS", "").strip()
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
-            raise ValueError(f"FASTSEQ_NUM_THREADS: expected a number from 1 on, got {wanted!r}")
+            raise ValueError(f"FASTSEQ_NUM_THREADS: expected an integer >= 1, got {wanted!r}")
         return int(wanted)
     inherited = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if inherited.isdecimal() and int(inherited) >= 1:
@@ -48,28 +48,28 @@ def _affinity() -> int:
 
 
 def _quotas(root: Path) -> Iterator[int]:
-    """The quota of each control group that the process is in, in whole processors."""
+    """The CPU quota of each control group of the process, in whole processors."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         controllers, _, name = line.partition(":")[2].partition(":")
         if not controllers:  # version 2
-            for folder in _and_above(root / "sys/fs/cgroup", name):
+            for folder in _with_parents(root / "sys/fs/cgroup", name):
                 quota, _, period = _read(folder / "cpu.max").partition(" ")
                 yield from _quota(quota, period)
         elif "cpu" in controllers.split(","):
-            for folder in _and_above(root / "sys/fs/cgroup/cpu", name):
+            for folder in _with_parents(root / "sys/fs/cgroup/cpu", name):
                 quota = _read(folder / "cpu.cfs_quota_us")
                 yield from _quota(quota, _read(folder / "cpu.cfs_period_us"))
 
 
-def _and_above(mount: Path, name: str) -> Iterator[Path]:
-    """The folder of a group and of those around it; in a container the name may not exist."""
+def _with_parents(mount: Path, name: str) -> Iterator[Path]:
+    """The folders of a group and of its parents; in a container, the first may not exist."""
     path = PurePosixPath("/", name)
     for each in (path, *path.parents):
         yield mount / each.relative_to("/")
 
 
 def _quota(quota: str, period: str) -> Iterator[int]:
-    """A quota of so many microseconds in each period; "max" and -1 mean none."""
+    """A quota in microseconds per period, in processors; nothing for "max" and -1."""
     quota, period = quota.strip(), period.strip()
     if quota.isdecimal() and period.isdecimal() and int(period) > 0:
         yield max(1, int(quota) // int(period))

@@ -1,3 +1,3 @@
-# What decoding has in common with the recurrent layers.
+# A check that decoding uses too.
 
 cdef int check_memory(double N, double T, double inputs, double V, double H) except -1

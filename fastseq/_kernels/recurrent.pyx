@@ -16,7 +16,7 @@ from fastseq._kernels.arrays cimport (
     as_matrix,
     as_output,
     as_sequence,
-    check_apart,
+    check_no_overlap,
     check_ids,
     check_lengths,
     check_shape,
@@ -47,19 +47,19 @@ np.import_array()
 
 
 cdef class Workspace:
-    """What a recurrent layer keeps between calls: the forward cache and scratch memory.
+    """The memory of a recurrent layer between calls: the forward cache and scratch.
 
-    It belongs to one layer and serves one call at a time; a second call meanwhile is a
-    RuntimeError. Copies and pickles are empty.
+    A workspace belongs to one layer and can be used by one call at a time; a concurrent second call
+    raises RuntimeError. Copies and pickles are empty.
     """
 
     cdef Buffer cache
     cdef Buffer scratch
-    cdef Lengths lengths         # what size.lengths points to
+    cdef Lengths lengths         # owns the arrays of size.lengths
     cdef Cell cell
-    cdef fs_recurrent_size size  # of the pass whose values the cache holds
-    cdef const fs_kernels *kernels  # that computed them; NULL: there are none
-    cdef unsigned long passes    # how many there were: no other pass has the same number
+    cdef fs_recurrent_size size  # of the forward pass in the cache
+    cdef const fs_kernels *kernels  # that computed the cache; NULL: it is empty
+    cdef unsigned long passes    # counts forward passes, to identify the current one
     cdef unsigned long claimed   # 0, or 1 + the number of forks when it was claimed
 
     def __cinit__(self):
@@ -67,9 +67,9 @@ cdef class Workspace:
         self.scratch = Buffer()
 
     def release(self):
-        """Give the memory back; `backward` then needs a new `forward`."""
+        """Free the memory; `recurrent_backward` then needs a new forward pass."""
         self.claim()
-        self.forget_pass()
+        self.invalidate()
         self.cache = Buffer()
         self.scratch = Buffer()
         self.claimed = 0
@@ -81,17 +81,17 @@ cdef class Workspace:
         # A claim made before a fork is void: the thread that made it is not in this process.
         if self.claimed == 1 + fork_count():
             raise RuntimeError(
-                "workspace: this layer is in use by another thread; give each its own layer")
+                "workspace: this layer is in use by another thread; each thread needs its own")
         self.claimed = 1 + fork_count()
         return 0
 
     cdef int check_pass(self, unsigned long number) except -1:
-        """RuntimeError unless the last pass has this number, and its values are there."""
+        """RuntimeError unless the cache holds the forward pass of this number."""
         if self.kernels == NULL or self.passes != number:
             raise RuntimeError("backward needs the values of a forward pass: call forward first")
         return 0
 
-    cdef void forget_pass(self) noexcept:
+    cdef void invalidate(self) noexcept:
         self.kernels = NULL
         self.passes += 1
 
@@ -100,8 +100,8 @@ cdef class Workspace:
 
 
 cdef int check_memory(double N, double T, double inputs, double V, double H) except -1:
-    """MemoryError for sizes whose buffers no machine has: none of their products overflows then."""
-    # the largest buffer holds N T rows of gates and states, each padded to full vectors
+    """MemoryError for sizes beyond any machine's memory; no product of smaller sizes overflows."""
+    # the largest buffer has N T rows of gates and states, padded to full vectors
     if (T + 2) * N * (inputs + 10 * (H + 64)) + (inputs + H + V) * 10 * (inputs + H + 64) > 1e17:
         raise MemoryError(f"xs: cannot allocate a recurrent layer of N {N:.0f}, T {T:.0f}, "
                           f"{inputs:.0f} inputs, H {H:.0f}")
@@ -109,37 +109,37 @@ cdef int check_memory(double N, double T, double inputs, double V, double H) exc
 
 
 cdef class Lengths:
-    """Lengths of the rows of a batch, sorted: what an fs_lengths points to."""
+    """The arrays of an fs_lengths: the packed order of a batch of variable-length sequences."""
 
     cdef np.ndarray order
     cdef np.ndarray steps
     cdef np.ndarray starts
 
     def __cinit__(self, np.ndarray given, ptrdiff_t T):
-        # a counting sort: rows of equal length stay in the order of the batch
+        # a stable counting sort, longest first
         cdef ptrdiff_t N = given.shape[0]
         cdef const int64_t *length = ids_of(given)
-        cdef np.ndarray places = np.zeros(T + 2, np.intp)  # place[l]: rows longer than l
+        cdef np.ndarray positions = np.zeros(T + 2, np.intp)  # [l]: number of rows longer than l
         self.order = np.empty(N, np.intp)
         self.steps = np.empty(N, np.intp)
         self.starts = np.empty(T + 1, np.intp)
-        cdef ptrdiff_t *place = <ptrdiff_t *> np.PyArray_DATA(places)
+        cdef ptrdiff_t *position = <ptrdiff_t *> np.PyArray_DATA(positions)
         cdef ptrdiff_t *order = <ptrdiff_t *> np.PyArray_DATA(self.order)
         cdef ptrdiff_t *steps = <ptrdiff_t *> np.PyArray_DATA(self.steps)
         cdef ptrdiff_t *starts = <ptrdiff_t *> np.PyArray_DATA(self.starts)
         cdef ptrdiff_t n, t
         for n in range(N):
             if length[n] > 0:
-                place[length[n] - 1] += 1
+                position[length[n] - 1] += 1
         for t in range(T - 1, -1, -1):
-            place[t] += place[t + 1]
+            position[t] += position[t + 1]
         starts[0] = 0
         for t in range(T):
-            starts[t + 1] = starts[t] + place[t]
+            starts[t + 1] = starts[t] + position[t]
         for n in range(N):
-            order[place[length[n]]] = n
-            steps[place[length[n]]] = length[n]
-            place[length[n]] += 1
+            order[position[length[n]]] = n
+            steps[position[length[n]]] = length[n]
+            position[length[n]] += 1
 
 
 # ---- forward ----
@@ -164,7 +164,7 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
     cdef fs_recurrent_size *size = &call.size
     size.cell = own_cell.number
     size.directions = own_weights.directions
-    size.from_zeros = first_h is None
+    size.zero_initial_state = first_h is None
     size.inference = workspace is None
     size.N = x.shape[0]
     size.T = x.shape[1]
@@ -196,7 +196,7 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
     # claim
     own_workspace.claim()
     try:
-        own_workspace.forget_pass()
+        own_workspace.invalidate()
         own_workspace.lengths = own_lengths
         if own_lengths is not None:
             size.lengths.order = <const ptrdiff_t *> np.PyArray_DATA(own_lengths.order)
@@ -233,10 +233,10 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
 cdef int _check_inputs(np.ndarray x, Weights own, fs_recurrent_size *size) except -1:
     cdef np.ndarray Wx = own.arrays[0]
     if size.V > 0 or x.ndim == 2:
-        # the kernels keep ids in 32 bits
+        # the kernels store ids in 32 bits
         return check_ids(x, "ids", min(size.V, <ptrdiff_t> (1 << 31) - 1))
     if size.C == 0 and size.D != Wx.shape[0]:
-        raise wrong_shape("xs", f"(N, T, {Wx.shape[0]}), as wide as Wx is high", x)
+        raise wrong_shape("xs", f"(N, T, {Wx.shape[0]}), with as many columns as Wx has rows", x)
     return 0
 
 
@@ -250,7 +250,7 @@ cdef int _check_state(np.ndarray x, str name, ptrdiff_t N, ptrdiff_t columns) ex
 
 
 cdef list _gradients(object grads, tuple names):
-    """The outputs of all directions, one for each weight array."""
+    """The outputs for all directions, one for each weight array."""
     cdef tuple given = as_sequence(grads, "grads")
     cdef Py_ssize_t i
     if len(given) != len(names):
@@ -260,9 +260,9 @@ cdef list _gradients(object grads, tuple names):
 
 
 cdef int _check_output(np.ndarray out, str name, ptrdiff_t count, tuple shape) except -1:
-    """An output must be there if and only if the forward pass had such an input."""
+    """ValueError unless there is an output exactly if the forward pass had this input."""
     if (out is None) != (count == 0):
-        had = "had none of that input" if count == 0 else "had that input"
+        had = "did not have that input" if count == 0 else "had that input"
         raise ValueError(f"{name}: expected {'None' if count == 0 else 'an array'}, as the last "
                          f"forward {had}")
     if out is not None:
@@ -272,7 +272,7 @@ cdef int _check_output(np.ndarray out, str name, ptrdiff_t count, tuple shape) e
 
 def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None, dc=None,
                        dcontext=None, dembedding=None):
-    # convert; a workspace without a pass is said first, as no argument can mend it
+    # convert; a missing forward pass is reported before any fault of the arguments
     workspace.check_pass(workspace.passes)
     cdef unsigned long number = workspace.passes
     cdef Cell cell = workspace.cell
@@ -301,7 +301,7 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
                          f"forward; got {len(own_weights.arrays)}")
     if shape_of(d) != (size.N, size.T, columns):
         raise wrong_shape(
-            "dhs", f"{(size.N, size.T, columns)}, that of the last forward's result", d)
+            "dhs", f"{(size.N, size.T, columns)}, the shape of the last forward's result", d)
     own_weights.check(size.C + size.D, size.H)
     for i in range(len(outputs)):
         check_shape(outputs[i], names[i], shape_of(own_weights.arrays[i]))
@@ -312,14 +312,14 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
     _check_output(out_context, "dcontext", size.C, (size.N, size.C))
     _check_output(out_E, "dembedding", size.V, (size.V, size.D))
     outputs += [out_context, out_E]
-    check_apart(outputs, (*names, "dcontext", "dembedding"))
+    check_no_overlap(outputs, (*names, "dcontext", "dembedding"))
     cdef tuple inputs = (d, last_dh, last_dc, *own_weights.arrays)
     cdef list direct = [None if out is None else writable(out, inputs) for out in outputs]
     cdef np.ndarray dxs = None if size.V > 0 else new_floats((size.N, size.T, size.D))
     cdef np.ndarray dh0 = new_floats((size.N, columns))
     cdef np.ndarray dc0 = new_floats((size.N, columns)) if has_c else None
 
-    # snapshot: the kernels that made the cache read it
+    # snapshot, with the kernels that computed the cache
     cdef Snapshot now = snapshot()
     workspace.check_pass(number)
     now.kernels = workspace.kernels

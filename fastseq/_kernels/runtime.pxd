@@ -1,4 +1,4 @@
-# What every call takes from the runtime: a snapshot of the settings.
+# A snapshot of the settings, for every call.
 
 from fastseq._kernels.contract cimport fs_context, fs_kernels
 
@@ -8,9 +8,9 @@ ctypedef struct Snapshot:
     fs_context context
 
 
-# The settings as they are now. A function takes them once: a setting that changes later, in another
-# thread, cannot make the size of its scratch and its call disagree.
+# The current settings. A function reads them once: if another thread changes a setting later, the
+# size of the scratch still fits the call.
 cdef Snapshot snapshot() noexcept
 
-# How often this process was forked: a claim of an earlier process is void in its child.
+# The number of forks up to this process: a claim made in a parent process is void in its child.
 cdef unsigned long fork_count() noexcept

@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""What calls have in common: the table of kernels in use, and the threads.
+"""Settings of all calls: the table of kernels, and the threads.
 
-The table of the best instruction set this CPU runs is chosen on import; ``FASTSEQ_ISA`` overrides.
-The thread pool is made when a call first needs it. The interpreter's end does not destroy it: a
-daemon thread may still compute then.
+On import, the table of the best instruction set that this CPU supports is selected;
+``FASTSEQ_ISA`` overrides it. The thread pool is created when a call first needs it. It is not
+destroyed at exit: a daemon thread may still be computing.
 """
 
 import os
@@ -41,7 +41,7 @@ cdef Snapshot snapshot() noexcept:
     global pool
     cdef Snapshot now
     if threads > 1 and pool == NULL:
-        pool = fs_thread_pool_create()  # without memory NULL: one thread
+        pool = fs_thread_pool_create()  # NULL if out of memory: one thread
     now.kernels = table
     now.context.threads = threads
     now.context.pool = pool if threads > 1 else NULL
@@ -54,7 +54,7 @@ cdef unsigned long fork_count() noexcept:
 
 
 def _after_fork_in_child():
-    # The parent's workers do not exist here: a pool of the child's own takes their place.
+    # The parent's workers do not exist in the child: it creates its own pool.
     global pool, forks
     pool = NULL
     forks += 1
@@ -90,7 +90,7 @@ cdef const fs_kernels *_table_of(object name, str argument) except NULL:
     if name not in names:
         raise ValueError(
             f"{argument}: expected one of {', '.join(names)} "
-            f"(what this build has and this CPU runs), got {name!r}"
+            f"(in this build and supported by this CPU), got {name!r}"
         )
     return fs_table(names.index(name))
 
@@ -105,7 +105,7 @@ def set_num_threads(num_threads):
         raise TypeError(f"num_threads: expected an int, got {type(num_threads).__name__}")
     try:
         number = num_threads.__index__()
-    except TypeError as error:  # an array has __index__, but not always a use for it
+    except TypeError as error:  # the __index__ of most arrays raises
         raise TypeError(f"num_threads: {error}") from error
     if not 1 <= number <= FS_MAX_THREADS:
         raise ValueError(f"num_threads: expected 1 to {FS_MAX_THREADS}, got {number}")
@@ -116,16 +116,16 @@ def build_info():
     return {"compiler": _text(FS_COMPILER), "threads": "Windows" if os.name == "nt" else "POSIX"}
 
 
-# ---- start ----
+# ---- initialization ----
 
 
-def _start():
+def _initialize():
     global table, threads
-    wanted = os.environ.get("FASTSEQ_ISA") or available_isas()[-1]
-    table = _table_of(wanted, "FASTSEQ_ISA")
+    name = os.environ.get("FASTSEQ_ISA") or available_isas()[-1]
+    table = _table_of(name, "FASTSEQ_ISA")
     threads = min(default_threads(os.environ), FS_MAX_THREADS)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-_start()
+_initialize()

@@ -1,9 +1,9 @@
 """The layers and models of fastseq in plain textbook NumPy.
 
-This package is the slow and obvious twin of ``fastseq``: the same classes with the same signatures,
-one NumPy line per formula and a Python loop over time. Tests use it as the oracle, benchmarks as
-the baseline. It computes in the dtype of the weights it is given, so that central differences in
-float64 can pin every gradient.
+The reference implementation of ``fastseq``: the same classes with the same signatures, one line of
+NumPy per formula and a Python loop over time. Tests compare ``fastseq`` with it, benchmarks use it
+as the baseline. It computes in the dtype of the weights, so that gradients can be compared with
+central differences in float64.
 """
 
 from fastseq_reference.layers import (

@@ -40,7 +40,7 @@ class Momentum:
     lr : float
         Learning rate.
     momentum : float
-        Share of the velocity that is kept.
+        Factor of the previous velocity.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Momentum:
         self.v: list[Array] | None = None
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step; the velocities start from zeros at the first.
+        """Take one step; the velocities are zero before the first.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class Nesterov:
     lr : float
         Learning rate.
     momentum : float
-        Share of the velocity that is kept.
+        Factor of the previous velocity.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Nesterov:
         self.v: list[Array] | None = None
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step; the velocities start from zeros at the first.
+        """Take one step; the velocities are zero before the first.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class AdaGrad:
         self.h: list[Array] | None = None
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step; the sums start from zeros at the first.
+        """Take one step; the sums are zero before the first.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class RMSprop:
         self.h: list[Array] | None = None
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step; the means start from zeros at the first.
+        """Take one step; the means are zero before the first.
 
         Parameters
         ----------
@@ -214,7 +214,7 @@ class Adam:
         self.v: list[Array] | None = None
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
-        """Take one step; the moments start from zeros at the first.
+        """Take one step; the moments are zero before the first.
 
         Parameters
         ----------

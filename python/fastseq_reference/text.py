@@ -62,7 +62,7 @@ def create_co_matrix(corpus: Array, vocab_size: int, window_size: int = 1) -> Ar
 
 
 def ppmi(C: Array, verbose: bool = False, eps: float = 1e-8) -> Array:
-    """``max(0, log2(C[i, j] N / (S[i] S[j]) + eps))``, S the sums of columns and N of everything.
+    """``max(0, log2(C[i, j] N / (S[i] S[j]) + eps))``, S the column sums and N the total.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def ppmi(C: Array, verbose: bool = False, eps: float = 1e-8) -> Array:
 
 
 def create_contexts_target(corpus: Array, window_size: int = 1) -> tuple[Array, Array]:
-    """Each word that has all its neighbours, and these.
+    """The words with a full window of neighbours, and these neighbours.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def create_contexts_target(corpus: Array, window_size: int = 1) -> tuple[Array, 
 
 
 def convert_one_hot(corpus: Array, vocab_size: int) -> Array:
-    """Write each id as a row with a single one.
+    """The one-hot encoding of ids.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def analogy(
     top: int = 5,
     answer: str | None = None,
 ) -> None:
-    """Print the words that are to ``c`` what ``b`` is to ``a``: closest to ``b - a + c``.
+    """Print the words closest to ``b - a + c``: an analogy, ``a`` is to ``b`` as ``c`` to the word.
 
     Parameters
     ----------

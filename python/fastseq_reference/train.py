@@ -17,7 +17,7 @@ def _is_same(a: Array, b: Array) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     address_a, address_b = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
-    # the stride of an axis of length 1 is never used and may be anything
+    # the stride of an axis of length 1 is arbitrary
     steps = zip(a.shape, a.strides, b.strides, strict=True)
     return address_a == address_b and all(n == 1 or step_a == step_b for n, step_a, step_b in steps)
 
@@ -142,7 +142,7 @@ class Trainer:
             self.current_epoch += 1
 
     def plot(self, ylim: tuple[float, float] | None = None) -> None:
-        """Show the curve of ``loss_list``.
+        """Plot ``loss_list``.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Trainer:
 
 
 class RnnlmTrainer:
-    """Trains a language model on one long text, read in order by several readers at once.
+    """Trains a language model on one long text, read by each row of a batch from its own offset.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class RnnlmTrainer:
         self.current_epoch = 0
 
     def get_batch(self, x: Array, t: Array, batch_size: int, time_size: int) -> tuple[Array, Array]:
-        """The next ``time_size`` words of each reader.
+        """The next ``time_size`` words of each row.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class RnnlmTrainer:
         max_grad: float | None = None,
         eval_interval: int | None = 20,
     ) -> None:
-        """Train; the readers start afresh, the model's state goes on.
+        """Train; the rows start at their first offsets, the state of the model is kept.
 
         The perplexity, ``exp`` of the mean loss since the last report, is printed after the first
         step of an epoch, and after every ``eval_interval`` steps from there.
@@ -281,7 +281,7 @@ class RnnlmTrainer:
             self.current_epoch += 1
 
     def plot(self, ylim: tuple[float, float] | None = None) -> None:
-        """Show the curve of ``ppl_list``.
+        """Plot ``ppl_list``.
 
         Parameters
         ----------

@@ -165,7 +165,7 @@ def to_cpu(x: npt.ArrayLike) -> Array:
 
 
 def to_gpu(x: Any) -> Any:
-    """Refuse: there is no GPU here.
+    """Raise RuntimeError: there is no GPU support.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-/* affine.h — the affine kernels against double precision. Shape R, K, M. */
+/* affine.h — the affine kernels compared with double precision. Shape R, K, M. */
 #ifndef CHECK_AFFINE_H
 #define CHECK_AFFINE_H
 
@@ -36,7 +36,7 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
         SLOT(k, affine_forward)(alone + r * M, xs + r * K, W, b ? b + r * b_row : b, 0, 1, K, M,
                                 &test_context);
     }
-    expect(same_bits(ys, alone, R * M), "a row has the same bits alone");
+    expect(same_bits(ys, alone, R * M), "a row has the same bits in a batch of one");
 
     float *dxs = new_floats(R * K);
     float *dW = new_floats(K * M);

@@ -1,22 +1,22 @@
-/* attention.h — attention and its parts against double precision, with rows of equal and of unlike
- * length. Shape N, Te, Td, H. */
+/* attention.h — attention and its parts compared with double precision, with sequences of fixed and
+ * of variable length. Shape N, Te, Td, H. */
 #ifndef CHECK_ATTENTION_H
 #define CHECK_ATTENTION_H
 
 #include "check.h"
 #include "softmax.h"
 
-/* Threads that used the same scratch would do harm only if they ran at the same time. */
+/* Repeated: threads with the same scratch give wrong results only if they run at the same time. */
 #define ATTENTION_REPEATS 10
 
-/* What lies past a row's steps is NaN in all inputs, and 0 in all results. */
+/* Elements past a row's steps are NaN in all inputs, and must be 0 in all results. */
 typedef struct {
     fs_attention_size size;
     float scale;
     const float *enc, *dec, *dout;
     const float *v; /* (H) of additive attention */
     double *weights, *out;
-    double *denc_of_sum, *denc_of_weights; /* denc = its parts from the two halves */
+    double *denc_of_sum, *denc_of_weights; /* denc is the sum of those of the two halves */
     double *denc, *ddec, *dweights, *dv;
 } attention_case;
 
@@ -98,7 +98,7 @@ static void oracle_attention_backward(const attention_case *c, attention_row r,
 
 /* ---- the case ---- */
 
-/* Lengths from `least` to T, both among them. */
+/* Lengths from `least` to T, including both. */
 static const ptrdiff_t *new_lengths(ptrdiff_t N, ptrdiff_t T, ptrdiff_t least) {
     ptrdiff_t *lengths = new_array(N * (ptrdiff_t)sizeof *lengths, 0);
     for (ptrdiff_t n = 0; n < N; ++n) {
@@ -119,7 +119,7 @@ static float *new_padded(const ptrdiff_t *lengths, ptrdiff_t N, ptrdiff_t T, ptr
     return x;
 }
 
-/* A copy of weights (N,Td,Te) or of their gradient, NaN where a row has no step. */
+/* A copy of weights (N,Td,Te) or of their gradient, NaN past a row's steps. */
 static float *new_spoilt(const float *weights, const fs_attention_size *s) {
     float *x = new_copy(weights, s->N * s->Td * s->Te);
     for (ptrdiff_t i = 0; s->encoder_lengths && i < s->N * s->Td * s->Te; ++i) {
@@ -135,7 +135,7 @@ static attention_case new_case(const ptrdiff_t *shape, int with_lengths, int add
     const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];
     const ptrdiff_t *encoder_lengths = with_lengths ? new_lengths(N, Te, 1) : NULL;
     const ptrdiff_t *decoder_lengths = with_lengths ? new_lengths(N, Td, 0) : NULL;
-    const double scale = 4 / sqrt((double)H + 1); /* scores of the order of 1 */
+    const double scale = 4 / sqrt((double)H + 1); /* scores of magnitude 1 */
     attention_case c = {
         .size = {N, Te, Td, H, encoder_lengths, decoder_lengths},
         .scale = with_lengths ? 0.7f : 1.0f,
@@ -168,13 +168,13 @@ static void expect_gradients(attention_case *c, const float *weights) {
     }
 }
 
-/* How often a backward pass is run: again if it is worth several threads. */
+/* The number of runs of a backward pass: several if it has several threads. */
 static int backward_repeats(const fs_attention_size *s) {
     return (double)s->N * (double)s->Te * (double)s->Td * (double)s->H > 1e6 ? ATTENTION_REPEATS
                                                                              : 1;
 }
 
-/* ---- what the kernels keep to ---- */
+/* ---- checks ---- */
 
 /* One of the two kernels of weights. */
 static void run_weights(const fs_kernels *k, float *weights, const float *enc, const float *dec,
@@ -188,7 +188,7 @@ static void run_weights(const fs_kernels *k, float *weights, const float *enc, c
     }
 }
 
-/* Each row without its padding has the bits that it has in the batch. */
+/* Each row without its padding has the same bits as in the batch. */
 static void check_attention_rows_alone(const fs_kernels *k, const attention_case *c,
                                        const float *weights, const float *out) {
     const ptrdiff_t Te = c->size.Te, Td = c->size.Td, H = c->size.H;
@@ -232,7 +232,7 @@ static void check_nan_in_attention(const fs_kernels *k, const attention_case *c,
     }
 }
 
-/* Weights by themselves, then the weighted sum, which need not read what they are not. */
+/* The weights, then the weighted sum. */
 static void check_halves_forward(const fs_kernels *k, const attention_case *c, float *weights,
                                  float *out) {
     const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
@@ -249,7 +249,7 @@ static void check_halves_forward(const fs_kernels *k, const attention_case *c, f
     }
 }
 
-/* The gradients of the weighted sum; dweights is what the other half goes on from. */
+/* The gradients of the weighted sum; dweights is the input of the other half. */
 static void check_sum_backward(const fs_kernels *k, const attention_case *c, const float *weights,
                                float *dweights, ptrdiff_t length) {
     const ptrdiff_t N = c->size.N, Te = c->size.Te, Td = c->size.Td, H = c->size.H;
@@ -305,7 +305,7 @@ static void check_weights_backward(const fs_kernels *k, const attention_case *c,
     }
 }
 
-/* Either attention, in its halves; that of dot products also as a whole. */
+/* Both kinds of attention, in two halves; dot-product attention also as a whole. */
 static void check_attention_case(const fs_kernels *k, const ptrdiff_t *shape, int with_lengths,
                                  int additive) {
     const ptrdiff_t N = shape[0], Te = shape[1], Td = shape[2], H = shape[3];

@@ -1,5 +1,5 @@
-/* check.h — what the driver measures with: arrays between guard bytes, comparisons whose tolerance
- * has a reason, and a tally for each kernel. */
+/* check.h — tools of the driver: arrays between guard bytes, comparisons with tolerances derived
+ * from rounding errors, and counts for each kernel. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -13,12 +13,12 @@
 
 #include "fastseq.h"
 
-#define THREADS 2 /* for every kernel; those of small shapes use one */
+#define THREADS 2 /* for every kernel; calls of small shapes use one */
 
-/* Made in main, for all checks. */
+/* Created in main, for all checks. */
 static fs_thread_pool *test_pool;
 
-/* What kernels are called with. */
+/* The context of all calls. */
 static fs_context test_context;
 
 static fs_context context_of(int threads) {
@@ -28,7 +28,8 @@ static fs_context context_of(int threads) {
 /* ---- arrays ---- */
 
 /* Bytes before and after every array. They and the array itself start as 0xFF: NaN, read as float
- * or double. Built with the address sanitizer, 0: it watches the edges, and sees reads too. */
+ * or double. With the address sanitizer 0, since it detects accesses past the
+ * ends, reads too. */
 #ifndef GUARD_BYTES
 #define GUARD_BYTES 256
 #endif
@@ -54,7 +55,7 @@ static void *new_array(ptrdiff_t bytes, size_t skip) {
     return memory + GUARD_BYTES + skip;
 }
 
-/* Floats start 4 bytes off what malloc aligns: no kernel needs an aligned array. */
+/* Floats start 4 bytes after malloc's alignment: no kernel needs an aligned array. */
 static float *new_floats(ptrdiff_t n) {
     return new_array(n * (ptrdiff_t)sizeof(float), sizeof(float));
 }
@@ -107,7 +108,7 @@ static float *new_uniform(ptrdiff_t n, double scale) {
     return x;
 }
 
-/* How a weight matrix lies in memory; gaps between padded rows are NaN. */
+/* The memory layout of a weight matrix; gaps between padded rows are NaN. */
 enum layout { CONTIGUOUS, PADDED, TRANSPOSED, REVERSED, LAYOUTS };
 static const char *const LAYOUT_NAMES[LAYOUTS] = {"contiguous", "padded", "transposed", "reversed"};
 static enum layout weights_layout;
@@ -148,14 +149,14 @@ static int guards_intact(void) {
     return 1;
 }
 
-/* All but the first so many. */
+/* Frees all arrays from this index on. */
 static void free_arrays_from(int count) {
     while (allocation_count > count) {
         free(allocations[--allocation_count].memory);
     }
 }
 
-/* ---- the tally ---- */
+/* ---- counts of checks ---- */
 
 #define MAX_KERNELS 64
 #define MAX_MESSAGES 20
@@ -163,15 +164,15 @@ static void free_arrays_from(int count) {
 typedef struct {
     const char *kernel, *unit;
     int passed, failed;
-    double error, share; /* the largest error, and the largest part of what was allowed */
+    double error, used; /* the maximum error, absolute and as a fraction of the tolerance */
 } tally;
 
 static tally tallies[MAX_KERNELS];
 static int tally_count;
 static tally *current;
 static int message_count;
-static char situation[96]; /* what is being checked: table, shape, layout */
-static char form[96];      /* and in which form, where a shape is checked in several */
+static char situation[96]; /* the current check: table, shape, layout */
+static char form[96];      /* and its form, if a shape is checked in several */
 
 static void expect(int holds, const char *what) {
     current->passed += holds;
@@ -181,7 +182,7 @@ static void expect(int holds, const char *what) {
     }
 }
 
-/* Said after each call of a kernel: what is expected next is expected of this one. */
+/* Called after each call of a kernel: the following expectations are counted for it. */
 static void ran(const char *kernel) {
     int i = 0;
     while (i < tally_count && strcmp(tallies[i].kernel, kernel) != 0) {
@@ -196,7 +197,7 @@ static void ran(const char *kernel) {
 
 static void note_error(double error, double allowed) {
     current->error = fmax(current->error, error);
-    current->share = fmax(current->share, error / allowed);
+    current->used = fmax(current->used, error / allowed);
 }
 
 static void print_tallies(const char *table) {
@@ -204,13 +205,13 @@ static void print_tallies(const char *table) {
         const tally *t = &tallies[i];
         printf("%-9s %-27s %5d passed %3d failed", table, t->kernel, t->passed, t->failed);
         printf("   largest error %.2g %s, %.0f %% of the allowed\n", t->error, t->unit,
-               100 * t->share);
+               100 * t->used);
     }
 }
 
-/* ---- slots ---- */
+/* ---- the functions of a table ---- */
 
-/* A slot of a table is called as SLOT(k, name)(...), which notes that there is a check of it. */
+/* SLOT(k, name)(...) calls a function of a table, and records that it is checked. */
 #define SLOT(k, name) (note_slot(offsetof(fs_kernels, name)), (k)->name)
 #define MAX_SLOTS (sizeof(fs_kernels) / sizeof(void (*)(void)))
 
@@ -222,15 +223,15 @@ static void note_slot(size_t offset) {
 
 /* ---- the same bits with any number of threads ---- */
 
-/* A shape is checked again with other numbers of threads and the same inputs. Of the first time, a
- * hash of each result is kept. */
+/* A shape is checked again with other numbers of threads and the same inputs, and a hash of each
+ * result is compared with that of the first time. */
 #define MAX_RESULTS 4096
 
 static uint64_t first_results[MAX_RESULTS];
 static int result_count;
 static int is_repeated;
 
-/* FNV-1a, a word at a time; one NaN is as good as another. */
+/* FNV-1a, word by word; all NaN are equal. */
 static uint64_t hash_of(const double *x, ptrdiff_t n) {
     uint64_t hash = 14695981039346656037u;
     for (ptrdiff_t i = 0; i < n; ++i) {
@@ -258,7 +259,7 @@ static void expect_first_result(const double *x, ptrdiff_t n) {
 
 /* ---- comparisons ---- */
 
-/* The largest |a - b|; NaN equals NaN, and is infinitely far from anything else. */
+/* The maximum of |a - b|; 0 for two NaN, infinite for one. */
 static double largest_difference(const double *a, const double *b, ptrdiff_t n) {
     double largest = 0;
     for (ptrdiff_t i = 0; i < n; ++i) {
@@ -271,13 +272,14 @@ static double largest_difference(const double *a, const double *b, ptrdiff_t n) 
     return largest;
 }
 
-/* Requires `actual` to be `expected` but for rounding, and the comparison to notice a wrong value.
+/* Requires `actual` to equal `expected` up to rounding, and the comparison to detect a wrong value.
  *
- * Rounding errors of a sum behave as a random walk: with unit roundoff u = FLT_EPSILON / 2 the
- * error of a sum of `length` terms stays below 6 sqrt(length) u sum|terms| but with a probability
- * of 3e-8 length (Higham & Mary 2019). The tolerance is twice that, for what came rounded into the
- * sum, and 6 FLT_EPSILON for exp, tanh and sigmoid. For sum|terms| stands the largest element of
- * `expected`, or `term` where cancellation may leave less: what one term of its sums can be. */
+ * Rounding errors of a sum are modelled as a random walk: with unit roundoff u = FLT_EPSILON / 2
+ * the error of a sum of `length` terms is below 6 sqrt(length) u sum|terms| except with a
+ * probability of 3e-8 length (Higham & Mary 2019). The tolerance is twice that, as the terms are
+ * rounded too, plus 6 FLT_EPSILON for exp, tanh and sigmoid. sum|terms| is estimated by the maximum
+ * of |expected|, or by `term`, the magnitude of one term, if cancellation may make the result
+ * smaller. */
 static void expect_close_doubles(const char *what, const double *actual, const double *expected,
                                  ptrdiff_t n, ptrdiff_t length, double term) {
     expect_first_result(actual, n);
@@ -293,7 +295,8 @@ static void expect_close_doubles(const char *what, const double *actual, const d
         double *broken = new_doubles(n);
         memcpy(broken, expected, (size_t)n * sizeof(double));
         broken[n / 2] = isnan(broken[n / 2]) ? 0 : broken[n / 2] + 1e-3 * magnitude;
-        expect(largest_difference(actual, broken, n) > allowed * magnitude, "a fault is noticed");
+        expect(largest_difference(actual, broken, n) > allowed * magnitude,
+               "a wrong value is detected");
     }
 }
 
@@ -306,8 +309,8 @@ static int same_bits(const float *a, const float *b, ptrdiff_t n) {
     return memcmp(a, b, (size_t)n * sizeof(float)) == 0;
 }
 
-/* `dirty` was computed as `clean` but with NaN in the first row of an input: it must be in the
- * whole first row of the result, and the other rows must have the same bits. */
+/* `dirty` was computed as `clean`, but with NaN in the first row of an input: the whole first row
+ * of the result must be NaN, and the other rows must have the same bits. */
 static void expect_nan_in_first_row(const float *dirty, const float *clean, ptrdiff_t rows,
                                     ptrdiff_t width) {
     int holds = same_bits(dirty + width, clean + width, (rows - 1) * width);

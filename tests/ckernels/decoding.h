@@ -1,7 +1,7 @@
-/* decoding.h — greedy decoding against the kernels of each step, which have checks of their own, on
- * one row at a time: not close but equal. Shape N, V, D, H.
+/* decoding.h — greedy decoding compared with the kernels of each step, which have checks of their
+ * own, applied to one row at a time: results must be equal. Shape N, V, D, H.
  *
- * A decoder has many forms: each shape checks some of them, the shapes of a table all. */
+ * A decoder has many forms: each shape checks some of them, all shapes together every one. */
 #ifndef CHECK_DECODING_H
 #define CHECK_DECODING_H
 
@@ -14,7 +14,7 @@
 
 enum { NO_ATTENTION, DOT, SCALED, GENERAL, ADDITIVE, ATTENTION_KINDS };
 
-/* What a decoder consists of, and what a call says. */
+/* The parts of a decoder, and the options of a call. */
 typedef struct {
     fs_cell cell;
     ptrdiff_t layers;
@@ -22,7 +22,7 @@ typedef struct {
     int has_end, has_limits, has_lengths, has_c0, log_probabilities;
 } decoding_form;
 
-/* The index-th form; every form occurs, and the rest is drawn. */
+/* The index-th form; the other options are random. */
 #define DECODING_FORMS (FS_CELLS * 2 * ATTENTION_KINDS * 2 * 2)
 
 static decoding_form decoding_form_at(int index) {
@@ -96,7 +96,7 @@ static fs_decode new_decoding_case(const ptrdiff_t *shape, const decoding_form *
                       .first_id = V / 3,
                       .end_id = -1,
                       .N = N,
-                      .steps = V > 0 ? DECODING_STEPS : 0, /* else there is no id to read */
+                      .steps = V > 0 ? DECODING_STEPS : 0, /* there must be an id for start_id */
                       .layers = form->layers,
                       .V = V,
                       .D = D,
@@ -136,7 +136,7 @@ static void run_decoding(const fs_kernels *k, fs_decode *call, int threads) {
     ran("decode");
 }
 
-/* ---- the same by the layers ---- */
+/* ---- the same with the kernels of the layers ---- */
 
 /* to <- [left, right] */
 static void put_beside(float *to, const float *left, ptrdiff_t before, const float *right,
@@ -146,7 +146,7 @@ static void put_beside(float *to, const float *left, ptrdiff_t before, const flo
     }
 }
 
-/* One row's h and c (layers,H) read an id. */
+/* One step of all layers: h and c (layers,H) of one row, with an id as input. */
 static void step_layers(const fs_kernels *k, const fs_decode *call, const float *peek, int64_t id,
                         float *h, float *c) {
     const fs_context alone = context_of(1);
@@ -173,7 +173,7 @@ static void step_layers(const fs_kernels *k, const fs_decode *call, const float 
     }
 }
 
-/* a and its width: of h (H), after attention over the encoder's states of row n. */
+/* a and its width: of h (H), after attention over the encoder states of row n. */
 static ptrdiff_t attend_in_row(const fs_kernels *k, const fs_decode *call, ptrdiff_t n,
                                const float *h, float *weights, float *a) {
     const fs_context alone = context_of(1);
@@ -204,7 +204,7 @@ static ptrdiff_t attend_in_row(const fs_kernels *k, const fs_decode *call, ptrdi
     return H;
 }
 
-/* The next id of row n, and what it adds to the log probability. */
+/* The next id of row n, and its log probability. */
 static int64_t choose_by_layers(const fs_kernels *k, const fs_decode *call, ptrdiff_t n,
                                 const float *peek, const float *h, float *weights,
                                 double *log_probability) {
@@ -293,7 +293,7 @@ static int same_decoding(const fs_decode *a, const fs_decode *b, ptrdiff_t first
     return same;
 }
 
-/* The states before the first step in the memory of the results, and peek there too. */
+/* Initial states, and peek, in the memory of the results. */
 static void check_decoding_in_place(const fs_kernels *k, const fs_decode *clean) {
     const ptrdiff_t states = clean->layers * clean->N * clean->H;
     fs_decode call = *clean;
@@ -325,9 +325,9 @@ static void check_decoding_nan(const fs_kernels *k, const fs_decode *clean) {
             fills &= isnan(call.h[j]) != 0;
         }
         expect(fills, "NaN fills its row");
-        expect(call.ids[0] == call.first_id, "of scores that are all NaN the first is taken");
+        expect(call.ids[0] == call.first_id, "the argmax of NaN scores is the first");
         expect(!call.log_probabilities || isnan(call.log_probabilities[0]),
-               "NaN shows in the log probability");
+               "the log probability is NaN");
     }
 }
 
@@ -348,14 +348,14 @@ static void check_decoding_form(const fs_kernels *k, const ptrdiff_t *shape, dec
     for (int threads = 1; threads <= THREADS + 1; ++threads) {
         new_decoding_results(&call, form.log_probabilities);
         run_decoding(k, &call, threads);
-        expect(same_decoding(&call, &expected, 0), "results have the bits of the layers");
+        expect(same_decoding(&call, &expected, 0), "results equal those of the layers");
     }
     if (N * call.H > 0) {
         check_decoding_in_place(k, &call);
         check_decoding_nan(k, &call);
         float *h = expected.h + N * call.H / 2;
         *h = nextafterf(*h, 2);
-        expect(!same_decoding(&call, &expected, 0), "a fault is noticed");
+        expect(!same_decoding(&call, &expected, 0), "a wrong value is detected");
     }
 }
 

@@ -1,13 +1,14 @@
-/* driver.c — checks every kernel of every table that this build has and this CPU runs.
+/* driver.c — checks every kernel of every table of this build that this CPU supports.
  *
  *     driver [NAME ...]      only these tables
  *
- * Each kernel is compared with obvious loops in double precision, over shapes on both sides of the
- * width of every vector register, and empty ones. Inputs, results, cache and scratch lie between
- * guard bytes and have exactly the size that csrc/fastseq.h states; what a kernel does not write
- * stays NaN. Exit status: 0 if every check passed, 1 if not, 2 if a table is not there. */
+ * Each kernel is compared with plain loops in double precision, for shapes on both sides of the
+ * width of every vector register, and empty ones. Inputs, results, cache and scratch are surrounded
+ * by guard bytes and have exactly the size documented in csrc/fastseq.h; elements that a kernel
+ * does not write stay NaN. Exit status: 0 if every check passed, 1 if not, 2 for an unknown
+ * table. */
 
-/* Under a slow tool: fewer shapes, layouts and repeats, the same kernels and threads. */
+/* For a slow tool: fewer shapes, layouts and repetitions, the same kernels and threads. */
 #ifdef QUICK
 #define CHECKED_LAYOUTS 1
 #define TEAM_REPEATS 2
@@ -22,12 +23,12 @@
 #include "attention.h"
 #include "decoding.h"
 #include "embedding.h"
-#include "gru.h"
-#include "gru_reset_after.h"
-#include "lstm.h"
+#include "recurrent/gru.h"
+#include "recurrent/gru_reset_after.h"
+#include "recurrent/lstm.h"
 #include "optim.h"
-#include "recurrent_threads.h"
-#include "rnn.h"
+#include "recurrent/threads.h"
+#include "recurrent/rnn.h"
 #include "softmax.h"
 #include "vmath.h"
 
@@ -52,7 +53,7 @@ static void check_shape(const fs_kernels *k, shape_check check, const ptrdiff_t 
     free_arrays_from(0);
 }
 
-/* A shape that is worth several threads, which no result may show. */
+/* A shape large enough for several threads; results must not depend on their number. */
 static void check_large_shape(const fs_kernels *k, shape_check check, const ptrdiff_t *shape) {
     const int threads[] = {THREADS, 1, THREADS + 1};
     const uint32_t inputs = random_state;
@@ -66,8 +67,8 @@ static void check_large_shape(const fs_kernels *k, shape_check check, const ptrd
     is_repeated = 0;
 }
 
-/* Each dimension of a small shape varied in turn, then the large shape, which crosses the blocks
- * that csrc/gemm.h cuts depth into. */
+/* A small shape with each dimension varied, then a large shape, with several blocks of depth (see
+ * csrc/gemm.h). */
 static void check_shapes(const fs_kernels *k, shape_check check, int dimensions,
                          const ptrdiff_t large[MAX_DIMENSIONS]) {
 #ifdef QUICK
@@ -85,7 +86,7 @@ static void check_shapes(const fs_kernels *k, shape_check check, int dimensions,
     check_large_shape(k, check, large);
 }
 
-/* In every form: few rows, of one step and of many, and more, at once and step by step. */
+/* In every form: few rows of one and of many steps, and more rows, at once and step by step. */
 static void check_forms(const fs_kernels *k) {
     const ptrdiff_t shapes[][MAX_DIMENSIONS] = {{1, 2, 6, 7},  {5, 3, 6, 7},  {1, 16, 6, 17},
                                                 {6, 4, 5, 37}, {20, 3, 3, 9}, {65, 2, 6, 7}};
@@ -103,7 +104,7 @@ static void check_layers(const fs_kernels *k) {
     }
 }
 
-/* Rows that are few and many, of one sequence; and as many rows as threads, or more. */
+/* One row with few and with many steps; and at least as many rows as threads. */
 static void check_threads(const fs_kernels *k) {
     for (fs_cell cell = 0; cell < FS_CELLS; ++cell) {
         layer = layers[cell];
@@ -113,13 +114,13 @@ static void check_threads(const fs_kernels *k) {
     }
 }
 
-/* Every slot is called by a check. */
+/* Requires that every function of the table was called by a check. */
 static void check_slots(const fs_kernels *k) {
     form[0] = '\0';
     for (size_t slot = offsetof(fs_kernels, exp) / sizeof k->exp; slot < MAX_SLOTS; ++slot) {
         snprintf(situation, sizeof situation, "%s, slot %zu", k->name, slot);
         ran("(table)");
-        expect(slot_is_called[slot], "every slot is checked");
+        expect(slot_is_called[slot], "every function of the table is checked");
     }
 }
 
@@ -163,7 +164,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc && count < MAX_TABLES; ++i) {
         tables[count] = find_table(argv[i]);
         if (tables[count++] == NULL) {
-            fprintf(stderr, "driver: this build has no table %s, or this CPU does not run it\n",
+            fprintf(stderr, "driver: this build has no table %s, or this CPU does not support it\n",
                     argv[i]);
             return 2;
         }

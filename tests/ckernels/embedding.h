@@ -1,4 +1,4 @@
-/* embedding.h — look-up and scatter-add against double precision. Shape R, V, D. */
+/* embedding.h — look-up and scatter-add compared with double precision. Shape R, V, D. */
 #ifndef CHECK_EMBEDDING_H
 #define CHECK_EMBEDDING_H
 
@@ -15,7 +15,7 @@ static void check_embedding(const fs_kernels *k, const ptrdiff_t *shape) {
     double *ys_expected = new_zeros(R * D);
     double *dW_expected = new_zeros(V * D);
     for (ptrdiff_t r = 0; r < R; ++r) {
-        ids[r] = 5 * r * r % V; /* some twice, some never */
+        ids[r] = 5 * r * r % V; /* some ids twice, some not at all */
         for (ptrdiff_t d = 0; d < D; ++d) {
             ys_expected[r * D + d] = element(W, ids[r], d);
             dW_expected[ids[r] * D + d] += dys[r * D + d];
@@ -25,7 +25,7 @@ static void check_embedding(const fs_kernels *k, const ptrdiff_t *shape) {
     SLOT(k, embedding_forward)(ys, W, ids, R, D, &test_context);
     ran("embedding_forward");
     expect_close("ys", ys, ys_expected, R * D, 0, 0);
-    /* two threads that add to the same row do harm only if they do so in some order */
+    /* repeated: a race of two threads that add to the same row is rare */
     const int repeats = R > V * V ? SCATTER_REPEATS : 1;
     for (int repeat = 0; repeat < repeats; ++repeat) {
         const int arrays = allocation_count;

@@ -1,4 +1,4 @@
-/* optim.h — updates, sums and scaling against double precision. Shape n. */
+/* optim.h — updates, sums and scaling compared with double precision. Shape n. */
 #ifndef CHECK_OPTIM_H
 #define CHECK_OPTIM_H
 
@@ -20,7 +20,7 @@ static void check_sgd(const fs_kernels *k, const ptrdiff_t *shape) {
 
 static void check_velocities(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t n = shape[0];
-    const double rate = 0.125, momentum = 0.75; /* as float and double alike */
+    const double rate = 0.125, momentum = 0.75; /* exact in float */
     const float *g = new_uniform(n, 1);
     float *p = new_uniform(n, 1);
     float *v = new_uniform(n, 1);

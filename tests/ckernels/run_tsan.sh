@@ -1,13 +1,13 @@
 #!/bin/sh
-# The thread pool and every kernel under the thread sanitizer: a data race ends it with a report.
-# CC names the compiler. Without an argument all tables that this CPU runs; else those named.
+# The thread pool and every kernel with the thread sanitizer: exits with a report of any data race.
+# CC names the compiler. The arguments are names of tables; default: all that this CPU supports.
 set -eu
 cd "$(dirname "$0")/../.."
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
-# Without random addresses, where that can be set: among them, the thread sanitizer of older
-# compilers cannot place its memory.
+# Without address space randomization, if possible: the thread sanitizer of older compilers fails to
+# map its memory with it.
 fixed_addresses="setarch $(uname -m) -R"
 $fixed_addresses true 2>/dev/null || fixed_addresses=
 
@@ -18,7 +18,7 @@ compile() {
 
 echo "thread pool"
 compile -DCAN_FORK=0 -DCAN_LIMIT_MEMORY=0 \
-    tests/ckernels/thread_pool.c csrc/thread_pool.c -o "$build/thread_pool"
+    tests/ckernels/thread_pool/main.c csrc/thread_pool.c -o "$build/thread_pool"
 $fixed_addresses "$build/thread_pool"
 
 echo "kernels"

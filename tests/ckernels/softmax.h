@@ -1,4 +1,4 @@
-/* softmax.h — softmax and cross-entropy against double precision. Shape R, V. */
+/* softmax.h — softmax and cross-entropy compared with double precision. Shape R, V. */
 #ifndef CHECK_SOFTMAX_H
 #define CHECK_SOFTMAX_H
 
@@ -34,7 +34,7 @@ static void check_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
         SLOT(k, softmax)(alone + r * V, xs + r * V, 1, V, &test_context);
     }
     expect_close("p", p, p_expected, R * V, V, 0);
-    expect(same_bits(p, alone, R * V), "a row has the same bits alone");
+    expect(same_bits(p, alone, R * V), "a row has the same bits in a batch of one");
     if (R > 0 && V > 0) {
         float *dirty = new_copy(xs, R * V);
         dirty[V - 1] = NAN;
@@ -49,7 +49,7 @@ static void check_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
 
 static void check_log_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t R = shape[0], V = shape[1];
-    const float *xs = new_uniform(R * V, 200); /* most probabilities round to 0 */
+    const float *xs = new_uniform(R * V, 200); /* most probabilities underflow to 0 */
     const double *wide_xs = new_widened(xs, R * V);
     double *expected = new_zeros(R * V);
     float *log_p = new_floats(R * V);
@@ -64,7 +64,7 @@ static void check_log_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
         SLOT(k, log_softmax)(alone + r * V, xs + r * V, 1, V, &test_context);
     }
     expect_close("log p", log_p, expected, R * V, V, 400);
-    expect(same_bits(log_p, alone, R * V), "a row has the same bits alone");
+    expect(same_bits(log_p, alone, R * V), "a row has the same bits in a batch of one");
     if (R > 0 && V > 0) {
         float *dirty = new_copy(xs, R * V), *dirty_log_p = new_floats(R * V);
         dirty[V - 1] = NAN;

@@ -5,11 +5,11 @@
 #include "check.h"
 
 #ifndef MAX_ULP
-#define MAX_ULP 3.0 /* what csrc/vmath.h promises */
+#define MAX_ULP 3.0 /* documented in csrc/vmath.h */
 #endif
 #define FLOATS_AT_ONCE 1024
 #ifndef FLOAT_STRIDE
-#define FLOAT_STRIDE 16381 /* a prime, so that the strides meet every residue of the low bits */
+#define FLOAT_STRIDE 16381 /* a prime, so that all values of the low bits occur */
 #endif
 
 typedef void (*elementwise)(float *y, const float *x, ptrdiff_t n);
@@ -75,21 +75,21 @@ static void check_elementwise(const char *name, elementwise function, double (*e
         for (ptrdiff_t i = 0; i < n; ++i) {
             function(alone + i, x + i, 1);
         }
-        expect(same_bits(y, alone, n), "a value does not depend on its place");
+        expect(same_bits(y, alone, n), "a value does not depend on its lane");
         function(x, x, n);
         ran(name);
         expect(same_bits(y, x, n), "y may be x");
         if (n > 0) {
             x[n / 2] = NAN;
             function(y, x, n);
-            expect(isnan(y[n / 2]) && (n == 1 || !isnan(y[n / 2 - 1])), "NaN stays in its place");
+            expect(isnan(y[n / 2]) && (n == 1 || !isnan(y[n / 2 - 1])), "NaN stays in its lane");
         }
         free_arrays_from(0);
     }
     const float x = 1.0f;
     float y;
     function(&y, &x, 1);
-    expect(ulp_error(y, exact(x) * (1 + 16 * FLT_EPSILON)) > MAX_ULP, "a fault is noticed");
+    expect(ulp_error(y, exact(x) * (1 + 16 * FLT_EPSILON)) > MAX_ULP, "a wrong value is detected");
 }
 
 static void check_special_values(const fs_kernels *k) {

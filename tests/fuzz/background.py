@@ -1,4 +1,4 @@
-"""Threads beside the calls: one changes the settings, one writes to the arguments."""
+"""Threads concurrent with the calls: one changes settings, one writes to the arguments."""
 
 import random
 import threading
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
+from support.hostile_values import Converting
 
 from .case import Arguments, Array, leaves
-from .values import Converting
 
-MOST_FLAT_AXES = 32  # of an array whose `flat` can be indexed, though NumPy makes up to 64
+MAX_FLAT_AXES = 32  # `flat` supports fewer axes than arrays, which have up to 64
 WILD = (0, 1, -1, 2**31, 2**40, -(2**50), 2**62)
 
 
 class Background:
-    """A thread that does something over and over, for the length of the process."""
+    """A daemon thread that repeats an action."""
 
     def __init__(self, action: Callable[[], Any]) -> None:
         self._action = action
@@ -31,7 +31,7 @@ class Background:
 
 
 def change_settings() -> None:
-    """Another number of threads, or another instruction set."""
+    """Set another number of threads, or another instruction set."""
     if random.random() < 0.5:
         _kernels.set_num_threads(random.choice((1, 2, 3, 17, 64)))
     else:
@@ -46,7 +46,7 @@ class Scribbler:
         Background(self._scribble)
 
     def aim(self, arguments: Arguments) -> None:
-        """Take the arrays of these arguments, and no others."""
+        """Write to the arrays of these arguments, and no others."""
         found = []
         for _, value in leaves(arguments):
             arrays = value.arrays if isinstance(value, Converting) else [value]
@@ -55,12 +55,12 @@ class Scribbler:
             (array, array.copy())
             for array in found
             if array.flags.writeable and array.dtype.kind in "fiu" and 0 < array.size < 2**20
-            if array.ndim <= MOST_FLAT_AXES
+            if array.ndim <= MAX_FLAT_AXES
         ]
 
     def _scribble(self) -> None:
         for array, original in self.targets:
-            # most of the time all is well, so that checks often pass
+            # mostly valid values, so that checks often pass
             if random.random() < 0.7 and array.shape == original.shape:
                 array[...] = original
             elif array.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""A call of a public function: its arguments, what it writes to, what it should give."""
+"""A call of a public function: its arguments, its outputs, its expected results."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,24 +22,24 @@ class Case:
     Attributes
     ----------
     name : str
-        What is called, for the report.
+        The name of the function, for the report.
     function : callable
-        Takes the arguments, a dictionary, and gives nested results.
+        A function of the dictionary of arguments; returns nested results.
     arguments : dict
         By name: arrays, numbers, and lists of them.
     expected : callable
-        Takes the arguments with float64 for every float; gives the results, and by name what is
-        written to an argument. None for arguments that it has no answer to.
+        A function of the arguments, converted to float64; returns the results, and the contents of
+        output arguments by name. None if there is no reference for these arguments.
     written : set of str
-        The arguments that are written to.
+        The names of output arguments.
     limits : dict
-        Arguments of ids or lengths, with the least and the most that each may be.
+        Arguments of ids or lengths, with their minimum and maximum.
     terms : int
-        The longest sum of one element, for the tolerance.
+        The number of terms of the longest sum of an element, for the tolerance.
     words : set of str
-        What a message may name besides the arguments.
+        Names that an error message may contain besides those of the arguments.
     workspace : Workspace or None
-        That of the call.
+        The workspace of the call.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Case:
     words: set[str] = field(default_factory=set)
     workspace: Any = None
     empty: bool = False  # whether a size is 0: the call may be refused
-    hostile: bool = True  # whether its arguments may be changed to hostile ones
-    fixed: set[str] = field(default_factory=set)  # whose values are those of an earlier call
+    hostile: bool = True  # whether its arguments may be mutated
+    fixed: set[str] = field(default_factory=set)  # arguments whose values belong to an earlier call
 
 
 def items(value: Any) -> Iterator[Any]:
-    """The items of a list or tuple, without the code of a hostile one."""
+    """The items of a list or tuple, without calling code of a subclass."""
     return list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
 
 
@@ -74,7 +74,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def nested(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nesting of new lists and dictionaries, with each element changed."""
+    """New lists and dictionaries with the same nesting, and `change` of each element."""
     if isinstance(value, dict):
         return {key: nested(each, change) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -99,7 +99,7 @@ def widened(value: Any) -> Any:
 
 
 def get(arguments: Arguments, path: Path) -> Any:
-    """What lies at the path."""
+    """The value at the path."""
     value: Any = arguments
     for key in path:
         value = value[key]
@@ -107,12 +107,12 @@ def get(arguments: Arguments, path: Path) -> Any:
 
 
 def put(arguments: Arguments, path: Path, value: Any) -> None:
-    """Replace what lies at the path."""
+    """Replace the value at the path."""
     get(arguments, path[:-1])[path[-1]] = value
 
 
 class Draw:
-    """Arguments of a call: sizes, arrays, choices."""
+    """Random arguments: sizes, arrays, choices."""
 
     def __init__(self, rng: np.random.Generator, large: bool = False) -> None:
         self.rng = rng
@@ -120,7 +120,7 @@ class Draw:
         self.empty = False
 
     def size(self, least: int = 0) -> int:
-        """A size of an axis; seldom 0."""
+        """A size of an axis; rarely 0."""
         if least == 0 and self.rng.random() < 0.02:
             self.empty = True
             return 0
@@ -135,11 +135,11 @@ class Draw:
         return np.asarray(scale * self.rng.standard_normal(shape), np.float32)
 
     def weight(self, *shape: int) -> Array:
-        """A matrix that keeps the size of what it multiplies."""
+        """A matrix that preserves the magnitude of its factor."""
         return self.floats(*shape, scale=1 / np.sqrt(max(shape[0], 1)))
 
     def output(self, *shape: int) -> Array:
-        """What is to be written to."""
+        """An array for an output."""
         return np.full(shape, np.nan, np.float32)
 
     def ids(self, count: int, *shape: int) -> Array:
@@ -147,11 +147,11 @@ class Draw:
         return np.asarray(self.rng.integers(0, count, shape))
 
     def lengths(self, rows: int, least: int, most: int) -> Array | None:
-        """Lengths of the rows, each from `least` to `most`; or None."""
+        """Lengths of the rows, each in [least, most]; or None."""
         return None if self.maybe() else self.rng.integers(least, most + 1, rows)
 
     def maybe(self, probability: float = 0.5) -> bool:
-        """Whether to do it."""
+        """A random truth value."""
         return bool(self.rng.random() < probability)
 
     def choice(self, *values: Any) -> Any:
@@ -159,5 +159,5 @@ class Draw:
         return values[self.rng.integers(len(values))]
 
     def number(self, *values: float) -> float:
-        """A float that float32 holds exactly."""
+        """A float that is exact in float32."""
         return float(np.float32(self.choice(*values)))

@@ -10,8 +10,8 @@ from .case import Arguments, Array, Case, Draw
 from .kernel_calls import log_softmax, softmax
 from .recurrent_calls import known_cells, weight_names, weights
 
-# Two scores nearer than this may change places with another order of additions.
-LEAST_MARGIN = 1e-3
+# The argmax of two scores that are closer may depend on the order of additions.
+MIN_MARGIN = 1e-3
 
 
 def _sigmoid(x: Array) -> Array:
@@ -56,7 +56,7 @@ class Row:
         self.log_probability = 0.0
 
     def step(self, id_: int) -> bool:
-        """Take a step; whether its choice is clear."""
+        """Compute a step; return whether its argmax is unambiguous."""
         given = self.given
         x = given["embedding"][id_]
         if self.peek is not None:
@@ -76,7 +76,7 @@ class Row:
         self.ids.append(best)
         self.log_probability += float(log_softmax(scores)[best])
         others = np.delete(allowed, best - given["first_id"])
-        return bool(not others.size or scores[best] - others.max() > LEAST_MARGIN)
+        return bool(not others.size or scores[best] - others.max() > MIN_MARGIN)
 
     def _attended(self, h: Array) -> Array:
         given = self.given
@@ -96,7 +96,7 @@ class Row:
 
 
 def decoded(given: Arguments) -> Any:
-    """What `decode` gives, without the ids after a row's end; None where a choice is not clear."""
+    """The result of `decode`, without ids after a row's end; None if an argmax is ambiguous."""
     _, N, _ = given["h0"].shape
     limits = np.full(N, given["steps"]) if given["limits"] is None else given["limits"]
     rows = [Row(given, n) for n in range(N)]

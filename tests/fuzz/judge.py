@@ -1,4 +1,4 @@
-"""Runs one call, and decides whether what came of it is documented."""
+"""Runs one call, and decides whether its outcome is documented."""
 
 import re
 from dataclasses import dataclass
@@ -7,24 +7,22 @@ from typing import Any
 import numpy as np
 
 from support.helpers import assert_close, float32_tolerance
+from support.hostile_values import DOCUMENTED, OwnError
 
 from .case import Case, Path, items, leaves, widened
 from .mutations import Effect, Mutated
-from .values import OwnError
-
-DOCUMENTED = (TypeError, ValueError, IndexError, MemoryError, RuntimeError)
 
 
 @dataclass
 class Verdict:
-    """What came of a call: its outcome, and the finding if that is none of the documented ones."""
+    """The outcome of a call, and the finding if the outcome is not a documented one."""
 
     outcome: str
     finding: str | None = None
 
 
 def judge(mutated: Mutated, compare: bool) -> Verdict:
-    """Run the call. Numbers are compared unless the arguments change meanwhile."""
+    """Run the call; compare the results if `compare`, that is, if no thread writes to arguments."""
     case = mutated.case
     before = {
         path: (array, array.copy())
@@ -42,7 +40,7 @@ def judge(mutated: Mutated, compare: bool) -> Verdict:
     if not compare:
         return Verdict("returned")
     if mutated.effect is Effect.REFUSED:
-        return Verdict("returned", "accepted what is to be refused")
+        return Verdict("returned", "accepted invalid arguments")
     problem = _unmodified(case, before, mutated, case.written)
     if problem is None and mutated.effect <= Effect.EITHER:
         problem = _compared(mutated, result)
@@ -54,7 +52,7 @@ def _refused(mutated: Mutated, error: Exception, before: Any, compare: bool) -> 
     outcome = type(error).__name__.replace("_ArrayMemoryError", "MemoryError")
     if compare and mutated.effect is Effect.SAME:
         return Verdict(outcome, f"refused valid arguments: {type(error).__name__}: {error}")
-    # what memory there is no room for may be a result's
+    # a MemoryError may be about a result
     if not isinstance(error, MemoryError) and not _names(mutated.case, str(error)):
         return Verdict(outcome, f"names no argument: {type(error).__name__}: {error}")
     if compare and mutated.case.hostile and not isinstance(error, MemoryError):
@@ -64,7 +62,7 @@ def _refused(mutated: Mutated, error: Exception, before: Any, compare: bool) -> 
 
 
 def argument_names(case: Case) -> set[str]:
-    """What a message may name."""
+    """The names that a message may contain."""
     names = {str(key) for path, _ in leaves(case.arguments) for key in path}
     names |= {str(key).rpartition(".")[2] for key in case.arguments} | case.words
     return {name for name in names if not name.isdigit()}
@@ -76,7 +74,7 @@ def _names(case: Case, message: str) -> bool:
 
 
 def _unmodified(case: Case, before: Any, mutated: Mutated, written: set[str]) -> str | None:
-    """What was changed that must not be."""
+    """The first argument that was modified and must not be."""
     if mutated.shared and written:
         return None
     for path, (array, copy) in before.items():
@@ -93,14 +91,14 @@ def _text(path: Path) -> str:
 
 
 def _compared(mutated: Mutated, result: Any) -> str | None:
-    """How results and what was written differ from the reference's."""
+    """The first difference of results or outputs from those of the reference."""
     case = mutated.case
     with np.errstate(all="ignore"):
         try:
             expected = case.expected(widened(mutated.plain))
         except (ZeroDivisionError, ValueError, IndexError):
             if mutated.effect is Effect.EITHER:
-                return None  # the reference has no answer to sizes of 0
+                return None  # the reference does not support sizes of 0
             raise
     if expected is None:
         return None
@@ -125,7 +123,7 @@ def _differ(name: str, actual: Any, expected: Any, mutated: Mutated) -> str | No
             continue
         right = np.asarray(right)
         if not isinstance(value, np.ndarray | np.generic | int | float):
-            continue  # what was written to is no array any more; the numbers are in its memory
+            continue  # the output was replaced by another object
         try:
             _close(np.asarray(value), right, mutated)
         except AssertionError as error:
@@ -140,8 +138,8 @@ def _close(actual: Any, expected: Any, mutated: Mutated) -> None:
     if actual.shape != expected.shape:
         raise AssertionError(f"shape {actual.shape} for {expected.shape}")
     if not mutated.finite:
-        # Infinity times zero is NaN; but BLAS leaves out some products with zero, and for the
-        # kernels denormals are zero. So either may be NaN where the other is not.
+        # Infinity times zero is NaN, but BLAS skips some products with zero, and the kernels treat
+        # denormals as zero. So either result may be NaN while the other is not.
         known = np.isfinite(expected) & ~np.isnan(actual)
         actual, expected = actual[known], expected[known]
     finite = expected[np.isfinite(expected)]
@@ -150,7 +148,7 @@ def _close(actual: Any, expected: Any, mutated: Mutated) -> None:
 
 
 def described(mutated: Mutated) -> str:
-    """The arguments in short."""
+    """A short description of the call."""
 
     def short(value: Any) -> str:
         if isinstance(value, np.ndarray):

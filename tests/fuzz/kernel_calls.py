@@ -13,12 +13,12 @@ Strategy = Callable[[Draw], Case]
 
 
 def call_of(name: str, arguments: Arguments, expected: Callable[..., Any], **more: Any) -> Case:
-    """A kernel's case; `expected` takes the arguments by name and gives the result alone."""
+    """The case of a kernel without outputs; `expected` returns the result."""
     return written_by(name, arguments, lambda **a: (expected(**a), {}), **more)
 
 
 def written_by(name: str, arguments: Arguments, expected: Callable[..., Any], **more: Any) -> Case:
-    """A kernel's case; `expected` gives the result, and by name what is written."""
+    """The case of a kernel; `expected` returns the result, and the outputs by name."""
     return Case(
         name,
         lambda given: getattr(_kernels, name)(**given),
@@ -74,7 +74,7 @@ def softmax_loss_forward(draw: Draw) -> Case:
     def expected(xs: Array, labels: Array, ignore_label: int | None) -> Any:
         kept = np.ones(labels.shape, bool) if ignore_label is None else labels != ignore_label
         if not kept.any():
-            raise ValueError("no label is left")
+            raise ValueError("all labels are ignored")
         log_p = np.take_along_axis(log_softmax(xs), np.where(kept, labels, 0)[..., None], -1)
         return float(-log_p[..., 0][kept].mean()), softmax(xs), int(kept.sum())
 

@@ -1,6 +1,6 @@
-"""The classes of fastseq.layers and fastseq.models: made, run forward and backward, generating.
+"""The classes of fastseq.layers and fastseq.models: constructor, forward, backward, generate.
 
-What each is given is read from the table of test_every_name, which has every public name.
+The arguments are those of the table in support/public_names.py, which has every public name.
 """
 
 import inspect
@@ -12,14 +12,14 @@ import fastseq
 import fastseq_reference
 from fastseq.layers import __all__ as layer_names
 from fastseq.models import __all__ as model_names
-from reference.test_every_name import TABLE, Function, Layer, Sizes
-from reference.test_every_name import Draw as TableDraw
+from support.public_names import TABLE, Function, Layer, Sizes
+from support.public_names import Draw as TableDraw
 
 from .case import Arguments, Array, Case, Draw
-from .kernel_calls import Strategy
+from .kernel_calls import KERNELS, Strategy
 from .recurrent_calls import known_cells, weight_names, weights
 
-# What each takes to generate from, by the names of its arguments.
+# The arguments of `generate`, by name.
 GENERATE: dict[str, Any] = {
     "xs": "ids:1 T",
     "h": "1 H",
@@ -29,7 +29,7 @@ GENERATE: dict[str, Any] = {
     "sample_size": 3,
 }
 
-# A layer's forward and backward check nothing: the kernels do, and name their own arguments.
+# Layers do not check arguments; messages of the kernels contain the names of their own arguments.
 KERNEL_WORDS = {"xs", "x", "ids", "labels", "dhs", "dh", "dc", "h0", "c0", "lengths", "dout"}
 KERNEL_WORDS |= {"hs_enc", "hs_dec", "weights", "dweights", "encoder_lengths", "decoder_lengths"}
 KERNEL_WORDS |= {"scale", "context", "embedding", "params", "grads", "start_id", "steps"}
@@ -37,7 +37,7 @@ KERNEL_WORDS |= {"dW", "db", "generate"}
 
 
 class _Values(TableDraw):
-    """The table's arguments, from the fuzzer's generator."""
+    """The arguments of the table, from the random generator of the fuzzer."""
 
     def __init__(self, draw: Draw) -> None:
         super().__init__(Sizes(draw.size(), draw.size(1), draw.size(1), draw.size(1)))
@@ -55,7 +55,7 @@ def _part(given: Arguments, part: str) -> Arguments:
 
 
 def run(package: Any, name: str, given: Arguments) -> Any:
-    """All results of a class, and its gradients."""
+    """All results of the methods of a class, and its gradients."""
     np.random.seed(1)
     layer = getattr(package, name)(**_part(given, "init"))
     results = [layer.forward(**_part(given, "forward"))]
@@ -113,7 +113,7 @@ def layer(name: str, spec: Layer) -> Strategy:
 
 
 def _narrowed(given: Arguments, is_model: bool) -> Arguments:
-    """The reference's models are float32 by contract."""
+    """For models, float32 instead of float64: those of the reference have float32 weights."""
     if not is_model:
         return given
     return {
@@ -123,7 +123,7 @@ def _narrowed(given: Arguments, is_model: bool) -> Arguments:
 
 
 def _words(kind: Any) -> set[str]:
-    """The arguments of all methods; and what a message says where there was no forward pass."""
+    """The arguments of all methods, and the words of a message without a forward pass."""
     methods = (kind, kind.forward, kind.backward, getattr(kind, "generate", kind))
     own = {each for method in methods for each in _names(method)} | {"forward", "reset_state"}
     return own | KERNEL_WORDS
@@ -145,7 +145,7 @@ def function(name: str, spec: Function) -> Strategy:
     return strategy
 
 
-# ---- those with lengths ----
+# ---- layers with lengths ----
 
 
 def recurrent_layer(draw: Draw) -> Case:
@@ -216,7 +216,7 @@ LAYERS: dict[str, Strategy] = {
         if isinstance(spec, Layer) and name in (*layer_names, *model_names)
     },
     **{
-        f"layers.{name}": function(name, spec)
+        name if name not in KERNELS else f"layers.{name}": function(name, spec)
         for name, spec in TABLE.items()
         if isinstance(spec, Function) and name in layer_names
     },

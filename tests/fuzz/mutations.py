@@ -1,4 +1,4 @@
-"""Changes of a call's arguments to hostile ones, and what is to be expected of the call then."""
+"""Hostile mutations of the arguments of a call, and the expected effect of each."""
 
 import enum
 import gc
@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
+from support.hostile_values import Converting, Counting, raise_own_error, read_only
 
 from . import values
 from .case import Arguments, Array, Case, Draw, Path, copied, get, leaves, put
 
 
 class Effect(enum.IntEnum):
-    """What is to be expected of a call, by its worst argument."""
+    """The expected outcome of a call; that of its worst argument counts."""
 
-    SAME = 0  # the reference's numbers
+    SAME = 0  # the results of the reference
     EITHER = 1  # these, or a documented exception
-    ANY = 2  # any numbers, or a documented exception
+    ANY = 2  # any results, or a documented exception
     REFUSED = 3  # a documented exception
 
 
@@ -31,19 +32,19 @@ class Mutated:
     ----------
     case : Case
     hostile : dict
-        What the call is given.
+        The arguments of the call.
     plain : dict
-        The values that it stands for, as plain arrays.
+        The same values as plain arrays.
     effect : Effect
     finite : bool
-        Whether no NaN and no infinity was put in.
+        Whether all values are finite.
     shared : bool
-        Whether an input may change, as it shares memory with what is written.
+        Whether an input may change, because it shares memory with an output.
     changes : list of str
     taken : list of path
-        The arguments that are not to be changed any more.
+        The arguments that are not mutated again.
     items : dict
-        By name, what a hostile list began with.
+        By name, the original items of a hostile list.
     """
 
     case: Case
@@ -61,7 +62,7 @@ Mutation = Callable[[Draw, Mutated, Path], Effect | None]
 
 
 def mutate(draw: Draw, case: Case, count: int) -> Mutated:
-    """So many changes of different arguments."""
+    """Apply `count` mutations to different arguments."""
     mutated = Mutated(case, copied(case.arguments), copied(case.arguments))
     effects = [Effect.EITHER if case.empty or draw.empty else Effect.SAME]
     for _ in range(count):
@@ -79,7 +80,7 @@ def mutate(draw: Draw, case: Case, count: int) -> Mutated:
             effects.append(effect)
             mutated.changes.append(f"{mutation.__name__}({'.'.join(map(str, path))})")
     mutated.effect = max(effects)
-    if Effect.ANY in effects:  # another argument's change may have made the refused one valid
+    if Effect.ANY in effects:  # the mutation of another argument may make the refused one valid
         mutated.effect = Effect.ANY
     return mutated
 
@@ -99,7 +100,7 @@ def _written(mutated: Mutated, path: Path) -> bool:
     return path[0] in mutated.case.written
 
 
-# ---- of arrays ----
+# ---- mutations of arrays ----
 
 
 def layout(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
@@ -122,15 +123,15 @@ def dtype(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 
 def not_writeable(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     """Read-only memory."""
-    put(mutated.hostile, path, values.read_only(get(mutated.hostile, path)))
+    put(mutated.hostile, path, read_only(get(mutated.hostile, path)))
     return Effect.REFUSED if _written(mutated, path) else Effect.SAME
 
 
 def converting(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """An object that converts to the values, the first time at least."""
+    """An object that converts to the values, at least the first time."""
     array = get(mutated.hostile, path)
     if array.size == 0:
-        return None  # a list of nothing has not its shape
+        return None  # an empty list does not have the shape
     name = draw.choice(*values.OBJECTS)
     others = list(values.no_numbers(array).values())
     others += [make() for make in _shapes(draw, array, "huge")]
@@ -144,7 +145,7 @@ def converting(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 
 
 def meddling(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """An object that does something to the call while it is converted."""
+    """An object whose conversion changes arguments, the workspace or settings."""
     array, workspace = get(mutated.hostile, path), mutated.case.workspace
     arrays = [each for _, each in leaves(mutated.hostile) if isinstance(each, np.ndarray)]
     lists = [each for each in mutated.hostile.values() if isinstance(each, list)]
@@ -176,20 +177,20 @@ def meddling(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         "threads": (lambda: _kernels.set_num_threads(draw.choice(1, 64)), Effect.EITHER),
         "isa": (lambda: _kernels.set_isa(_kernels.available_isas()[0]), Effect.EITHER),
         "collect": (gc.collect, Effect.EITHER),
-        "raise": (values.raise_own_error, Effect.ANY),
+        "raise": (raise_own_error, Effect.ANY),
     }
     if workspace is not None:
         actions["release"] = workspace.release, Effect.EITHER
         actions["run_another"] = run_another, Effect.EITHER
     name = draw.choice(*actions)
     action, effect = actions[name]
-    put(mutated.hostile, path, values.Converting(array, action=action))
+    put(mutated.hostile, path, Converting(array, action=action))
     mutated.shared |= name == "reshape"
     return Effect.ANY if _written(mutated, path) else effect
 
 
 def no_number(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """A dtype that is no real number, or for ids no integer, or for what is written no float."""
+    """A dtype other than real numbers; for ids, than integers; for outputs, than floats."""
     array = get(mutated.hostile, path)
     choices = list(values.no_numbers(array).values())
     if path[0] in mutated.case.limits:
@@ -208,19 +209,19 @@ def _shapes(draw: Draw, array: Array, prefix: str = "") -> list[Callable[[], Arr
 
 
 def shape(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """Another shape; whether it is a valid one is not asked."""
+    """Another shape, valid or not."""
     put(mutated.hostile, path, draw.choice(*_shapes(draw, get(mutated.hostile, path)))())
     return Effect.ANY
 
 
 def wrong(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """No array at all."""
+    """Not an array."""
     put(mutated.hostile, path, draw.choice(*values.WRONG))
     return Effect.ANY
 
 
 def special(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """NaN, infinities, denormals, zeros; of ids those out of range."""
+    """NaN, infinities, denormals, zeros; for ids, values out of range."""
     array = get(mutated.hostile, path)
     if (
         mutated.shared
@@ -242,7 +243,7 @@ def special(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         return Effect.REFUSED
     value = draw.choice(np.nan, np.inf, -np.inf, 1e-40, -1e-45, 0.0, -0.0)
     if value < 0 and _written(mutated, path):
-        value = -value  # the sums of squares that an optimizer keeps are not negative
+        value = -value  # the state of an optimizer may be a sum of squares, which is not negative
     mutated.finite &= bool(np.isfinite(value))
     for given in (mutated.hostile, mutated.plain):
         get(given, path).flat[index] = value
@@ -250,7 +251,7 @@ def special(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 
 
 def overlap(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """What is written lies in the memory of an input, or of something else that is written."""
+    """An output in the memory of an input, or of another output."""
     array = get(mutated.hostile, path)
     others = [
         (other, each)
@@ -259,7 +260,7 @@ def overlap(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         and each.dtype == array.dtype == np.float32
         and each.size >= array.size > 0
         and each.flags.c_contiguous
-        and other[0] != "arrays"  # which `scale` takes one after the other
+        and other[0] != "arrays"  # `scale` processes them one after the other
         and not any(_within(other, each) for each in (path, *mutated.taken))
     ]
     if not _written(mutated, path) or not others:
@@ -272,12 +273,12 @@ def overlap(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     mutated.shared = True
     mutated.taken.append(other)
     if "params" in mutated.case.written and path[1] != other[1]:
-        return Effect.ANY  # of two parameters, which an optimizer takes one after the other
+        return Effect.ANY  # an optimizer updates parameters one after the other
     return Effect.REFUSED if _written(mutated, other) else Effect.EITHER
 
 
 def folded(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """What is written overlaps itself."""
+    """An output that overlaps itself."""
     array = get(mutated.hostile, path)
     if not _written(mutated, path) or array.ndim < 2 or array.shape[0] < 2 or not array.size:
         return None
@@ -286,11 +287,11 @@ def folded(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     return Effect.REFUSED
 
 
-# ---- of lists ----
+# ---- mutations of lists ----
 
 
 def other_list(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """The same items in something that is no plain list."""
+    """The same items in another iterable."""
     items = get(mutated.hostile, path)
     mutated.items[str(path[0])] = items
     kind = draw.choice(tuple, values.Growing, values.Shrinking, iter)
@@ -299,7 +300,7 @@ def other_list(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
 
 
 def other_items(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """More items, or fewer, or others."""
+    """More, fewer or other items."""
     items = get(mutated.hostile, path)
     wrong_things = [None, 3, "text", {}, [[]], [[1.0], [2.0, 3.0]]]
     changed = [items[:-1], items[:1], [], items * 2, items * 3, [*items, None], items[::-1]]
@@ -307,7 +308,7 @@ def other_items(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
     return Effect.ANY
 
 
-# ---- of numbers, names and None ----
+# ---- mutations of numbers, names and None ----
 
 
 def same_number(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
@@ -320,25 +321,25 @@ def same_number(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
         choices.append(values.Number(value))
     else:
         choices = [np.int64(value) if abs(value) < 2**63 else value]
-        choices += [values.Counting(value), values.Counting(value, -5)]
-        # of which a language model would write as many as it reads, or as a thread writes to it
+        choices += [Counting(value), Counting(value, -5)]
+        # not for a number of generated words, which could become huge
         if path[0] != "generate.sample_size":
-            choices += [values.Counting(value, 2**40), np.array(value)]
+            choices += [Counting(value, 2**40), np.array(value)]
     put(mutated.hostile, path, other := draw.choice(*choices))
     return Effect.ANY if isinstance(other, values.Number) else Effect.EITHER
 
 
 def wrong_number(draw: Draw, mutated: Mutated, path: Path) -> Effect | None:
-    """What is no number, or one that does not fit."""
+    """Not a number, or one out of range."""
     value = get(mutated.hostile, path)
     if isinstance(value, bool):
-        choices: tuple[Any, ...] = (None, 1, "yes", [])  # what Python takes for a truth value
+        choices: tuple[Any, ...] = (None, 1, "yes", [])  # also valid truth values
     elif isinstance(value, float):
         choices = (*values.WRONG_NUMBERS, np.nan, np.inf, 1e300, 10**400, None)
     else:
         beyond = (*values.INTEGERS_BEYOND, values.Between(2**40), 2.5, None)
         choices = (*values.WRONG_NUMBERS, *beyond)
-    if path[0] == "generate.sample_size":  # a language model would write so many
+    if path[0] == "generate.sample_size":  # a huge number of words would be generated
         choices = (*values.WRONG_NUMBERS, None, 2.5, -1, -(2**63))
     put(mutated.hostile, path, draw.choice(*choices))
     mutated.finite = False

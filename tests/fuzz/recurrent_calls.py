@@ -1,4 +1,4 @@
-"""Recurrent layers and attention: valid calls, and what the textbook's layers give for them."""
+"""Recurrent layers and attention: valid calls, and the results of the reference."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastseq import _kernels
 from .case import Arguments, Array, Case, Draw
 from .kernel_calls import Strategy, softmax, written_by
 
-# By cell: how many blocks of H columns, and the names of the weight arrays.
+# By cell: the number of gates, and the names of the weight arrays.
 CELLS = {
     "rnn": (1, ("Wx", "Wh", "b")),
     "gru": (3, ("Wx", "Wh", "b")),
@@ -20,7 +20,7 @@ CELLS = {
 
 
 def known_cells() -> list[str]:
-    """The cells that this build has."""
+    """The cells of this build."""
     return list(getattr(_kernels, "CELLS", ["rnn", "gru", "lstm"]))
 
 
@@ -32,12 +32,12 @@ def weights(draw: Draw, cell: str, D: int, H: int) -> list[Array]:
 
 
 def weight_names(prefix: str = "") -> set[str]:
-    """What messages call the weight arrays, or with a prefix their gradients."""
+    """The names of the weight arrays in messages, or with a prefix of their gradients."""
     names = ("Wx", "Wh", "b", "bh")
     return {f"{prefix}{name}{number}" for name in names for number in ("", "1", "2")}
 
 
-# ---- the textbook's recurrent layer, with an embedding, a context and ids ----
+# ---- the reference's recurrent layer, with an embedding, a context and ids ----
 
 
 def _inputs(xs: Array, context: Array | None, embedding: Array | None) -> Array:
@@ -58,7 +58,7 @@ def reference_layer(
     context: Array | None = None,
     embedding: Array | None = None,
 ) -> tuple[Any, Any] | None:
-    """The textbook's layer after its forward pass, and the results; None if it lacks the cell."""
+    """The reference's layer after its forward pass, and the results; None for an unknown cell."""
     try:
         layer = fastseq_reference.RecurrentLayer(cell, params)
         results = layer.forward(_inputs(xs, context, embedding), h0, c0, lengths)
@@ -70,7 +70,7 @@ def reference_layer(
 def reference_gradients(
     forward: Arguments, dhs: Array, dh: Array | None, dc: Array | None
 ) -> tuple[Any, Arguments] | None:
-    """The gradients of what the layer had, and those of the weights, by argument."""
+    """The gradients of the inputs, and the outputs by argument."""
     passed = reference_layer(**forward)
     if passed is None:
         return None
@@ -177,7 +177,7 @@ def _states(draw: Draw) -> tuple[Arguments, Arguments]:
 
 
 def _masks(given: Arguments, Te: int, Td: int, N: int) -> tuple[Array, Array]:
-    """Which encoder steps (N,1,Te) and which decoder steps (N,Td,1) there are."""
+    """Masks of the valid encoder steps (N,1,Te) and decoder steps (N,Td,1)."""
     enc, dec = given.get("encoder_lengths"), given.get("decoder_lengths")
     enc = np.full(N, Te) if enc is None else enc
     dec = np.full(N, Td) if dec is None else dec
@@ -207,7 +207,7 @@ def _transposed(x: Array) -> Array:
 
 
 def attention(name: str) -> Strategy:
-    """One of the attention functions: its valid arguments, and its formula on whole arrays."""
+    """One of the attention functions: valid arguments, and its formula in NumPy."""
 
     def strategy(draw: Draw) -> Case:
         states, lengths = _states(draw)
@@ -295,7 +295,7 @@ RECURRENT: dict[str, Strategy] = {
 
 
 def cells(draw: Draw) -> Case:
-    """The description of a cell: its weights and their shapes."""
+    """The properties of a cell: its weights and their shapes."""
     D, H = draw.size(), draw.size()
 
     def read(given: Arguments) -> Any:

@@ -1,11 +1,11 @@
 """The driver: `python -m tests.fuzz --calls 100000 --seed 0`.
 
-The calls are run in child processes, block by block. A child tells of each call before it begins
-and when it has ended, so that the parent knows which call a child died in, or hangs in, and goes on
-with the next. A call is repeated alone with ``--first NUMBER --calls 1`` and the same seed.
+The calls are run in child processes, in blocks. A child reports each call before and after it, so
+that the parent knows the call in which a child crashed or hangs, and continues with the next one.
+``--first NUMBER --calls 1`` with the same seed repeats one call.
 
-In every fourth block a thread changes the settings meanwhile; in every other fourth one writes to
-the arguments, and no numbers are compared.
+In every fourth block a concurrent thread changes the settings; in another fourth of the blocks a
+thread writes to the arguments, and results are not compared.
 """
 
 import argparse
@@ -31,26 +31,26 @@ import numpy as np
 
 BLOCK = 250  # calls; each block has one mode
 MODES = ("plain", "settings", "plain", "scribble")
-STARTING = 120.0  # seconds that a child may take until its first call
-ADDRESS_SPACE = 8 << 30  # bytes of a child, so that no call takes the machine's memory
+STARTING = 120.0  # time limit of a child until its first call, in seconds
+ADDRESS_SPACE = 8 << 30  # of a child in bytes, so that no call uses all memory
 PACKAGE = Path(__file__).parent
 
 
 @dataclass
 class Report:
-    """What came of the calls."""
+    """The outcomes of the calls."""
 
     counts: collections.Counter[tuple[str, str]] = field(default_factory=collections.Counter)
     findings: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: dict[str, Any]) -> None:
-        """Count a call that has ended."""
+        """Count a finished call."""
         self.counts[event["name"], event["outcome"]] += 1
         if event.get("finding"):
             self.findings.append(event)
 
     def table(self) -> str:
-        """One line for each function: how often each outcome came."""
+        """One line per function: the number of calls with each outcome."""
         lines: dict[str, list[str]] = collections.defaultdict(list)
         for (name, outcome), count in sorted(self.counts.items()):
             lines[name].append(f"{outcome} {count}")
@@ -61,16 +61,21 @@ class Report:
 
 
 def strategies() -> dict[str, Any]:
-    """What can be called in this build, by name."""
+    """The strategies for the functions of this build, by name."""
     from fastseq import _kernels
 
     from .decode_calls import DECODE
     from .kernel_calls import KERNELS
     from .layer_calls import LAYERS
     from .recurrent_calls import RECURRENT
+    from .training_calls import TRAINING
 
     kernels = {**KERNELS, **RECURRENT, **DECODE}
-    return {name: each for name, each in kernels.items() if hasattr(_kernels, name)} | LAYERS
+    return (
+        {name: each for name, each in kernels.items() if hasattr(_kernels, name)}
+        | LAYERS
+        | TRAINING
+    )
 
 
 def _die(given: Any) -> None:
@@ -78,14 +83,14 @@ def _die(given: Any) -> None:
 
 
 def driver_test(function: Any) -> Any:
-    """A call that the driver is tested with, run only by name: `--only die` or `--only hang`."""
+    """A call for tests of the driver, selected by name: `--only die` or `--only hang`."""
     from .case import Case
 
     return lambda draw: Case("driver", function, {"x": 1}, lambda given: None, hostile=False)
 
 
 def child(options: argparse.Namespace) -> None:
-    """Run some calls, and tell of each on standard output, a line of JSON each."""
+    """Run some calls; report each on standard output as a line of JSON."""
     from fastseq import _kernels
 
     from . import background
@@ -95,11 +100,11 @@ def child(options: argparse.Namespace) -> None:
 
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # which tells of a crash itself
+    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # it reports crashes itself
         faulthandler.enable()
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     report = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what is printed by the calls is no report
+    os.dup2(2, 1)  # the calls may print
     chosen = strategies()
     names = list(chosen)
     if options.only:
@@ -137,7 +142,7 @@ def child(options: argparse.Namespace) -> None:
 
 
 def _lines(stream: IO[str], timeout: float) -> Iterator[str | None]:
-    """The lines of a stream; None, and no more, where the next but the first takes too long."""
+    """The lines of a stream; ends with None if a line after the first exceeds the timeout."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -160,7 +165,7 @@ def _lines(stream: IO[str], timeout: float) -> Iterator[str | None]:
 
 
 def _end(errors: list[str]) -> str:
-    """The part of a child's standard error that tells how it ended."""
+    """The part of a child's standard error about its end."""
     marks = ("Fatal Python error", "ERROR: AddressSanitizer", "runtime error:")
     found = [i for i, line in enumerate(errors) if any(mark in line for mark in marks)]
     return "".join(errors[found[0] if found else -25 :][:25]) or "(nothing on standard error)"
@@ -174,7 +179,7 @@ def _child_command(options: argparse.Namespace, first: int, calls: int, mode: st
 
 
 def block(options: argparse.Namespace, first: int, calls: int, mode: str, report: Report) -> None:
-    """Run a block of calls in one child, or where one dies in as many as it takes."""
+    """Run a block of calls in one child; after a crash, the rest in another."""
     end = first + calls
     while first < end:
         command = _child_command(options, first, end - first, mode)
@@ -213,7 +218,7 @@ def block(options: argparse.Namespace, first: int, calls: int, mode: str, report
 
 
 def fuzz(options: argparse.Namespace) -> Report:
-    """Run all calls, some children side by side."""
+    """Run all calls, with several children in parallel."""
     report = Report()
     blocks = []
     for begin in range(options.first, options.first + options.calls, BLOCK):
@@ -240,7 +245,7 @@ def fuzz(options: argparse.Namespace) -> Report:
 
 
 def shown(finding: dict[str, Any], seed: int) -> str:
-    """A finding, and how it is repeated."""
+    """A finding, and the command line that repeats it."""
     again = f"--seed {seed} --first {finding['call']} --calls 1 --mode {finding['mode']}"
     lines = [f"call {finding['call']} ({finding['name']}): {finding['finding']}", f"    {again}"]
     lines += [f"    {finding[key]}" for key in ("arguments", "stderr") if key in finding]

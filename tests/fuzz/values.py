@@ -1,4 +1,4 @@
-"""Hostile values: arrays in another layout, objects with a will of their own, wrong things."""
+"""Hostile values: other memory layouts, array-like objects, wrong types and shapes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,55 +6,32 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from support.hostile_values import (
+    Converting,
+    OwnError,
+    byte_swapped,
+    misaligned,
+    reversed_strides,
+    strided,
+)
+
 from .case import Array
 
-HUGE = 2**40  # of an axis: more than memory holds, but a shape that NumPy makes
+HUGE = 2**40  # an axis: more than memory holds, but a valid shape for NumPy
 
 
-class OwnError(Exception):
-    """What an argument raises itself."""
-
-
-# ---- the same values in another form ----
-
-
-def strided(array: Array) -> Array:
-    """Every third element of a larger array, along the last axis."""
-    wide = np.zeros((*array.shape[:-1], 3 * array.shape[-1]), array.dtype)
-    view = wide[..., ::3]
-    view[...] = array
-    return view
-
-
-def reversed_strides(array: Array) -> Array:
-    """Negative strides on every axis."""
-    flip = (slice(None, None, -1),) * array.ndim
-    return array[flip].copy()[flip]
-
-
-def misaligned(array: Array) -> Array:
-    """Memory that begins one byte too late."""
-    memory = np.zeros(array.nbytes + 1, np.uint8)
-    view = memory[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
+# ---- other memory layouts ----
 
 
 def half_strided(array: Array) -> Array:
-    """Strides that are no multiple of an element."""
+    """Strides that are not a multiple of the item size."""
     record = np.zeros(array.shape, [("pad", "u1"), ("value", array.dtype)])
     record["value"] = array
     return record["value"]
 
 
-def read_only(array: Array) -> Array:
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
-
-
 def with_rank(change: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The change, of an array with an axis; another stays as it is."""
+    """The change for an array with at least one axis; a copy of any other."""
     return lambda array: change(array) if array.ndim else array.copy()
 
 
@@ -64,7 +41,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "reversed": with_rank(reversed_strides),
     "misaligned": with_rank(misaligned),
     "half_strided": half_strided,
-    "byte_swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "byte_swapped": byte_swapped,
 }
 FLOATS = (np.float64, np.longdouble)
 INTEGERS = (np.int64, np.int32, np.int16, np.uint64, np.uint32, np.uint8, np.intp)
@@ -73,20 +50,8 @@ INTEGERS = (np.int64, np.int32, np.int16, np.uint64, np.uint32, np.uint8, np.int
 # ---- objects ----
 
 
-class Converting:
-    """Converts with `__array__` to one array after another, the last for ever; `action` before."""
-
-    def __init__(self, *arrays: Any, action: Callable[[], Any] = lambda: None) -> None:
-        self.arrays = list(arrays)
-        self.action = action
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        self.action()
-        return self.arrays.pop(0) if len(self.arrays) > 1 else self.arrays[0]
-
-
 class Interface:
-    """Has no `__array__`, but an `__array_interface__`."""
+    """An object without `__array__`, but with `__array_interface__`."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -94,7 +59,7 @@ class Interface:
 
 
 class Subclass(np.ndarray):
-    """Lies about its shape, and compares to nothing."""
+    """A subclass with a wrong shape, whose operators raise."""
 
     def __eq__(self, *arguments: Any, **named: Any) -> Any:
         raise OwnError
@@ -112,15 +77,11 @@ class Subclass(np.ndarray):
         return HUGE
 
 
-def raise_own_error() -> None:
-    raise OwnError("from the argument")
-
-
 def masked(array: Array) -> Any:
     return np.ma.masked_array(array, np.zeros(array.shape, bool))
 
 
-# Take the values, and another array; give what converts to the values, once at least.
+# Functions of the values and of another array; the result converts to the values at least once.
 OBJECTS: dict[str, Callable[[Array, Array], Any]] = {
     "converting": lambda array, other: Converting(array),
     "changing": Converting,
@@ -133,20 +94,8 @@ OBJECTS: dict[str, Callable[[Array, Array], Any]] = {
 }
 
 
-class Counting:
-    """An integer that is another at each look at it, the last for ever."""
-
-    def __init__(self, *values: int) -> None:
-        self.values = list(values)
-
-    def __index__(self) -> int:
-        return self.values.pop(0) if len(self.values) > 1 else self.values[0]
-
-    __int__ = __index__
-
-
 class Between(int):
-    """An integer that says it is in every range."""
+    """An integer whose comparisons are all true."""
 
     def __lt__(self, other: object) -> bool:
         return True
@@ -156,21 +105,21 @@ class Between(int):
 
 
 class Number(float):
-    """A float whose conversion gives another."""
+    """A float that converts to another value."""
 
     def __float__(self) -> float:
         return 1e30
 
 
 class Growing(list[Any]):
-    """A list that tells another length than it has items."""
+    """A list whose length is wrong."""
 
     def __len__(self) -> int:
         return super().__len__() + 7
 
 
 class Shrinking(list[Any]):
-    """A list that is cleared once it has been walked half."""
+    """A list that is cleared in the middle of an iteration."""
 
     def __iter__(self) -> Iterator[Any]:
         items = list(super().__iter__())
@@ -180,11 +129,11 @@ class Shrinking(list[Any]):
             yield item
 
 
-# ---- wrong things ----
+# ---- wrong types and shapes ----
 
 
 def no_numbers(array: Array) -> dict[str, Array]:
-    """Arrays of the same shape, of dtypes that are no real numbers."""
+    """Arrays of the same shape, with dtypes other than real numbers."""
     shape = array.shape
     return {
         "complex": np.zeros(shape, np.complex64),

@@ -1,8 +1,8 @@
-"""The C kernels by themselves: the driver of tests/ckernels, without Python between it and them.
+"""The C kernels without Python: the driver of tests/ckernels.
 
-It checks every slot of every table against double precision: built for this machine, built with
-sanitizers, and built for AArch64 and run in an emulator. Where only the installed package is at
-hand, the tests that need sources are skipped.
+It compares every function of every table with double precision: built for this machine, built with
+sanitizers, and built for AArch64 and run in an emulator. The tests that need the sources are
+skipped if only the installed package is available.
 """
 
 import os
@@ -23,7 +23,7 @@ from fastseq import _kernels
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
-POOL = ROOT / "tests/ckernels/thread_pool.c"
+POOL = ROOT / "tests/ckernels/thread_pool/main.c"
 RUN_NEON = ROOT / "tests/neon/run.sh"
 SANITIZERS = (
     *("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"),
@@ -35,7 +35,7 @@ BuildDriver = Callable[..., tuple[Path, list[str]]]
 
 @pytest.fixture(scope="module")
 def setup() -> dict[str, Any]:
-    """The names that setup.py defines, without a build."""
+    """The global names of setup.py; nothing is built."""
     if not (ROOT / "setup.py").exists():
         pytest.skip("setup.py is not here: only the installed package is")
     pytest.importorskip("setuptools.modified", reason="setup.py needs setuptools >= 77")
@@ -47,7 +47,7 @@ def setup() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> BuildDriver:
-    """Compile the tables that the compiler can, as setup.py would, and link the driver to them."""
+    """Compile the tables that the compiler supports, as setup.py does, and link the driver."""
     compiler = os.environ.get("CC", "cc").split()
     if sys.platform == "win32" or shutil.which(compiler[0]) is None:
         pytest.skip(f"no C compiler: {compiler[0]} is not installed")
@@ -89,7 +89,7 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with nothing preloaded; what it prints is shown when a test fails."""
+    """Run a program without preloaded libraries; its output is shown if a test fails."""
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
     environment.pop("LD_PRELOAD", None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -98,7 +98,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[str]) -> None:
-    """Require that the driver checked just these tables, every slot of them, and found no fault."""
+    """Require that the driver checked exactly these tables completely, and all checks passed."""
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     checked = [line.split()[:2] for line in lines[:-1]]
@@ -119,7 +119,7 @@ def test_every_table_of_this_machine(build_driver: BuildDriver) -> None:
 
 
 def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
-    # the sanitizer sees what crosses the edge of an array, reads too; so no guard bytes
+    # without guard bytes: the sanitizer detects accesses past the ends, reads too
     driver, built = build_driver(*SANITIZERS, "-DGUARD_BYTES=0")
     assert_all_passed(run(driver), [name for name in _kernels.available_isas() if name in built])
 
@@ -133,7 +133,7 @@ def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: st
     assert_all_passed(run(driver, name), [name])
 
 
-def test_a_fault_shows_in_the_exit_status(build_driver: BuildDriver) -> None:
+def test_a_failed_check_sets_the_exit_status(build_driver: BuildDriver) -> None:
     # no table computes exp, tanh and sigmoid to a tenth of an ULP
     driver, _ = build_driver("-O1", "-DMAX_ULP=0.1", only="baseline")
     done = run(driver)

@@ -1,4 +1,4 @@
-"""The door to the kernels: memory, instruction sets, workspaces, outputs, sizes of zero, errors."""
+"""The boundary to the kernels: memory, instruction sets, workspaces, outputs, empty sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lstm_gradients(D: int, H: int) -> list[np.ndarray]:
 # ---- memory ----
 
 
-def test_a_new_array_begins_a_cache_line_and_is_like_any_other() -> None:
+def test_a_new_array_is_aligned_to_a_cache_line() -> None:
     for size in (*range(40), 1000, 100_000):
         array = _kernels.tanh(draw(size))
         assert array.ctypes.data % 64 == 0
@@ -41,7 +41,7 @@ def test_a_new_array_begins_a_cache_line_and_is_like_any_other() -> None:
     assert _kernels.tanh(np.zeros((1,) * 32)).shape == (1,) * 32
 
 
-def test_memory_serves_again_once_no_array_needs_it() -> None:
+def test_freed_memory_is_reused() -> None:
     x = draw(100_000)
     array = _kernels.tanh(x)
     address, value = array.ctypes.data, float(array[5])
@@ -59,7 +59,7 @@ def test_memory_serves_again_once_no_array_needs_it() -> None:
 @pytest.mark.skipif(
     "asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps what is freed"
 )
-def test_little_memory_is_kept() -> None:
+def test_the_cache_of_freed_memory_is_limited() -> None:
     def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
@@ -74,7 +74,7 @@ def test_little_memory_is_kept() -> None:
 # ---- instruction sets ----
 
 
-def test_the_environment_chooses_the_instruction_set() -> None:
+def test_the_environment_selects_the_instruction_set() -> None:
     for name in _kernels.available_isas():
         result = subprocess.run(
             [sys.executable, "-c", "from fastseq import _kernels; print(_kernels.isa())"],
@@ -118,13 +118,13 @@ def test_a_released_workspace_needs_a_new_forward() -> None:
     assert _kernels.recurrent_backward(workspace, *backward)[0].shape == (2, 3, 4)
 
 
-def test_a_failed_forward_leaves_no_values_of_the_one_before(isa: str) -> None:
+def test_backward_after_a_failed_forward_uses_the_last_valid_one(isa: str) -> None:
     workspace = _kernels.Workspace()
     xs, params = lstm_arguments(2, 3, 4, 5)
     hs, *_ = _kernels.recurrent_forward(workspace, "lstm", xs, params)
     with pytest.raises(ValueError, match="xs"):
         _kernels.recurrent_forward(workspace, "lstm", xs[:, :, :3], params)
-    # refused before anything was touched: backward still serves the forward that succeeded
+    # refused before any change: backward still uses the successful forward pass
     dxs, *_ = _kernels.recurrent_backward(workspace, hs, params, lstm_gradients(4, 5))
     fresh = _kernels.Workspace()
     _kernels.recurrent_forward(fresh, "lstm", xs, params)
@@ -167,7 +167,7 @@ def test_gradients_are_written_in_any_layout(isa: str, form: str) -> None:
     np.testing.assert_array_equal(out, plain)
 
 
-def test_an_output_that_overlaps_an_input_does_not_disturb_it(isa: str) -> None:
+def test_an_output_may_overlap_an_input(isa: str) -> None:
     x, W = draw(4, 4), draw(4, 4, seed=1)
     expected = np.empty((4, 4), np.float32)
     dx = _kernels.affine_backward(x, x, W, expected)
@@ -180,7 +180,7 @@ def test_an_output_that_overlaps_an_input_does_not_disturb_it(isa: str) -> None:
     np.testing.assert_array_equal(dx_again, dx)
 
 
-def test_an_output_that_cannot_take_the_result_is_refused() -> None:
+def test_an_output_of_wrong_type_or_shape_is_refused() -> None:
     x, W, dout = draw(6, 5), draw(5, 9), draw(6, 9)
     read_only = np.empty((5, 9), np.float32)
     read_only.flags.writeable = False
@@ -225,7 +225,7 @@ def test_no_steps_keep_the_state_and_its_gradient(isa: str) -> None:
     assert all((grad == 0).all() for grad in grads)
 
 
-def test_empty_products_are_sums_of_nothing(isa: str) -> None:
+def test_empty_products_are_zero(isa: str) -> None:
     b = draw(9)
     np.testing.assert_array_equal(
         _kernels.affine_forward(draw(3, 0), draw(0, 9), b), np.tile(b, (3, 1))
@@ -294,7 +294,7 @@ def test_a_length_that_does_not_fit_is_refused() -> None:
         _kernels.recurrent_forward(workspace, "lstm", xs, params, lengths=np.array([1.0, 2.0]))
 
 
-def test_an_id_out_of_range_is_named_with_its_place() -> None:
+def test_an_id_out_of_range_is_reported_with_its_index() -> None:
     W = draw(10, 3)
     ids = np.zeros((2, 4), np.int64)
     for wrong in (10, -1, 2**40):
@@ -314,10 +314,10 @@ def test_a_size_beyond_memory_is_a_memory_error() -> None:
         _kernels.recurrent_forward(_kernels.Workspace(), "lstm", huge, [Wx, draw(1, 4), draw(4)])
 
 
-# ---- optimisation ----
+# ---- optimizers ----
 
 
-def test_updates_reach_arrays_of_any_layout(isa: str) -> None:
+def test_arrays_of_any_layout_are_updated(isa: str) -> None:
     grads = [draw(5, 7), draw(5, 7)]
     plain = np.ones((5, 7), np.float32)
     fortran = np.ones((5, 7), np.float32, order="F")
@@ -361,7 +361,7 @@ def test_state_that_does_not_fit_is_refused_before_anything_changes(step: str, n
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 4095, 4096, 4097, 100_003])
-def test_the_norm_is_that_of_all_elements(isa: str, size: int) -> None:
+def test_the_norm_is_over_all_elements(isa: str, size: int) -> None:
     x = draw(size)
     exact = np.sqrt(np.sum(x.astype(np.float64) ** 2))
     assert _kernels.global_norm([x, x]) == pytest.approx(np.sqrt(2) * exact, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The default number of threads: the environment's, else what affinity and CPU quotas allow."""
+"""The default number of threads: from the environment, or from CPU affinity and CPU quotas."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
 
 
-def test_without_files_the_affinity_decides(tmp_path: Path) -> None:
+def test_without_quotas_the_affinity_is_used(tmp_path: Path) -> None:
     assert default_threads({}, tmp_path) == HERE
 
 
@@ -38,7 +38,7 @@ def test_without_files_the_affinity_decides(tmp_path: Path) -> None:
         ({"OMP_NUM_THREADS": "0"}, HERE),
     ],
 )
-def test_the_environment_decides(
+def test_the_environment_takes_precedence(
     environment: dict[str, str], expected: int, tmp_path: Path
 ) -> None:
     assert default_threads(environment, tmp_path) == expected
@@ -46,7 +46,7 @@ def test_the_environment_decides(
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
 def test_a_wrong_number_is_refused_by_name(wrong: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"^FASTSEQ_NUM_THREADS: expected a number .*'{wrong}'"):
+    with pytest.raises(ValueError, match=f"^FASTSEQ_NUM_THREADS: expected an integer .*'{wrong}'"):
         default_threads({"FASTSEQ_NUM_THREADS": wrong}, tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_a_quota_of_version_2(quota: str, expected: int, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("many")
-def test_a_quota_of_a_group_around_it_counts(tmp_path: Path) -> None:
+def test_the_quota_of_a_parent_group_is_used(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -79,7 +79,7 @@ def test_a_quota_of_a_group_around_it_counts(tmp_path: Path) -> None:
         },
     )
     assert default_threads({}, tmp_path) == 3
-    write(tmp_path, {"sys/fs/cgroup/cpu.max": "100000 100000"})  # as a container sees its own
+    write(tmp_path, {"sys/fs/cgroup/cpu.max": "100000 100000"})  # in a container
     assert default_threads({}, tmp_path) == 1
 
 
@@ -98,6 +98,6 @@ def test_a_quota_of_version_1(quota: str, expected: int, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("many")
-def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
+def test_malformed_lines_are_ignored(tmp_path: Path) -> None:
     write(tmp_path, {"proc/self/cgroup": "nonsense\n\n0::/\n"})
     assert default_threads({}, tmp_path) == 64

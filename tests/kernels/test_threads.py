@@ -1,4 +1,4 @@
-"""Thread counts: who sets them, what small work does with them, and what a forked child may do."""
+"""Numbers of threads, forked processes, concurrent callers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_number_can_be_set(set_threads: Callable[[int], None]) -> None:
         assert fastseq.get_num_threads() == count
 
 
-def test_a_number_that_is_none_is_refused() -> None:
+def test_an_invalid_number_is_refused() -> None:
     before = fastseq.get_num_threads()
     for wrong in (0, -1, 100_000):
         with pytest.raises(ValueError, match=f"num_threads.*1 to .*got {wrong}"):
@@ -72,7 +72,7 @@ def work():
 
 FORK = """
 fastseq.set_num_threads(2)
-parent = work()  # the parent's pool has a worker from here on
+parent = work()  # the parent's pool now has a worker
 child = os.fork()
 if child == 0:
     before = threads_here()
@@ -90,7 +90,7 @@ def test_a_forked_child_has_a_pool_of_its_own() -> None:
     assert run_python(WORK + FORK, FASTSEQ_NUM_THREADS="1") == "0"
 
 
-# Some of the forks come while the other thread computes: in the child nothing computes any more.
+# Some of the forks happen while the other thread computes; that thread does not exist in the child.
 FORK_MEANWHILE = """
 fastseq.set_num_threads(2)
 expected = work()
@@ -130,7 +130,7 @@ print(time.process_time() - before)
 """
 
 
-def test_an_idle_pool_takes_no_time_of_the_processor() -> None:
+def test_an_idle_pool_uses_no_cpu_time() -> None:
     assert float(run_python(WORK + IDLE)) < 0.1
 
 
@@ -149,7 +149,7 @@ print("done")
 """
 
 
-def test_the_interpreter_ends_while_daemon_threads_compute() -> None:
+def test_the_interpreter_exits_while_daemon_threads_compute() -> None:
     for _ in range(3):
         assert run_python(WORK + EXIT) == "done"
 
@@ -174,11 +174,11 @@ print(failed)
 """
 
 
-def test_a_subinterpreter_that_cannot_import_spoils_nothing() -> None:
+def test_a_failed_import_in_a_subinterpreter_has_no_effect() -> None:
     assert run_python(SUBINTERPRETER) in ("True", "False")
 
 
-def test_two_callers_at_once_are_both_served(set_threads: Callable[[int], None]) -> None:
+def test_two_concurrent_callers_get_correct_results(set_threads: Callable[[int], None]) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((600, 300)).astype(np.float32)
     set_threads(1)

@@ -1,4 +1,4 @@
-"""exp, tanh and sigmoid of the kernels: largest error in ULP over float32, and special values."""
+"""exp, tanh and sigmoid of the kernels: maximum error in ULP over float32, and special values."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def ulp_error(actual: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Distance of float32 `actual` from float64 `exact`, in spacings of float32 at `exact`.
 
-    inf where only one of them is NaN or infinite. An exact value that rounds to infinity counts as
-    infinite, and one beyond the largest float by less than an ULP may come as either.
+    inf if only one of them is NaN or infinite. An exact value that rounds to infinity is treated as
+    infinite; within one ULP above the largest float, both results are accepted.
     """
     rounded = exact.astype(np.float32)
     with np.errstate(invalid="ignore"):
-        # the spacing of float32 at |exact|, whose exponent frexp tells; denormals and 0 share one
+        # the spacing of float32 at |exact|, from the exponent; it is the same for denormals and 0
         _, exponent = np.frexp(exact)
         exponent = np.where(exact == 0.0, -200, exponent)
         spacing = np.ldexp(1.0, np.maximum(exponent - 24, -149))
@@ -43,7 +43,7 @@ def ulp_error(actual: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def worst_error(name: str, bits: np.ndarray) -> tuple[float, float]:
-    """The largest error of a function over the floats with these bit patterns, and where."""
+    """The maximum error of a function over the floats with these bit patterns, and its argument."""
     x = bits.astype(np.uint32).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         exact = FUNCTIONS[name](x.astype(np.float64))
@@ -54,7 +54,7 @@ def worst_error(name: str, bits: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_error_on_a_stride_through_all_floats(isa: str, name: str) -> None:
-    # 1021 is prime: successive strides meet every residue of the low bits of the mantissa
+    # 1021 is prime: so all values of the low bits of the mantissa occur
     bits = np.arange(0, 1 << 32, 1021, dtype=np.uint64)
     error, where = worst_error(name, bits)
     assert error <= MAX_ULP, f"{name}({where!r}): {error:.2f} ULP"
@@ -82,14 +82,14 @@ def test_special_values(isa: str, name: str, x: list[float], expected: list[floa
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33])
-def test_a_value_does_not_depend_on_its_place(isa: str, name: str, size: int) -> None:
+def test_a_value_does_not_depend_on_its_lane(isa: str, name: str, size: int) -> None:
     function = getattr(_kernels, name)
     x = np.random.default_rng(size).standard_normal(size).astype(np.float32)
     alone = np.concatenate([function(x[i : i + 1]) for i in range(size)])
     np.testing.assert_array_equal(function(x), alone)
 
 
-def test_the_measure_notices_a_wrong_result() -> None:
+def test_the_error_measure_detects_a_wrong_result() -> None:
     exact = np.array([1.0, 0.0, np.inf, np.nan, 1e-45])
     wrong = np.array([1.0 + 4 * 2.0**-23, 1e-40, 3e38, 0.0, 8e-45], np.float32)
     assert (ulp_error(wrong, exact) > MAX_ULP).all()

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Cross-compiles the AArch64 tables and runs the driver of tests/ckernels on them, in an emulator
-# (on an AArch64 machine: natively). The exit status is the driver's; where the tools are not
-# installed it is 0, after a line that says so. CROSS_CC and EMULATOR name other tools.
+# (natively on an AArch64 machine). The exit status is that of the driver, or 0 if the tools are not
+# installed, with a message. CROSS_CC and EMULATOR name other tools.
 #
 #     sh tests/neon/run.sh [TABLE ...]      without names: baseline neon
 set -eu
 [ $# -gt 0 ] || set -- baseline neon
 cd "$(dirname "$0")/../.."
 
-# setup.py's; tests/kernels/test_ckernels.py compares them.
+# As in setup.py; tests/kernels/test_ckernels.py compares them.
 FLAGS="-O3 -DNDEBUG -g0 -std=c11 -ffp-contract=off -fno-math-errno -fno-trapping-math
     -fvisibility=hidden"
 

@@ -1,4 +1,4 @@
-"""The recurrent cells for the tests: their weights, and the layers that take these in a row."""
+"""The recurrent cells: their weights, and layers whose arguments are these weights in order."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from fastseq.layers import GRU, LSTM, RNN, TimeGRU, TimeLSTM, TimeRNN
 
 Array = npt.NDArray[Any]
 
-# As the definitions say, not as the kernels do.
+# From the definitions, not from the kernels.
 GATES = {"rnn": 1, "gru": 3, "gru_reset_after": 3, "lstm": 4}
 
 
 def weight_shapes(cell: str, D: int, H: int) -> dict[str, tuple[int, ...]]:
-    """The arrays of one direction."""
+    """The shapes of the arrays of one direction."""
     columns = GATES[cell] * H
     shapes: dict[str, tuple[int, ...]] = {"Wx": (D, columns), "Wh": (H, columns), "b": (columns,)}
     return {**shapes, "bh": (H,)} if cell == "gru_reset_after" else shapes
 
 
 def draw_weights(rng: np.random.Generator, cell: str, D: int, H: int) -> list[Array]:
-    """Float32 weights of one direction, of a size that neither saturates nor vanishes."""
+    """Float32 weights of one direction, of a magnitude that does not saturate the gates."""
     scale = {"Wx": 1 / np.sqrt(max(D, 1)), "Wh": 1 / np.sqrt(max(H, 1)), "b": 1 / 4, "bh": 1 / 4}
     return [
         (rng.normal(size=shape) * scale[name]).astype(np.float32)

@@ -1,6 +1,6 @@
-"""What the numerical tests share: central differences, comparison, tolerances with a reason.
+"""Helpers of numerical tests: central differences, comparison, tolerances from rounding errors.
 
-Only NumPy is imported here, so that every test can use it whatever it tests.
+Only NumPy is imported here.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-# Sizes on both sides of the width of every vector register: full vectors, and tails of each length.
+# Sizes on both sides of the width of every vector register: full and partial vectors.
 SIZES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65)
 
 # Central differences in float64 with a step of 1e-6 lose about eps * |f| / step = 2e-10 |f| to
@@ -94,21 +94,21 @@ def assert_close(actual: object, expected: object, *, rtol: float, atol: float) 
 def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
     """Tolerance between two float32 computations of a sum of ``length`` terms.
 
-    Rounding errors of a sum behave as a random walk. With unit roundoff ``u = eps / 2``, the error
-    stays below ``6 sqrt(length) u sum|terms|`` but with a probability under ``2 length exp(-6^2/2)
-    = 3e-8 length``, an upper bound that is itself far from reached (N. J. Higham and T. Mary, "A
+    Rounding errors of a sum are modelled as a random walk. With unit roundoff ``u = eps / 2``, the
+    error is below ``6 sqrt(length) u sum|terms|`` except with a probability of less than
+    ``2 length exp(-6^2/2) = 3e-8 length``, a pessimistic bound (N. J. Higham and T. Mary, "A
     new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), 2019). Two
-    computations that add in different orders are apart by at most twice that: ``6 sqrt(length) eps
-    sum|terms|``. Another ``6 eps`` is for exp, tanh and sigmoid: 3 ULP on each side.
+    computations with different orders of addition differ by at most twice that: ``6 sqrt(length)
+    eps sum|terms|``. ``6 eps`` are added for exp, tanh and sigmoid: 3 ULP in each of the two.
 
     Parameters
     ----------
     length : int
-        Terms in the longest chain of additions of one element; for a recurrent layer all time
-        steps count, ``T * (D + H)``, for a weight's gradient ``N * T``.
+        Terms in the longest chain of additions of one element: for a recurrent layer of all time
+        steps, ``T * (D + H)``; for the gradient of a weight, ``N * T``.
     magnitude : float
-        Bound of the sum of the absolute terms: cancellation makes a result smaller than this sum,
-        but not the result's error.
+        Bound of the sum of the absolute terms. Cancellation makes a result smaller than this sum,
+        but not its error.
 
     Returns
     -------
@@ -120,10 +120,10 @@ def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
 
 
 def convert_model(model: Any, dtype: npt.DTypeLike) -> Any:
-    """Give a model of ``fastseq_reference`` weights and gradients of another dtype, in place.
+    """Convert the weights and gradients of a model of ``fastseq_reference`` to a dtype, in place.
 
-    Models are float32 by contract, but central differences need float64. The arrays of every layer
-    are replaced by converted copies, and the lists of encoder, decoder and model filled again.
+    Models have float32 weights, but central differences need float64. The arrays of every layer
+    are replaced by converted copies, and the lists of encoder, decoder and model are rebuilt.
 
     Parameters
     ----------

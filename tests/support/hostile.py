@@ -1,7 +1,7 @@
-"""What the tests of hostile calls share: a process of its own for each, arrays, hostile objects.
+"""Helpers for tests of hostile calls: child processes, and valid arguments to start from.
 
-A call that a kernel does not survive ends the interpreter, so a test that may provoke one runs in a
-child process, and a crash there is a failure of that test alone.
+A call that crashes ends the interpreter, so each such test runs in a child process: a crash there
+fails only that test.
 """
 
 import functools
@@ -19,15 +19,14 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import _kernels
+from support.hostile_values import DOCUMENTED
 
 Array = npt.NDArray[Any]
 Call = Callable[[], Any]
 
-DOCUMENTED = (TypeError, ValueError, IndexError, MemoryError, RuntimeError)
+SECONDS = 60  # time limit of a child, which then prints its traceback and ends
 
-SECONDS = 60  # what a child may take; then it says where it is, and ends
-
-# The optimizers' steps: how many states each has, and its numbers.
+# By optimizer step: the number of states, and its numeric arguments.
 STEPS = {
     "sgd_step": (0, (0.5,)),
     "momentum_step": (1, (0.5, 0.9)),
@@ -38,23 +37,26 @@ STEPS = {
 }
 
 _CHILD = """
-import faulthandler, runpy, sys
+import faulthandler, importlib.util, sys
 sys.path[:] = {path!r}
 faulthandler.enable()
 faulthandler.dump_traceback_later({seconds}, exit=True)
-test = runpy.run_path({file!r})[{name!r}]
-test.__wrapped__(*{arguments!r}, **{named!r})
+spec = importlib.util.spec_from_file_location({module!r}, {file!r})
+module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.{name}.__wrapped__(*{arguments!r}, **{named!r})
 """
 
 
 def isolated(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a child process; its arguments are written out, so texts and numbers only."""
+    """Run a test in a child process; its arguments must be strings or numbers."""
 
     @functools.wraps(test)
     def run(*arguments: Any, **named: Any) -> None:
         code = _CHILD.format(
             path=sys.path,
             seconds=SECONDS,
+            module=test.__module__,
             file=inspect.getfile(test),
             name=test.__name__,
             arguments=arguments,
@@ -77,68 +79,32 @@ def draw(*shape: int, seed: int = 0) -> Array:
 def refused(
     call: Call, *names: str, kinds: tuple[type[Exception], ...] = (TypeError, ValueError)
 ) -> None:
-    """Require an exception of these kinds, whose message has each of the names as a word."""
+    """Require an exception of these kinds whose message contains each of the names as a word."""
     with pytest.raises(kinds) as raised:
         call()
     for name in names:
         assert re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(raised.value)), (
-            f"{name!r} is not named by: {raised.value}"
+            f"{name!r} is not in the message: {raised.value}"
         )
 
 
 def right_or_refused(call: Call, check: Callable[[Any], None], *names: str) -> bool:
-    """Whether the call returned, and then `check` holds of the result; else as `refused`."""
+    """Check the result of a call with `check`; False if it raised an exception as in `refused`."""
     try:
         result = call()
     except DOCUMENTED as error:
         message = str(error)
-        assert not names or any(name in message for name in names), f"nothing named by: {message}"
+        assert not names or any(name in message for name in names), (
+            f"no argument in the message: {message}"
+        )
         return False
     check(result)
     return True
 
 
-class Converting:
-    """An object that NumPy converts with `__array__`: one array after another, the last for ever.
-
-    Before each conversion `action` is called.
-    """
-
-    def __init__(self, *arrays: Any, action: Call = lambda: None) -> None:
-        self.arrays = list(arrays)
-        self.action = action
-        self.conversions = 0
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        self.action()
-        array = self.arrays[min(self.conversions, len(self.arrays) - 1)]
-        self.conversions += 1
-        return array
-
-
-class Counting:
-    """An integer that is another at each look at it, the last for ever."""
-
-    def __init__(self, *values: int) -> None:
-        self.values = list(values)
-
-    def __index__(self) -> int:
-        return self.values.pop(0) if len(self.values) > 1 else self.values[0]
-
-    __int__ = __index__
-
-
-class OwnError(Exception):
-    """What an argument raises itself."""
-
-
-def raise_own_error() -> None:
-    raise OwnError("from the argument")
-
-
 @contextmanager
 def meanwhile(action: Call) -> Iterator[None]:
-    """Call `action` over and over in another thread, and change threads as often as possible."""
+    """Call `action` repeatedly in another thread, with the shortest switch interval."""
     stopped = threading.Event()
 
     def loop() -> None:
@@ -158,7 +124,7 @@ def meanwhile(action: Call) -> Iterator[None]:
 
 
 def lstm_weights(D: int, H: int, seed: int = 0) -> list[Array]:
-    """Wx, Wh and b, small enough that the gates are not saturated."""
+    """Wx, Wh and b, so small that the gates do not saturate."""
     return [draw(*shape, seed=seed) / 4 for shape in ((D, 4 * H), (H, 4 * H), (4 * H,))]
 
 
@@ -168,7 +134,7 @@ def lstm_gradients(D: int, H: int) -> list[Array]:
 
 
 def decoder(**changed: Any) -> dict[str, Any]:
-    """Arguments of `decode` for two layers of LSTM and two rows, some of them changed."""
+    """Arguments of `decode` for two LSTM layers and two rows, with these changes."""
     V, D, H = 9, 5, 8
     arguments: dict[str, Any] = {
         "cell": "lstm",
@@ -184,5 +150,5 @@ def decoder(**changed: Any) -> dict[str, Any]:
 
 
 def decode(**changed: Any) -> Any:
-    """What `decode` gives for these changes of `decoder`."""
+    """The result of `decode` for these changes of `decoder`."""
     return _kernels.decode(**decoder(**changed))

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: fastseq in a process of its own."""
+"""Runs the command line of fastseq in a process."""
 
 import os
 import subprocess
@@ -9,19 +9,19 @@ FASTSEQ = [sys.executable, "-m", "fastseq"]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a process whose output is buffered, as it usually is."""
+    """The environment of a process with buffered output, the default."""
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return inherited | {"OMP_NUM_THREADS": "1"} | changes
 
 
 def fastseq_process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run fastseq to its end."""
+    """Run fastseq and wait for its end."""
     settings = {"stderr": subprocess.PIPE, "env": environment(), "timeout": 100} | settings
     return subprocess.run([*FASTSEQ, *arguments], text=True, encoding="utf-8", **settings)
 
 
 def start_fastseq(*arguments: str, **settings: Any) -> "subprocess.Popen[bytes]":
-    """Run fastseq beside the test, its streams pipes."""
+    """Start fastseq with its standard streams as pipes."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*FASTSEQ, *arguments], env=environment(), **(pipes | settings))
 

@@ -1,15 +1,15 @@
-/* kernels/recurrent/backward.h — of a recurrent layer's backward pass: packing, gradients of states
- * and inputs for some batch rows at one step, then those of the weights over all rows.
- * layout.h says what lies where. */
+/* kernels/recurrent/backward.h — the backward pass of a recurrent layer: packing transposed
+ * weights, gradients of states and inputs for some batch rows at one step, then gradients of the
+ * weights over all packed rows. See layout.h for the memory layout. */
 #ifndef FS_RECURRENT_BACKWARD_H
 #define FS_RECURRENT_BACKWARD_H
 
-// forward was: hs_t = h_t, which step t + 1 takes too, so dh_t += dhs_t
+// forward was: hs_t = h_t, which step t + 1 also reads, so dh_t += dhs_t
 static void load_output_gradients(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
                                   ptrdiff_t end) {
     const ptrdiff_t H = run->size.H;
     for (ptrdiff_t n = begin; n < end; ++n) {
-        const float *dhs = run->dhs + callers_step(run, n, t) * run->columns;
+        const float *dhs = run->dhs + caller_step(run, n, t) * run->columns;
         float *dh = run->dh + n * run->Hp;
         for (ptrdiff_t j = 0; j < H; j += FS_LANES) {
             vf_store(dh + j, vf_add(load_lanes(dhs + j, H - j), vf_load(dh + j)));
@@ -17,8 +17,8 @@ static void load_output_gradients(const recurrent_run *run, ptrdiff_t t, ptrdiff
     }
 }
 
-/* A panel of W^T for one group, (gates Hp, columns): depth runs as the group's gradients do, and
- * the columns are W's rows. */
+/* A panel of W^T for one group, (gates Hp, columns): its rows are in the order of the group's
+ * gradients, its columns are the rows of W. */
 static void pack_transposed(float *packed, fs_matrix W, const recurrent_run *run,
                             const gate_group *group, ptrdiff_t index, ptrdiff_t columns) {
     const ptrdiff_t H = run->size.H;
@@ -27,18 +27,18 @@ static void pack_transposed(float *packed, fs_matrix W, const recurrent_run *run
     const ptrdiff_t width = span.vectors * FS_LANES;
     float *to = packed + first * group->gates * run->Hp;
     for (ptrdiff_t p = 0; p < run->P; ++p) {
-        const ptrdiff_t exist = smaller(FS_LANES, H - p * FS_LANES);
+        const ptrdiff_t valid = min_size(FS_LANES, H - p * FS_LANES);
         for (ptrdiff_t gate = group->first; gate < group->first + group->gates; ++gate) {
             const float *from = W.data + first * W.row + (gate * H + p * FS_LANES) * W.column;
-            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, exist, span.vectors,
+            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, valid, span.vectors,
                        columns - first, FS_LANES);
-            memset(to + exist * width, 0, (size_t)((FS_LANES - exist) * width) * sizeof *to);
+            memset(to + valid * width, 0, (size_t)((FS_LANES - valid) * width) * sizeof *to);
             to += FS_LANES * width;
         }
     }
 }
 
-/* How many panels pack_backward knows: for each group, those of Wh^T, Wx^T and Wc^T. */
+/* The number of panels for pack_backward: of Wh^T, Wx^T and Wc^T for each group. */
 static ptrdiff_t count_transposed(const recurrent_run *run) {
     const fs_recurrent_size *size = &run->size;
     return run->groups * (count_panels(size->H) + count_panels(size->D) + count_panels(size->C));
@@ -59,8 +59,8 @@ static void pack_backward(const recurrent_run *run, ptrdiff_t item) {
     pack_transposed((float *)packed[i], W[i], run, group, index, rows[i]);
 }
 
-/* dA W^T of some rows, where gradients dA (P, all_rows, gates, FS_LANES) begin with the first of
- * them: into c (rows, columns), or added to it. */
+/* c (rows, columns) <- dA W^T, or c += dA W^T. `gradients` points to the first of the rows in dA
+ * (P, all_rows, gates, FS_LANES). */
 static void transposed_product(const recurrent_run *run, const gate_group *group, float *c,
                                ptrdiff_t c_row, int accumulate, const float *gradients,
                                ptrdiff_t all_rows, const float *packed, ptrdiff_t columns,
@@ -94,22 +94,22 @@ static void transposed_product(const recurrent_run *run, const gate_group *group
     }
 }
 
-// forward was: A_t = ... + s_{t-1} Wh, or M_t, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is set or
-// added to
-static void recur_backward(const recurrent_run *run, const gate_group *group, float *ds,
-                           int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
+// forward was: A_t = ... + s_{t-1} Wh, or M_t, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is overwritten
+// or accumulated
+static void project_states_backward(const recurrent_run *run, const gate_group *group, float *ds,
+                                    int accumulate, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t Hp = run->Hp;
     const float *dA = gate_vector(group->state_gradients, group, run, 0, first_row(run, t) + begin);
-    /* Hp columns: those that do not exist come out as 0 */
+    /* Hp columns: those past H are 0 */
     transposed_product(run, group, ds + begin * Hp, Hp, accumulate, dA, run->rows,
                        group->packed_WhT, Hp, end - begin);
 }
 
-// forward was: A_t = x_t Wx + ..., so dx_t = dA_t Wx^T, summed over groups; steps are taken
-// together as in project_inputs, once the first of them is reached. An embedding waits for its
-// table.
-static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
-                             ptrdiff_t end) {
+// forward was: A_t = x_t Wx + ..., so dx_t = dA_t Wx^T, summed over groups. Several steps form one
+// product, as in project_inputs, when the first of them is reached. With a table of the embedding
+// there is no dx: see table_gradient.
+static void project_inputs_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                                    ptrdiff_t end) {
     const ptrdiff_t D = run->size.D;
     const ptrdiff_t steps = 1 + ROWS_AT_ONCE / (end - begin);
     if (run->table_rows > 0 || t % steps != 0) {
@@ -117,11 +117,11 @@ static void project_backward(const recurrent_run *run, ptrdiff_t t, ptrdiff_t be
     }
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
-        for (ptrdiff_t step = t; step < smaller(t + steps, run->size.T); ++step) {
+        for (ptrdiff_t step = t; step < min_size(t + steps, run->size.T); ++step) {
             const ptrdiff_t row = first_row(run, step) + begin;
             transposed_product(run, group, run->dx + row * D, D, g > 0,
                                gate_vector(group->gradients, group, run, 0, row), run->rows,
-                               group->packed_WxT, D, smaller(end, count_rows(run, step)) - begin);
+                               group->packed_WxT, D, min_size(end, count_rows(run, step)) - begin);
         }
     }
 }
@@ -149,7 +149,8 @@ static void context_backward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
     }
 }
 
-// forward was: table = E Wx + b, so dE = dtable Wx^T;  rows [begin, end), set or added to
+// forward was: table = E Wx + b, so dE = dtable Wx^T;  rows [begin, end), overwritten or
+// accumulated
 static void table_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
                            ptrdiff_t end) {
     const ptrdiff_t V = run->table_rows, D = run->size.D;
@@ -161,7 +162,7 @@ static void table_gradient(const recurrent_run *run, float *dE, int accumulate, 
     }
 }
 
-// forward was: x = E[id], so dE[id] += dx;  ids [begin, end), set or added to, rows in order
+// forward was: x = E[id], so dE[id] += dx;  ids [begin, end), packed rows in ascending order
 static void gathered_gradient(const recurrent_run *run, float *dE, int accumulate, ptrdiff_t begin,
                               ptrdiff_t end) {
     const ptrdiff_t D = run->size.D;
@@ -175,7 +176,7 @@ static void gathered_gradient(const recurrent_run *run, float *dE, int accumulat
     }
 }
 
-/* to <- from, or to + from */
+/* to <- from, or to += from */
 static void copy_or_add(float *to, const float *from, ptrdiff_t n, int add) {
     if (add) {
         add_floats(to, from, n);
@@ -184,8 +185,8 @@ static void copy_or_add(float *to, const float *from, ptrdiff_t n, int add) {
     }
 }
 
-/* Gradients of x and the context, of rows [begin, end), to the caller; the second direction's are
- * added. */
+/* Copies the gradients of x and the context, for rows [begin, end), to the caller's arrays; adds
+ * those of the second direction. */
 static void store_input_gradients(const recurrent_run *run, float *dxs, float *dcontext,
                                   ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t T = run->size.T, C = run->size.C, D = run->size.V > 0 ? 0 : run->size.D;
@@ -193,7 +194,7 @@ static void store_input_gradients(const recurrent_run *run, float *dxs, float *d
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; D > 0 && t < steps; ++t) {
-            copy_or_add(dxs + callers_step(run, n, t) * D, run->dx + (first_row(run, t) + n) * D, D,
+            copy_or_add(dxs + caller_step(run, n, t) * D, run->dx + (first_row(run, t) + n) * D, D,
                         add);
         }
         if (D > 0 && !add) {
@@ -206,7 +207,7 @@ static void store_input_gradients(const recurrent_run *run, float *dxs, float *d
     }
 }
 
-/* A panel of W's gradient, dW += inputs^T dA over `depth` rows from `row` on;
+/* A weight gradient dW = inputs^T dA;
  * inputs (rows, columns), gradients dA (P, rows, gates, FS_LANES). */
 typedef struct {
     float *dW;
@@ -216,6 +217,7 @@ typedef struct {
     ptrdiff_t rows;
 } weight_product;
 
+/* One panel of dW, over `depth` rows from `row` on; overwritten or accumulated. */
 static void weight_gradient(const recurrent_run *run, const gate_group *group, gate_panel panel,
                             weight_product product, ptrdiff_t row, ptrdiff_t depth,
                             int accumulate) {
@@ -244,8 +246,8 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
         product.columns);
 }
 
-// forward was: A = ... + b, so db = sum of dA over rows, or of what the table has summed already;
-// M = ... + bh in the same way
+// forward was: A = ... + b, so db = sum over rows of dA, or of the gradients summed in the table;
+// dbh likewise, as M = ... + bh
 static void bias_gradient(const gate_group *group, gate_panel panel, float *db,
                           const float *gradients, ptrdiff_t rows) {
     const float *dA = gradients + panel.p * rows * group->gates * FS_LANES;
@@ -261,7 +263,8 @@ static void bias_gradient(const gate_group *group, gate_panel panel, float *db,
     }
 }
 
-// forward was: A = table[id] + ..., so dtable[id] += dA; of one panel, rows in order
+// forward was: A = table[id] + ..., so dtable[id] += dA; for one panel, packed rows in ascending
+// order
 static void add_to_table(const recurrent_run *run, const gate_group *group, gate_panel panel,
                          ptrdiff_t row, ptrdiff_t depth) {
     const ptrdiff_t V = run->table_rows, width = group->gates * FS_LANES;
@@ -279,16 +282,16 @@ static void add_to_table(const recurrent_run *run, const gate_group *group, gate
     }
 }
 
-// forward was: A = x Wx + s Wh + b over all rows, so dWx = x^T dA, dWh = s^T dA; of panels
-// [begin, end), which share each block of x and s while it is in the cache. Where s is known as 0
-// before the first step, its rows add nothing.
+// forward was: A = x Wx + s Wh + b over all rows, so dWx = x^T dA, dWh = s^T dA. Panels [begin,
+// end) are the inner loop, so that a block of x and s is read while it is in cache. Rows of a zero
+// initial state are skipped in dWh.
 static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     const fs_recurrent_size *size = &run->size;
     const ptrdiff_t V = run->table_rows;
-    const ptrdiff_t zeros = size->from_zeros ? count_rows(run, 0) : 0;
+    const ptrdiff_t zeros = size->zero_initial_state ? count_rows(run, 0) : 0;
     ptrdiff_t row = 0;
     do { /* once even for no rows: the gradients are then 0 */
-        const ptrdiff_t depth = smaller(DEPTH_BLOCK, run->rows - row);
+        const ptrdiff_t depth = min_size(DEPTH_BLOCK, run->rows - row);
         for (ptrdiff_t item = begin; item < end; ++item) {
             ptrdiff_t index = item;
             const gate_group *group = group_of_panel(run, &index);
@@ -302,7 +305,7 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
             } else {
                 weight_gradient(run, group, panel, dWx, row, depth, row > 0);
             }
-            const ptrdiff_t skipped = smaller(larger(zeros - row, 0), depth);
+            const ptrdiff_t skipped = min_size(max_size(zeros - row, 0), depth);
             if (skipped < depth || row == 0) {
                 weight_gradient(run, group, panel, dWh, row + skipped, depth - skipped, row > 0);
             }
@@ -322,13 +325,13 @@ static void weight_gradients(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
         } else {
             bias_gradient(group, panel, db, group->gradients, run->rows);
         }
-        if (group->apart) {
+        if (group->separate_M) {
             bias_gradient(group, panel, run->dbh + panel.p * FS_LANES, group->state_gradients,
                           run->rows);
         }
         const weight_product dWc = {
             run->dWc, run->context, size->C, size->C, group->context_gradients, size->N};
-        weight_gradient(run, group, panel, dWc, 0, size->N, 0); /* of no columns without one */
+        weight_gradient(run, group, panel, dWc, 0, size->N, 0); /* C may be 0 */
     }
 }
 

@@ -1,4 +1,4 @@
-/* kernels/recurrent/cells.h — the passes of every cell; fs_cells has what else there is. */
+/* kernels/recurrent/cells.h — the kernel of every cell; its other properties are in fs_cells. */
 #ifndef FS_RECURRENT_CELLS_H
 #define FS_RECURRENT_CELLS_H
 
@@ -7,15 +7,15 @@
 #include "lstm.h"
 #include "rnn.h"
 
-static const cell_passes *const all_passes[FS_CELLS] = {
-    [FS_RNN] = &rnn_passes,
-    [FS_GRU] = &gru_passes,
-    [FS_GRU_RESET_AFTER] = &gru_reset_after_passes,
-    [FS_LSTM] = &lstm_passes,
+static const cell_kernel *const all_cells[FS_CELLS] = {
+    [FS_RNN] = &rnn_kernel,
+    [FS_GRU] = &gru_kernel,
+    [FS_GRU_RESET_AFTER] = &gru_reset_after_kernel,
+    [FS_LSTM] = &lstm_kernel,
 };
 
-static const cell_passes *passes_of(fs_cell cell) {
-    return all_passes[cell];
+static const cell_kernel *kernel_of(fs_cell cell) {
+    return all_cells[cell];
 }
 
 #endif

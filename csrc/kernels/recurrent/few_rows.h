@@ -1,10 +1,10 @@
-/* kernels/recurrent/few_rows.h — of a recurrent layer's forward pass with few rows: packing weights
- * would take longer than it saves, so they are read where they lie, Wx once for all steps. layout.h
- * says what lies where. */
+/* kernels/recurrent/few_rows.h — the products of the forward pass with few rows: packing the
+ * weights would not pay, so they are streamed from the caller's arrays, Wx once for all steps. See
+ * layout.h for the memory layout. */
 #ifndef FS_RECURRENT_FEW_ROWS_H
 #define FS_RECURRENT_FEW_ROWS_H
 
-/* Whether weights are read where they lie, all columns of A at once. */
+/* Whether the weights are streamed instead of packed, for all columns of A at once. */
 static int streams_weights(const recurrent_run *run) {
     return run->few_reads && run->Wx.column == 1 && run->Wh.column == 1;
 }
@@ -37,7 +37,7 @@ typedef struct {
     ptrdiff_t first_column, last_column;
 } streamed_columns;
 
-/* Of `count` equal parts of a group's columns, parts [begin, end). */
+/* Parts [begin, end) of a group's columns, split into `count` equal parts. */
 static streamed_columns columns_of_parts(const recurrent_run *run, const gate_group *group,
                                          ptrdiff_t begin, ptrdiff_t end, ptrdiff_t count) {
     const ptrdiff_t columns = group->gates * run->size.H;
@@ -47,8 +47,8 @@ static streamed_columns columns_of_parts(const recurrent_run *run, const gate_gr
                               column_of_panel(last, columns)};
 }
 
-/* A = x Wx + b, or x Wx + (context Wc + b), for some columns of a group and the steps of all rows:
- * each weight is read once. Sums have the order that they have in packed panels. */
+/* A = x Wx + b, or x Wx + (context Wc + b), for some columns of a group and all packed rows: each
+ * weight is read once. The order of the sums is that of packed panels. */
 static void stream_inputs(const recurrent_run *run, const gate_group *group,
                           streamed_columns columns) {
     const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D;
@@ -85,7 +85,8 @@ static void stream_inputs(const recurrent_run *run, const gate_group *group,
     }
 }
 
-/* A += s_{t-1} Wh of few rows, or M, for the columns of a group that the part's rank takes. */
+/* A += s_{t-1} Wh, or M = s_{t-1} Wh + bh, for those columns of a group that belong to the part's
+ * rank. */
 static void stream_states(const recurrent_run *run, const gate_group *group, recurrent_part part,
                           ptrdiff_t t) {
     if (!streams_weights(run)) {
@@ -93,26 +94,27 @@ static void stream_states(const recurrent_run *run, const gate_group *group, rec
     }
     const streamed_columns columns =
         columns_of_parts(run, group, part.team.rank, part.team.rank + 1, part.team.ranks);
-    const ptrdiff_t rows = smaller(part.end, count_rows(run, t)) - part.begin;
-    const int from_zeros = t == 0 && run->size.from_zeros;
+    const ptrdiff_t rows = min_size(part.end, count_rows(run, t)) - part.begin;
+    const int zero_initial_state = t == 0 && run->size.zero_initial_state;
     float *A = group->streamed + (first_row(run, t) + part.begin) * streamed_row(run, group);
     matrix_product product = group_product(
         run, group, A, group->state + (first_state_row(run, t) + part.begin) * run->Hp, run->Hp,
-        run->Wh, from_zeros ? 0 : run->size.H, rows);
-    if (group->apart) {
+        run->Wh, zero_initial_state ? 0 : run->size.H, rows);
+    if (group->separate_M) {
         product.c = group->streamed_state + part.begin * streamed_row(run, group);
         product.start = run->bh;
         product.start_row = 0;
     }
-    if (rows > 0 && (group->apart || !from_zeros)) {
+    if (rows > 0 && (group->separate_M || !zero_initial_state)) {
         compute_block(&product, 0, rows, columns.begin, columns.end);
     }
     barrier(part.team);
 }
 
-/* to (P, value_rows, gates, FS_LANES) <- streamed columns, of `rows` rows of one panel. */
-static void take_columns(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                         float *to, const float *streamed, ptrdiff_t rows) {
+/* to (P, value_rows, gates, FS_LANES) <- streamed columns, for `rows` rows of one panel. */
+static void load_streamed_columns(const recurrent_run *run, const gate_group *group,
+                                  gate_panel panel, float *to, const float *streamed,
+                                  ptrdiff_t rows) {
     for (int v = 0; v < panel.vectors; ++v) {
         float *values = to + v * next_vector(group, run->value_rows);
         const float *from = streamed + panel.p * FS_LANES + v * panel.W_vector;
@@ -124,15 +126,16 @@ static void take_columns(const recurrent_run *run, const gate_group *group, gate
     }
 }
 
-/* values <- A, and M where it is kept apart, for rows [begin, end) of one panel at step t. */
-static void take_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
+/* values <- A, and M if it is separate, for rows [begin, end) of one panel at step t. */
+static void load_streamed(const recurrent_run *run, const gate_group *group, gate_panel panel,
                           ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t row = first_value_row(run, t) + begin, width = streamed_row(run, group);
-    take_columns(run, group, panel, gate_vector(group->values, group, run, panel.p, row),
-                 group->streamed + (first_row(run, t) + begin) * width, end - begin);
-    if (group->apart) {
-        take_columns(run, group, panel, gate_vector(group->state_values, group, run, panel.p, row),
-                     group->streamed_state + begin * width, end - begin);
+    load_streamed_columns(run, group, panel, gate_vector(group->values, group, run, panel.p, row),
+                          group->streamed + (first_row(run, t) + begin) * width, end - begin);
+    if (group->separate_M) {
+        load_streamed_columns(run, group, panel,
+                              gate_vector(group->state_values, group, run, panel.p, row),
+                              group->streamed_state + begin * width, end - begin);
     }
 }
 

@@ -1,12 +1,13 @@
-/* kernels/recurrent/forward.h — of a recurrent layer's forward pass: inputs and outputs, packing,
- * and the products that make A, for some batch rows at one step. layout.h says what lies where. */
+/* kernels/recurrent/forward.h — the forward pass of a recurrent layer: loading inputs, storing
+ * outputs, packing weights, and the products of A for some batch rows at one step. See layout.h for
+ * the memory layout. */
 #ifndef FS_RECURRENT_FORWARD_H
 #define FS_RECURRENT_FORWARD_H
 
-/* Rows of weights that all panels take before the next are read: they stay in the cache. */
-#define PACKED_AT_ONCE 4
+/* Rows of weights that are packed into all panels before the next are read: they stay in cache. */
+#define ROWS_PACKED_AT_ONCE 4
 
-/* Rows of a packed panel: b, the first of Wc and Wx, bh, and the first of Wh. */
+/* Rows of a packed panel: b, then Wc, Wx, bh and Wh. */
 static float *packed_row(const recurrent_run *run, const gate_group *group, gate_panel panel,
                          ptrdiff_t row) {
     return group->packed +
@@ -33,10 +34,10 @@ static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_
     return packed_row(run, group, panel, 2 + run->size.C + run->size.D);
 }
 
-/* W (depth, gates H) into row `first` of panels [begin, end) and those below. */
+/* Packs W (depth, gates H) into rows [first, first + depth) of panels [begin, end). */
 static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
                          fs_matrix W, ptrdiff_t depth) {
-    const ptrdiff_t step = W.column == 1 ? PACKED_AT_ONCE : larger(depth, 1);
+    const ptrdiff_t step = W.column == 1 ? ROWS_PACKED_AT_ONCE : max_size(depth, 1);
     for (ptrdiff_t k = 0; k < depth; k += step) {
         for (ptrdiff_t item = begin; item < end; ++item) {
             ptrdiff_t index = item;
@@ -44,8 +45,8 @@ static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
             const gate_panel panel = gate_panel_at(run, group, index);
             pack_panel(packed_row(run, group, panel, first + k),
                        W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
-                       panel.W_vector * W.column, W.column, smaller(step, depth - k), panel.vectors,
-                       panel.lanes, panel.lane_step);
+                       panel.W_vector * W.column, W.column, min_size(step, depth - k),
+                       panel.vectors, panel.lanes, panel.lane_step);
         }
     }
 }
@@ -71,12 +72,12 @@ static void store_states(float *to, const float *from, const recurrent_run *run)
     }
 }
 
-/* The states before the first step of rows [begin, end): of h, and of c. */
-static void load_first_states(float *to, const float *from, const recurrent_run *run,
-                              ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t begun = smaller(end, larger(begin, count_rows(run, 0)));
+/* The initial states of rows [begin, end), h or c. */
+static void load_initial_states(float *to, const float *from, const recurrent_run *run,
+                                ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t begun = min_size(end, max_size(begin, count_rows(run, 0)));
     load_states(to, from, run, begin, begun);
-    load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* those without a step */
+    load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* rows without a step */
 }
 
 /* Row `id` of the embedding. */
@@ -90,7 +91,7 @@ static void load_embedding(const recurrent_run *run, float *x, ptrdiff_t id) {
     }
 }
 
-/* What all steps have in common: the embedding of a table, and the context. */
+/* Inputs common to all steps: the embedding of the table, and the context. */
 static void load_common_inputs(const recurrent_run *run, const float *context) {
     const ptrdiff_t D = run->size.D, C = run->size.C;
     for (ptrdiff_t v = 0; v < run->table_rows; ++v) {
@@ -101,17 +102,17 @@ static void load_common_inputs(const recurrent_run *run, const float *context) {
     }
 }
 
-/* Rows [begin, end) of the batch: x or its ids and the first state into the cache; zeros into hs
- * where a row has no step. */
+/* For batch rows [begin, end): copies x or its ids and the initial states into the cache, and zeros
+ * hs past each row's last step. */
 static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t T = run->size.T, D = run->size.D;
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t steps = count_steps(run, n);
         for (ptrdiff_t t = 0; t < steps; ++t) {
             const ptrdiff_t row = first_row(run, t) + n;
-            const ptrdiff_t from = callers_step(run, n, t);
+            const ptrdiff_t from = caller_step(run, n, t);
             if (run->size.V > 0) {
-                run->ids[row] = (int32_t)run->callers_ids[from];
+                run->ids[row] = (int32_t)run->caller_ids[from];
             }
             if (run->gathers) {
                 load_embedding(run, run->x + row * D, run->ids[row]);
@@ -124,14 +125,14 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
                    (size_t)run->size.H * sizeof(float));
         }
     }
-    load_first_states(run->h, run->h0, run, begin, end);
+    load_initial_states(run->h, run->h0, run, begin, end);
     if (run->has_cell) {
-        load_first_states(run->c, run->c0, run, begin, end);
+        load_initial_states(run->c, run->c0, run, begin, end);
     }
 }
 
 /* One panel of values (rows, ...) <- start + a W;  a (rows, depth) with contiguous rows, W packed.
- * Vectors of a row of values lie value_vector apart, those of a row of start start_vector. */
+ * value_vector and start_vector are the strides of the vectors of a row of values and of start. */
 typedef struct {
     float *values;
     ptrdiff_t value_vector;
@@ -166,8 +167,8 @@ static void compute_gates(const gate_group *group, gate_panel panel, gate_produc
         product.rows);
 }
 
-/* Of one panel, what all steps have in common: context Wc + b; and a table of E Wx, with b if there
- * is no context. */
+/* The products of one panel that are common to all steps: context Wc + b, and the table E Wx, with
+ * b added if there is no context. */
 static void common_products(const recurrent_run *run, const gate_group *group, gate_panel panel) {
     const ptrdiff_t N = run->size.N, C = run->size.C, D = run->size.D, V = run->table_rows;
     const float *b = packed_b(run, group, panel);
@@ -198,7 +199,8 @@ static void common_products(const recurrent_run *run, const gate_group *group, g
     }
 }
 
-/* Panels [begin, end) of b, Wc, Wx, bh and Wh, and what comes of them for all steps. */
+/* Packs panels [begin, end) of b, Wc, Wx, bh and Wh, and computes the products common to all
+ * steps. */
 static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
     if (streams_weights(run)) {
         const ptrdiff_t parts = count_all_panels(run);
@@ -210,13 +212,13 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
     }
     const ptrdiff_t inputs = run->size.C + run->size.D;
     pack_weights(run, begin, end, 0, (fs_matrix){run->b, 0, 1}, 1);
-    pack_weights(run, begin, end, 1, run->Wc, inputs); /* Wx lies below it */
+    pack_weights(run, begin, end, 1, run->Wc, inputs); /* and Wx, the rows below it */
     pack_weights(run, begin, end, 2 + inputs, run->Wh, run->size.H);
     for (ptrdiff_t item = begin; item < end; ++item) {
         ptrdiff_t index = item;
         const gate_group *group = group_of_panel(run, &index);
         const gate_panel panel = gate_panel_at(run, group, index);
-        if (group->apart) {
+        if (group->separate_M) {
             pack_panel(packed_bh(run, group, panel), run->bh + panel.p * FS_LANES, 0,
                        panel.W_vector, 1, 1, panel.vectors, panel.lanes, panel.lane_step);
         }
@@ -224,7 +226,7 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
     }
 }
 
-/* values += what the context adds, for `rows` rows of one panel. */
+/* values += context Wc + b, for `rows` rows of one panel. */
 static void add_context(const recurrent_run *run, const gate_group *group, gate_panel panel,
                         float *values, ptrdiff_t begin, ptrdiff_t rows) {
     const ptrdiff_t N = run->size.N, width = group->gates * FS_LANES;
@@ -243,14 +245,14 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
                           recurrent_part part, ptrdiff_t first, ptrdiff_t last) {
     const ptrdiff_t N = run->size.N, D = run->size.D;
     const int has_context = run->size.C > 0;
-    /* where no row is missing between them, the rows of all steps are one run */
+    /* if the packed rows of all steps are contiguous, they are one product */
     const int gaps = run->size.inference && run->size.lengths.starts;
     const int whole = part.begin == 0 && part.end == N && !has_context && !gaps;
     for (ptrdiff_t step = first; step < last; step = whole ? last : step + 1) {
         const ptrdiff_t row = first_row(run, step) + part.begin;
-        const ptrdiff_t end = whole
-                                  ? first_row(run, last)
-                                  : first_row(run, step) + smaller(part.end, count_rows(run, step));
+        const ptrdiff_t end =
+            whole ? first_row(run, last)
+                  : first_row(run, step) + min_size(part.end, count_rows(run, step));
         float *values = gate_vector(group->values, group, run, panel.p,
                                     first_value_row(run, step) + part.begin);
         const float *start = packed_b(run, group, panel);
@@ -272,19 +274,20 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
                           .rows = end - row,
                       });
         if (has_context && run->gathers) {
-            /* as in a look-up: a row's sums have one order, however many rows there are */
+            /* after the product, as with a table: the order of a row's sums must not depend on the
+             * batch */
             add_context(run, group, panel, values, part.begin, end - row);
         }
     }
 }
 
-/* The same for all panels of a part, where several steps are taken at once and t is the first. */
+/* The same for all panels of a part, if several steps are projected at once and t is the first. */
 static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t steps = run->steps_at_once;
     if (run->table_rows > 0 || streams_weights(run) || steps == 1 || t % steps != 0) {
         return;
     }
-    const ptrdiff_t last = smaller(t + steps, run->size.T);
+    const ptrdiff_t last = min_size(t + steps, run->size.T);
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
         const ptrdiff_t panels = count_gate_panels(run, group);
@@ -293,11 +296,11 @@ static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdif
             project_panel(run, group, panel, part, t, last);
         }
     }
-    /* a cell may cut all its groups as one of them: other panels then than were projected here */
+    /* a cell may split all its groups by the panels of one: not those that this rank projected */
     barrier(part.team);
 }
 
-/* A from the table of the embedding, for rows [begin, end) of one panel at step t. */
+/* A <- table[id] + context Wc + b, for rows [begin, end) of one panel at step t. */
 static void look_up_inputs(const recurrent_run *run, const gate_group *group, gate_panel panel,
                            ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t N = run->size.N, V = run->table_rows;
@@ -321,13 +324,14 @@ static void look_up_inputs(const recurrent_run *run, const gate_group *group, ga
     }
 }
 
-/* A of one panel at step t, and M; before the first step s may be known as 0. */
-static void recur(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                  recurrent_part part, ptrdiff_t t) {
-    const ptrdiff_t begin = part.begin, end = smaller(part.end, count_rows(run, t));
-    const int from_zeros = t == 0 && run->size.from_zeros;
+/* A = x_t Wx + s_{t-1} Wh + b of one panel at step t; or A without s_{t-1} Wh, and
+ * M = s_{t-1} Wh + bh. With a zero initial state the product of the first step is skipped. */
+static void project_states(const recurrent_run *run, const gate_group *group, gate_panel panel,
+                           recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t begin = part.begin, end = min_size(part.end, count_rows(run, t));
+    const int zero_initial_state = t == 0 && run->size.zero_initial_state;
     if (streams_weights(run)) {
-        take_streamed(run, group, panel, t, begin, end);
+        load_streamed(run, group, panel, t, begin, end);
         return;
     }
     if (run->table_rows > 0) {
@@ -335,7 +339,7 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
     } else if (run->steps_at_once == 1) {
         project_panel(run, group, panel, part, t, t + 1);
     }
-    if (from_zeros && !group->apart) {
+    if (zero_initial_state && !group->separate_M) {
         return;
     }
     float *values =
@@ -344,23 +348,23 @@ static void recur(const recurrent_run *run, const gate_group *group, gate_panel 
     compute_gates(group, panel,
                   (gate_product){.values = values,
                                  .value_vector = value_vector,
-                                 .start = group->apart ? packed_bh(run, group, panel) : values,
-                                 .start_row = group->apart ? 0 : group->gates * FS_LANES,
-                                 .start_vector = group->apart ? FS_LANES : value_vector,
+                                 .start = group->separate_M ? packed_bh(run, group, panel) : values,
+                                 .start_row = group->separate_M ? 0 : group->gates * FS_LANES,
+                                 .start_vector = group->separate_M ? FS_LANES : value_vector,
                                  .a = group->state + (first_state_row(run, t) + begin) * run->Hp,
                                  .a_row = run->Hp,
                                  .packed = packed_Wh(run, group, panel),
-                                 .depth = from_zeros ? 0 : run->size.H,
+                                 .depth = zero_initial_state ? 0 : run->size.H,
                                  .rows = end - begin});
 }
 
-/* hs at step t, once all panels are there. */
+/* hs at step t, after all panels are computed. */
 static void store_outputs(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const step_rows step = rows_of_step(run, t);
-    const ptrdiff_t end = smaller(part.end, count_rows(run, t));
+    const ptrdiff_t end = min_size(part.end, count_rows(run, t));
     barrier(part.team);
     for (ptrdiff_t n = part.begin; part.team.rank == 0 && n < end; ++n) {
-        memcpy(run->hs + callers_step(run, n, t) * run->columns,
+        memcpy(run->hs + caller_step(run, n, t) * run->columns,
                run->h + row_after(step, n) * run->Hp, (size_t)run->size.H * sizeof(float));
     }
 }

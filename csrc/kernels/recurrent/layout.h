@@ -1,31 +1,32 @@
-/* kernels/recurrent/layout.h — where a recurrent layer keeps what, and which rows take which step.
+/* kernels/recurrent/layout.h — the memory layout of a recurrent layer: gate groups, packed
+ * sequences, panels.
  *
- * A layer computes  A_t = x_t Wx + s_{t-1} Wh + b  for some gates, each H columns wide, where s is
- * the hidden state or something made of it. Gates that one product yields form a group: f, g, i, o
- * of the LSTM; z and r, then g, of a GRU; the one of the plain RNN. A cell may keep the products of
- * a group apart:  A_t = x_t Wx + b  and  M_t = s_{t-1} Wh + bh.
+ * A layer computes the pre-activations  A_t = x_t Wx + s_{t-1} Wh + b  of some gates, each H
+ * columns wide, where s is the hidden state or a function of it. Gates computed by one product form
+ * a group: f, g, i, o of the LSTM; z and r, then g, of a GRU; the only one of the plain RNN. A cell
+ * may store the two products of a group separately:  A_t = x_t Wx + b  and  M_t = s_{t-1} Wh + bh.
  *
- * Hidden columns are cut into P = ceil(H / FS_LANES) vectors. A group holds, for each of them, one
- * vector of each of its gates side by side: all that a vector of the state needs comes out of one
- * register tile.
+ * Hidden columns are split into P = ceil(H / FS_LANES) vectors. For each of them a group stores one
+ * vector of each of its gates contiguously, so that one register tile computes all gates of a
+ * vector of the state.
  *
- * Batch rows are taken longest first and laid out step by step: those with a step 0, those with a
- * step 1, and so on. A step is a run of rows, at its front the rows that go on, and what a row does
- * not have takes no place. With rows of equal length, step t of row n is row t N + n.
+ * The batch is a packed sequence: rows sorted by length, longest first, stored step by step. The
+ * rows of a step are contiguous, those that continue first; steps that a row does not have take no
+ * memory. If all rows have the same length, step t of row n is packed row t N + n.
  *
- * Where x is a row of an embedding E with fewer rows than there are steps, the few products
- * E Wx + b make a table, laid out as values with V for rows, and A starts from a look-up; gradients
- * are summed in such a table first. With fewer steps than rows of E, x is gathered instead. What a
- * context adds to A, and the gradient of that, is kept once for all steps, with N for rows.
+ * If x is a row of an embedding E with fewer rows than there are packed rows, the products E Wx + b
+ * are computed once into a table, laid out as values with V for rows, and A is initialized by
+ * look-up; gradients are first summed in such a table. Otherwise x is gathered from E. The product
+ * of the context, and its gradient, is stored once for all steps, with N for rows.
  *
- *     values  (P, rows, gates, FS_LANES)  A, then what becomes of it; the same layout for M and for
- *                                         gradients
- *     x       (rows, D)                   a copy: the caller's may change
- *     h       (rows + N, Hp)              states before each step, then those after the rows' last;
- *                                         Hp = P FS_LANES
+ *     values  (P, rows, gates, FS_LANES)  A, then the gates computed from it; M and gradients have
+ *                                         the same layout
+ *     x       (rows, D)                   a copy, since the caller may modify its array
+ *     h       (rows + N, Hp)              states before each step, then the final states of the
+ *                                         rows; Hp = P FS_LANES
  *
- * Where nothing is kept for a backward pass, values has room for the steps that take their inputs
- * together, and h for two steps, in turn: all of it stays in the cache. */
+ * In inference, values has room for the steps whose inputs are projected together, and h for two
+ * steps, used alternately: both stay in cache. */
 #ifndef FS_RECURRENT_LAYOUT_H
 #define FS_RECURRENT_LAYOUT_H
 
@@ -33,121 +34,122 @@
 
 typedef struct {
     int gates;          /* 1, 2 or 4 */
-    int apart;          /* whether M is kept apart from A */
-    ptrdiff_t first;    /* its first gate: columns from first H on of Wx, Wh and b */
+    int separate_M;     /* whether M is stored separately from A */
+    ptrdiff_t first;    /* its first gate: the columns from first H on in Wx, Wh and b */
     const float *state; /* s, laid out as h without the last N rows */
     /* in the cache */
     float *values;
-    float *state_values; /* M where it is kept apart, else values */
+    float *state_values; /* M if separate, else values */
     /* in the forward scratch */
     float *packed; /* (packed_rows, gates Hp) in panels: b, Wc, Wx, bh, Wh below each other */
     float *from_context, *table;
-    /* in the forward scratch of few rows: (rows, streamed_row) A; (N, streamed_row) M and what the
-     * context adds */
+    /* in the forward scratch of few rows: A (rows, streamed_row); M and the product of the context
+     * (N, streamed_row) */
     float *streamed, *streamed_state, *streamed_context;
     /* in the backward scratch */
     float *packed_WcT, *packed_WxT, *packed_WhT;
     float *gradients;
-    float *state_gradients; /* of M where it is kept apart, else gradients */
+    float *state_gradients; /* of M if separate, else gradients */
     float *context_gradients, *table_gradients;
 } gate_group;
 
-/* What one thread does of a forward pass: some batch rows, and all panels of them; or, in a team
- * that has more ranks than there are rows, the panels of its rank. */
+/* The part of a forward pass that one thread computes: some batch rows with all their panels; or,
+ * in a team with more ranks than rows, all rows with the panels of its rank. */
 typedef struct {
     ptrdiff_t begin, end;
     parallel_team team;
 } recurrent_part;
 
-/* How the passes of a cell are computed. */
+/* The gate groups of a cell, and its steps. The loop over the steps is in pass.h. */
 struct recurrent_run;
 
 typedef struct {
-    int first_group; /* gates of a first group, where a second has the others; else 0 */
-    int apart;       /* whether the last group keeps M apart */
-    int has_reset;   /* whether the state of the last group is the reset state r h */
-    /* rows through the sequence, and back */
-    void (*forward_rows)(const struct recurrent_run *run, recurrent_part part);
-    void (*backward_rows)(const struct recurrent_run *run, ptrdiff_t begin, ptrdiff_t end);
-} cell_passes;
+    int first_group; /* gates in the first of two groups; 0: one group */
+    int separate_M;  /* whether the last group stores M separately */
+    int has_reset;   /* whether s of the last group is the reset state r h */
+    /* one step, for the batch rows that have it: forward those of a part, backward [begin, end) */
+    void (*forward_step)(const struct recurrent_run *run, recurrent_part part, ptrdiff_t t);
+    void (*backward_step)(const struct recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                          ptrdiff_t end);
+} cell_kernel;
 
-/* One direction of a layer on its way through a sequence. */
+/* One direction of a layer in one call. */
 typedef struct recurrent_run {
-    const cell_passes *passes;
+    const cell_kernel *kernel;
     fs_recurrent_size size;
-    ptrdiff_t P, Hp, rows;   /* vectors, padded H, steps of all batch rows */
-    ptrdiff_t steps_at_once; /* that take their inputs together */
-    ptrdiff_t value_rows;    /* rows of values, and of the states before all steps */
+    ptrdiff_t P, Hp, rows;   /* vectors, padded H, packed rows */
+    ptrdiff_t steps_at_once; /* whose inputs are projected together */
+    ptrdiff_t value_rows;    /* rows of values, and of the states before the steps */
     ptrdiff_t state_rows;
-    ptrdiff_t table_rows; /* V where a table of E Wx is made, else 0 */
-    int few_reads;        /* whether packing weights takes longer than it saves */
-    int gathers;          /* whether rows of an embedding are gathered into x */
-    int has_cell;         /* c besides h */
-    int groups, gates;    /* how many there are, and their gates in all */
+    ptrdiff_t table_rows; /* V if there is a table of E Wx, else 0 */
+    int few_reads;        /* whether weights are read too few times for packing to pay */
+    int gathers;          /* whether x is gathered from the embedding */
+    int has_cell;         /* whether there is c */
+    int groups, gates;    /* number of groups, and of gates in all */
     gate_group group[MAX_GROUPS];
     /* in the cache */
     float *x;       /* (rows, D), or of a table's embedding (V, D) */
-    int32_t *ids;   /* (rows) where there is an embedding */
+    int32_t *ids;   /* (rows) if there is an embedding */
     float *context; /* (N, C) */
     float *h;
     float *c;     /* laid out as h */
     float *reset; /* r h_{t-1}, laid out as h without the last N rows */
     /* in the backward scratch: running gradients (N, Hp); dx (rows, D); dcontext (N, C) */
     float *dh, *dc, *dreset, *dx, *dcontext;
-    /* the caller's, from the first column of this direction on */
+    /* the caller's arrays, from the first column of this direction on */
     ptrdiff_t columns; /* of hs, h and c: H in each direction */
-    int from_end;      /* whether this direction begins at each row's last step */
+    int from_end;      /* whether this direction starts at each row's last step */
     float *hs;
     const float *xs;
     fs_matrix E;
-    const int64_t *callers_ids;
+    const int64_t *caller_ids;
     const float *h0, *c0, *dhs, *dh_last, *dc_last;
-    fs_matrix Wc, Wx, Wh; /* Wx without the rows of the context, which are Wc */
+    fs_matrix Wc, Wx, Wh; /* Wc are the first rows of the caller's Wx, Wx the others */
     const float *b, *bh;
     float *dWc, *dWx, *dWh, *db, *dbh;
 } recurrent_run;
 
 /* ---- memory ---- */
 
-/* Products with weights that need no recurrence are taken over so many rows (of several steps where
- * the batch is small) that the weights, read once for all, do not dominate. */
+/* Rows in a product without recurrence, of several steps if the batch is small: enough that reading
+ * the weights, once for all rows, does not dominate. */
 #define ROWS_AT_ONCE 64
 
-/* With so few rows in all, packing weights takes longer than it saves. */
+/* With so few packed rows, packing the weights does not pay. */
 #define FEW_ROWS 16
 
-static const cell_passes *passes_of(fs_cell cell);
+static const cell_kernel *kernel_of(fs_cell cell);
 
 static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     const fs_cell_info *cell = &fs_cells[size->cell];
-    const cell_passes *passes = passes_of(size->cell);
+    const cell_kernel *kernel = kernel_of(size->cell);
     assert(size->N >= 0 && size->T >= 0 && size->D >= 0 && size->H >= 0);
     assert(size->directions == 1 || size->directions == FS_DIRECTIONS);
     const ptrdiff_t P = count_vectors(size->H);
     const ptrdiff_t rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T;
-    const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / larger(size->N, 1);
+    const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / max_size(size->N, 1);
     const int gathers = size->V > 0 && (rows < size->V || rows <= FEW_ROWS);
     recurrent_run run = {
-        .passes = passes,
+        .kernel = kernel,
         .size = *size,
         .P = P,
         .Hp = P * FS_LANES,
         .rows = rows,
         .steps_at_once = steps_at_once,
-        .value_rows = size->inference ? size->N * smaller(steps_at_once, size->T) : rows,
+        .value_rows = size->inference ? size->N * min_size(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
         .table_rows = gathers ? 0 : size->V,
         .few_reads = rows <= FEW_ROWS,
         .gathers = gathers,
         .has_cell = cell->states > 1,
-        .groups = passes->first_group ? 2 : 1,
+        .groups = kernel->first_group ? 2 : 1,
         .gates = cell->gates,
         .columns = size->directions * size->H,
     };
-    run.group[0].gates = passes->first_group ? passes->first_group : cell->gates;
-    run.group[1].gates = cell->gates - passes->first_group;
-    run.group[1].first = passes->first_group;
-    run.group[run.groups - 1].apart = passes->apart;
+    run.group[0].gates = kernel->first_group ? kernel->first_group : cell->gates;
+    run.group[1].gates = cell->gates - kernel->first_group;
+    run.group[1].first = kernel->first_group;
+    run.group[run.groups - 1].separate_M = kernel->separate_M;
     return run;
 }
 
@@ -160,59 +162,59 @@ static void set_weights(recurrent_run *run, const fs_recurrent_weights *weights)
     run->bh = weights->array[FS_BH].data;
 }
 
-/* How high a packed panel is. */
+/* The number of rows of a packed panel. */
 static ptrdiff_t packed_rows(const recurrent_run *run) {
     return 2 + run->size.C + run->size.D + run->size.H;
 }
 
-/* From one row of streamed A to the next. */
+/* The stride of the rows of streamed A. */
 static ptrdiff_t streamed_row(const recurrent_run *run, const gate_group *group) {
     return round_up(group->gates * run->size.H, FS_LANES);
 }
 
-/* Each returns how many floats it used of `memory`, which may be NULL. */
+/* The place functions set the pointers into `memory`, unless it is NULL, and return its size. */
 static ptrdiff_t place_cache(recurrent_run *run, float *memory) {
     arena cache = {.memory = memory};
-    run->x = take(&cache, (run->table_rows ? run->table_rows : run->rows) * run->size.D);
-    run->ids = (int32_t *)take(&cache, run->size.V ? run->rows : 0);
-    run->context = take(&cache, run->size.N * run->size.C);
+    run->x = arena_allocate(&cache, (run->table_rows ? run->table_rows : run->rows) * run->size.D);
+    run->ids = (int32_t *)arena_allocate(&cache, run->size.V ? run->rows : 0);
+    run->context = arena_allocate(&cache, run->size.N * run->size.C);
     const ptrdiff_t states = (run->state_rows + run->size.N) * run->Hp;
-    run->h = take(&cache, states);
-    run->c = run->has_cell ? take(&cache, states) : NULL;
-    run->reset = run->passes->has_reset ? take(&cache, run->state_rows * run->Hp) : NULL;
+    run->h = arena_allocate(&cache, states);
+    run->c = run->has_cell ? arena_allocate(&cache, states) : NULL;
+    run->reset = run->kernel->has_reset ? arena_allocate(&cache, run->state_rows * run->Hp) : NULL;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t values = run->value_rows * group->gates * run->Hp;
-        group->state = g > 0 && run->passes->has_reset ? run->reset : run->h;
-        group->values = take(&cache, values);
-        group->state_values = group->apart ? take(&cache, values) : group->values;
+        group->state = g > 0 && run->kernel->has_reset ? run->reset : run->h;
+        group->values = arena_allocate(&cache, values);
+        group->state_values = group->separate_M ? arena_allocate(&cache, values) : group->values;
     }
     return cache.used;
 }
 
-/* Packed weights, and what is computed from them once for all steps. */
+/* Packed weights, and the products that are computed once for all steps. */
 static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed = take(&scratch, packed_rows(run) * width);
-        group->from_context = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table = take(&scratch, run->table_rows * width);
+        group->packed = arena_allocate(&scratch, packed_rows(run) * width);
+        group->from_context = arena_allocate(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table = arena_allocate(&scratch, run->table_rows * width);
     }
     return scratch.used;
 }
 
-/* What is computed from weights that are not packed. */
+/* Products with unpacked weights. */
 static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     const ptrdiff_t N = run->size.N;
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t streamed = run->few_reads ? streamed_row(run, group) : 0;
-        group->streamed = take(&scratch, run->rows * streamed);
-        group->streamed_state = take(&scratch, group->apart ? N * streamed : 0);
-        group->streamed_context = take(&scratch, run->size.C ? N * streamed : 0);
+        group->streamed = arena_allocate(&scratch, run->rows * streamed);
+        group->streamed_state = arena_allocate(&scratch, group->separate_M ? N * streamed : 0);
+        group->streamed_context = arena_allocate(&scratch, run->size.C ? N * streamed : 0);
     }
     return scratch.used;
 }
@@ -220,7 +222,7 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
 static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     scratch.used += place_packed(run, memory);
-    return scratch.used + place_streamed(run, rest_of(&scratch));
+    return scratch.used + place_streamed(run, arena_rest(&scratch));
 }
 
 static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
@@ -228,21 +230,21 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed_WcT = take(&scratch, width * round_up(run->size.C, FS_LANES));
-        group->packed_WxT = take(&scratch, width * round_up(run->size.D, FS_LANES));
-        group->packed_WhT = take(&scratch, width * run->Hp);
-        group->gradients = take(&scratch, run->rows * width);
+        group->packed_WcT = arena_allocate(&scratch, width * round_up(run->size.C, FS_LANES));
+        group->packed_WxT = arena_allocate(&scratch, width * round_up(run->size.D, FS_LANES));
+        group->packed_WhT = arena_allocate(&scratch, width * run->Hp);
+        group->gradients = arena_allocate(&scratch, run->rows * width);
         group->state_gradients =
-            group->apart ? take(&scratch, run->rows * width) : group->gradients;
-        group->context_gradients = take(&scratch, run->size.C ? run->size.N * width : 0);
-        group->table_gradients = take(&scratch, run->table_rows * width);
+            group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;
+        group->context_gradients = arena_allocate(&scratch, run->size.C ? run->size.N * width : 0);
+        group->table_gradients = arena_allocate(&scratch, run->table_rows * width);
     }
     const ptrdiff_t states = run->size.N * run->Hp;
-    run->dh = take(&scratch, states);
-    run->dc = run->has_cell ? take(&scratch, states) : NULL;
-    run->dreset = run->passes->has_reset ? take(&scratch, states) : NULL;
-    run->dx = take(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
-    run->dcontext = take(&scratch, run->size.N * run->size.C);
+    run->dh = arena_allocate(&scratch, states);
+    run->dc = run->has_cell ? arena_allocate(&scratch, states) : NULL;
+    run->dreset = run->kernel->has_reset ? arena_allocate(&scratch, states) : NULL;
+    run->dx = arena_allocate(&scratch, run->table_rows ? 0 : run->rows * run->size.D);
+    run->dcontext = arena_allocate(&scratch, run->size.N * run->size.C);
     return scratch.used;
 }
 
@@ -254,7 +256,7 @@ static inline ptrdiff_t first_row(const recurrent_run *run, ptrdiff_t t) {
     return starts ? starts[t] : t * run->size.N;
 }
 
-/* The rows of step t in values, and in h, c and reset. */
+/* The first row of step t in values, and in h, c and reset. */
 static inline ptrdiff_t first_value_row(const recurrent_run *run, ptrdiff_t t) {
     return run->size.inference ? t % run->steps_at_once * run->size.N : first_row(run, t);
 }
@@ -263,7 +265,7 @@ static inline ptrdiff_t first_state_row(const recurrent_run *run, ptrdiff_t t) {
     return run->size.inference ? t % 2 * run->size.N : first_row(run, t);
 }
 
-/* How many batch rows have a step t. */
+/* The number of batch rows that have a step t. */
 static inline ptrdiff_t count_rows(const recurrent_run *run, ptrdiff_t t) {
     return t < run->size.T ? first_row(run, t + 1) - first_row(run, t) : 0;
 }
@@ -272,25 +274,26 @@ static inline ptrdiff_t count_steps(const recurrent_run *run, ptrdiff_t n) {
     return run->size.lengths.steps ? run->size.lengths.steps[n] : run->size.T;
 }
 
-/* The caller's number of batch row n. */
+/* The index of sorted row n in the caller's batch. */
 static inline ptrdiff_t batch_row(const recurrent_run *run, ptrdiff_t n) {
     return run->size.lengths.order ? run->size.lengths.order[n] : n;
 }
 
-/* Where step t of row n lies among the N T steps of the caller. */
-static inline ptrdiff_t callers_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
+/* The index of step t of row n among the N T steps of the caller. */
+static inline ptrdiff_t caller_step(const recurrent_run *run, ptrdiff_t n, ptrdiff_t t) {
     const ptrdiff_t step = run->from_end ? count_steps(run, n) - 1 - t : t;
     return batch_row(run, n) * run->size.T + step;
 }
 
-/* The rows of one step: looked up before a loop, whose stores might else be taken to change them.
+/* The row indices of one step, computed before a loop: the compiler would otherwise reload them
+ * after each store, which might alias them.
  *
- * value    batch row n at this step is row value + n of values
- * state    and row state + n of h, c and reset
- * going_on how many have a next step
- * next     the state after this one is row next + n of h and c for those, ended + n for others */
+ * value       batch row n at this step is row value + n of values
+ * state       and row state + n of h, c and reset
+ * continuing  the number of rows that have a next step
+ * next        their state after this step is row next + n of h and c; of the others, ended + n */
 typedef struct {
-    ptrdiff_t value, state, going_on, next, ended;
+    ptrdiff_t value, state, continuing, next, ended;
 } step_rows;
 
 static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
@@ -299,12 +302,12 @@ static inline step_rows rows_of_step(const recurrent_run *run, ptrdiff_t t) {
 }
 
 static inline ptrdiff_t row_after(step_rows step, ptrdiff_t n) {
-    return n + (n < step.going_on ? step.next : step.ended);
+    return n + (n < step.continuing ? step.next : step.ended);
 }
 
 /* ---- panels ---- */
 
-/* Where vector p of the hidden columns of `row` lies in an array (P, rows, gates, FS_LANES). */
+/* Vector p of the hidden columns of `row` in an array (P, rows, gates, FS_LANES). */
 static inline float *row_vector(float *array, ptrdiff_t rows, const gate_group *group, ptrdiff_t p,
                                 ptrdiff_t row) {
     return array + (p * rows + row) * group->gates * FS_LANES;
@@ -316,13 +319,13 @@ static inline float *gate_vector(float *values, const gate_group *group, const r
     return row_vector(values, run->value_rows, group, p, row);
 }
 
-/* One panel of a group: a vector of each of several gates, or up to four vectors of a single gate:
- * a tile wants four. */
+/* One panel of a group: one vector of each gate, or, in a group of a single gate, up to four
+ * vectors of it, the width of a tile. */
 typedef struct {
     ptrdiff_t p;                /* its first vector of hidden columns */
     int vectors;                /* of the tile */
-    ptrdiff_t W_vector;         /* from one vector to the next, in columns of W */
-    ptrdiff_t lanes, lane_step; /* hidden columns that exist, as panel_product has them */
+    ptrdiff_t W_vector;         /* stride of the vectors, in columns of W */
+    ptrdiff_t lanes, lane_step; /* valid hidden columns, as in panel_product */
 } gate_panel;
 
 static ptrdiff_t count_gate_panels(const recurrent_run *run, const gate_group *group) {
@@ -347,14 +350,14 @@ static gate_panel gate_panel_at(const recurrent_run *run, const gate_group *grou
                         .lane_step = FS_LANES};
 }
 
-/* From one vector of a panel to the next in an array (P, rows, gates, FS_LANES). */
+/* The stride of a panel's vectors in an array (P, rows, gates, FS_LANES). */
 static inline ptrdiff_t next_vector(const gate_group *group, ptrdiff_t rows) {
     return group->gates > 1 ? FS_LANES : rows * FS_LANES;
 }
 
-/* Of `count` panels, those of one part: the i-th at step t. They are taken in ascending order at
- * even steps and descending at odd ones, which begin with the weights that the last step left in
- * the cache. */
+/* The panels of one part, of `count` in all: their number, and the i-th at step t. The order is
+ * ascending at even steps and descending at odd ones, which so start with the weights that the
+ * previous step left in the cache. */
 static inline ptrdiff_t count_part(recurrent_part part, ptrdiff_t count) {
     return count * (part.team.rank + 1) / part.team.ranks -
            count * part.team.rank / part.team.ranks;

@@ -1,14 +1,15 @@
-/* kernels/recurrent/lstm.h — one LSTM layer over a whole sequence, the gates fused with
- * their product.
+/* kernels/recurrent/lstm.h — the LSTM cell.
  *
  *     A_t = x_t Wx + h_{t-1} Wh + b;   f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
  *     c_t = f c_{t-1} + g i;           h_t = o tanh(c_t)
  *
- * One group of four gates; c is laid out as h. layout.h says how. */
+ * One group of four gates; c is laid out as h, see layout.h. */
 #ifndef FS_LSTM_H
 #define FS_LSTM_H
 
-/* The gate arithmetic of rows [begin, end) of one vector of columns at step t, in place. */
+/* f, i, o = sigmoid(A_f, A_i, A_o);  g = tanh(A_g);  c_t = f c_{t-1} + g i;  h_t = o tanh(c_t)
+ *
+ * For rows [begin, end) of one vector of columns at step t; the gates overwrite A. */
 static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdiff_t p, ptrdiff_t t,
                                                  ptrdiff_t begin, ptrdiff_t end) {
     const gate_group *group = run->group;
@@ -29,7 +30,7 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
         vf_store(gates + 3 * FS_LANES, o);
         vf_store(run->c + next * Hp + column, c);
     }
-    /* a pass of its own: in the one above, each row's tanh would wait for the row's gates */
+    /* a second loop: in the first, the tanh of each row would wait for the row's gates */
     for (ptrdiff_t n = begin; n < end; ++n) {
         const ptrdiff_t next = row_after(step, n);
         const vf o =
@@ -39,22 +40,19 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
     }
 }
 
-static void lstm_forward_rows(const recurrent_run *run, recurrent_part part) {
-    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
-        project_inputs(run, part, t);
-        stream_states(run, run->group, part, t);
-        for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
-            const ptrdiff_t p = panel_of_part(part, run->P, i, t);
-            recur(run, run->group, gate_panel_at(run, run->group, p), part, t);
-            lstm_gates(run, p, t, part.begin, end);
-        }
-        store_outputs(run, part, t);
+static void lstm_forward_step(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t end = min_size(part.end, count_rows(run, t));
+    stream_states(run, run->group, part, t);
+    for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
+        const ptrdiff_t p = panel_of_part(part, run->P, i, t);
+        project_states(run, run->group, gate_panel_at(run, run->group, p), part, t);
+        lstm_gates(run, p, t, part.begin, end);
     }
 }
 
-/* The gradients of A for rows [begin, end) of one vector of columns at step t; dc becomes that of
- * c_{t-1}. */
+// forward was: h = o tanh(c), c = f c_prev + g i, so  dc += dh o (1 - tanh(c)^2),  do = dh tanh(c),
+// df = dc c_prev,  dg = dc i,  di = dc g,  each times the derivative of its activation;  dc becomes
+// dc f, the gradient of c_prev
 static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *run, ptrdiff_t p,
                                                           ptrdiff_t t, ptrdiff_t begin,
                                                           ptrdiff_t end) {
@@ -94,24 +92,17 @@ static __attribute__((noinline)) void lstm_gates_backward(const recurrent_run *r
     }
 }
 
-static void lstm_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
-    load_states(run->dh, run->dh_last, run, begin, end);
-    load_states(run->dc, run->dc_last, run, begin, end);
-    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
-        load_output_gradients(run, t, begin, last);
-        for (ptrdiff_t p = 0; p < run->P; ++p) {
-            lstm_gates_backward(run, p, t, begin, last);
-        }
-        recur_backward(run, run->group, run->dh, 0, t, begin, last);
-        project_backward(run, t, begin, end);
+static void lstm_backward_step(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                               ptrdiff_t end) {
+    for (ptrdiff_t p = 0; p < run->P; ++p) {
+        lstm_gates_backward(run, p, t, begin, end);
     }
-    context_backward(run, begin, end);
+    project_states_backward(run, run->group, run->dh, 0, t, begin, end);
 }
 
-static const cell_passes lstm_passes = {
-    .forward_rows = lstm_forward_rows,
-    .backward_rows = lstm_backward_rows,
+static const cell_kernel lstm_kernel = {
+    .forward_step = lstm_forward_step,
+    .backward_step = lstm_backward_step,
 };
 
 #endif

@@ -1,29 +1,53 @@
-/* kernels/recurrent/pass.h — a call of a recurrent layer: packing, rows through the sequence,
- * gradients.
+/* kernels/recurrent/pass.h — a call of a recurrent layer: packing, the passes over the sequence,
+ * the gradients, and how each is split over threads.
  *
- * Batch rows are independent in time: each thread takes its rows through the whole sequence without
- * a barrier; a second direction is so many rows more. Where threads outnumber the rows, a team
- * splits the panels of each step. Weight gradients are split by panels, each summed over rows in
+ * Batch rows are independent: each thread computes some of the rows, of both directions, over the
+ * whole sequence without a barrier. With more threads than rows, a team splits the panels of each
+ * step instead. Weight gradients are split by panels; each is summed over packed rows in ascending
  * order. */
 #ifndef FS_RECURRENT_H
 #define FS_RECURRENT_H
 
-/* A barrier after each step pays only if each thread gets so many operations of a step (a few us,
- * when its weights are read from the cache). */
-#define WORK_PER_STEP 1.0e5
+/* The minimum of operations per step and thread in a team, which has a barrier after each step: a
+ * few us, with weights in cache. */
+#define MIN_OPERATIONS_PER_STEP 1.0e5
+
+/* The forward pass of a part, over all its steps. */
+static void forward_rows(const recurrent_run *run, recurrent_part part) {
+    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
+        project_inputs(run, part, t);
+        run->kernel->forward_step(run, part, t);
+        store_outputs(run, part, t);
+    }
+}
+
+/* The backward pass of batch rows [begin, end), over all their steps. */
+static void backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+    load_states(run->dh, run->dh_last, run, begin, end);
+    if (run->has_cell) {
+        load_states(run->dc, run->dc_last, run, begin, end);
+    }
+    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
+        const ptrdiff_t last = min_size(end, count_rows(run, t));
+        load_output_gradients(run, t, begin, last);
+        run->kernel->backward_step(run, t, begin, last);
+        project_inputs_backward(run, t, begin, end);
+    }
+    context_backward(run, begin, end);
+}
 
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
-    double work;   /* of the pass, in operations */
-    int is_loaded; /* whether the inputs are in the cache */
+    double operations; /* of the pass */
+    int is_loaded;     /* whether the inputs are in the cache */
     float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
-/* Of items [begin, end) of all directions, `each` in one, those of direction k. */
+/* Restricts [begin, end), items of all directions with `each` in one, to those of direction k. */
 static void items_of_direction(int k, ptrdiff_t each, ptrdiff_t *begin, ptrdiff_t *end) {
-    *begin = smaller(larger(*begin - k * each, 0), each);
-    *end = smaller(larger(*end - k * each, 0), each);
+    *begin = min_size(max_size(*begin - k * each, 0), each);
+    *end = min_size(max_size(*end - k * each, 0), each);
 }
 
 static void pack_forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
@@ -45,8 +69,8 @@ static void pack_backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, i
     }
 }
 
-/* Threads split steps rather than rows, whose lengths differ; one more for each row, so that one
- * without a step is taken too. */
+/* The items that threads split: the steps of all rows, since rows differ in length, and one more
+ * for each row, so that a row without steps is processed too. */
 static ptrdiff_t count_row_items(const recurrent_run *run) {
     return run->rows + run->size.N;
 }
@@ -60,8 +84,8 @@ static ptrdiff_t row_of_item(const recurrent_run *run, ptrdiff_t item) {
     return n;
 }
 
-static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_item,
-                      ptrdiff_t end_item) {
+static void process_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_item,
+                         ptrdiff_t end_item) {
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
         ptrdiff_t begin = first_item, end = end_item;
@@ -70,13 +94,13 @@ static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_
         end = row_of_item(run, end);
         if (begin < end) {
             if (backward) {
-                run->passes->backward_rows(run, begin, end);
+                backward_rows(run, begin, end);
                 continue;
             }
             if (!pass->is_loaded) {
                 load_inputs(run, begin, end);
             }
-            run->passes->forward_rows(run, (recurrent_part){begin, end, team_of_one});
+            forward_rows(run, (recurrent_part){begin, end, team_of_one});
         }
     }
 }
@@ -84,22 +108,22 @@ static void take_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_
 static void forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const recurrent_pass *pass = argument;
     (void)rank;
-    take_rows(pass, 0, begin, end);
+    process_rows(pass, 0, begin, end);
 }
 
-/* The same for fewer rows than ranks, which split the panels of each step. */
+/* The same for fewer rows than ranks: the ranks split the panels of each step. */
 static void team_forward_task(void *argument, parallel_team team) {
     const recurrent_pass *pass = argument;
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
-        run->passes->forward_rows(run, (recurrent_part){0, run->size.N, team});
+        forward_rows(run, (recurrent_part){0, run->size.N, team});
     }
 }
 
 static void backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const recurrent_pass *pass = argument;
     (void)rank;
-    take_rows(pass, 1, begin, end);
+    process_rows(pass, 1, begin, end);
 }
 
 static void weights_task(void *argument, ptrdiff_t first_item, ptrdiff_t end_item, int rank) {
@@ -135,13 +159,13 @@ static void embedding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int r
     }
 }
 
-/* How large a team is worth a barrier after each step. */
+/* The number of threads of a team, given the cost of a barrier after each step. */
 static int team_size(const recurrent_pass *pass, const fs_context *context) {
     const recurrent_run *run = pass->runs;
-    const double work =
+    const double operations =
         2.0 * (double)run->size.N * run->gates * (double)run->size.H * (double)run->size.H;
-    const int worthwhile = parallel_ranks(context, count_all_panels(run), pass->work);
-    const double affordable = work / WORK_PER_STEP;
+    const int worthwhile = parallel_ranks(context, count_all_panels(run), pass->operations);
+    const double affordable = operations / MIN_OPERATIONS_PER_STEP;
     return affordable < worthwhile ? (int)affordable : worthwhile;
 }
 
@@ -157,12 +181,12 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
     }
     const recurrent_run *run = pass.runs;
     /* multiply-adds of the two products are two operations each */
-    pass.work = 2.0 * (double)(pass.directions * run->rows) * run->gates * (double)run->size.H *
-                (double)(run->size.D + run->size.H);
+    pass.operations = 2.0 * (double)(pass.directions * run->rows) * run->gates *
+                      (double)run->size.H * (double)(run->size.D + run->size.H);
     return pass;
 }
 
-/* Of all directions. */
+/* The size of the cache of all directions. */
 static ptrdiff_t cache_floats(const fs_recurrent_size *size) {
     recurrent_run run = plan_recurrent(size);
     return size->directions * place_cache(&run, NULL);
@@ -179,7 +203,7 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
         scratch += place_forward(run, scratch);
         run->hs = call->hs + column;
         run->xs = call->xs;
-        run->callers_ids = call->ids;
+        run->caller_ids = call->ids;
         run->h0 = call->h0 ? call->h0 + column : NULL;
         run->c0 = call->c0 ? call->c0 + column : NULL;
         run->E = call->E;
@@ -191,13 +215,13 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
     for (int k = 0; pass.is_loaded && k < pass.directions; ++k) {
         load_inputs(&pass.runs[k], 0, call->size.N);
     }
-    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work,
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.operations,
                  pack_forward_task, &pass);
     if (in_team) {
-        parallel_together(context, team, team_forward_task, &pass);
+        run_team(context, team, team_forward_task, &pass);
     } else {
-        parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, forward_task,
-                     &pass);
+        parallel_for(context, pass.directions * count_row_items(pass.runs), pass.operations,
+                     forward_task, &pass);
     }
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
@@ -230,15 +254,16 @@ static void recurrent_backward(const fs_recurrent_backward *call, const fs_conte
     pass.dxs = call->dxs;
     pass.dE = call->dE;
     pass.dcontext = call->dcontext;
-    parallel_for(context, pass.directions * count_transposed(pass.runs), pass.work,
+    parallel_for(context, pass.directions * count_transposed(pass.runs), pass.operations,
                  pack_backward_task, &pass);
-    parallel_for(context, pass.directions * count_row_items(pass.runs), pass.work, backward_task,
-                 &pass);
+    parallel_for(context, pass.directions * count_row_items(pass.runs), pass.operations,
+                 backward_task, &pass);
     const int to_store = call->size.V == 0 || call->size.C > 0;
-    parallel_for(context, to_store ? call->size.N : 0, pass.work, input_gradients_task, &pass);
-    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.work, weights_task,
+    parallel_for(context, to_store ? call->size.N : 0, pass.operations, input_gradients_task,
                  &pass);
-    parallel_for(context, call->size.V, pass.work, embedding_task, &pass);
+    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.operations,
+                 weights_task, &pass);
+    parallel_for(context, call->size.V, pass.operations, embedding_task, &pass);
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];
         store_states(call->dh0 + k * call->size.H, run->dh, run);
@@ -248,17 +273,17 @@ static void recurrent_backward(const fs_recurrent_backward *call, const fs_conte
     }
 }
 
-/* What the caller must provide, for all directions. */
+/* The sizes of memory for all directions. */
 static ptrdiff_t recurrent_cache_floats(const fs_recurrent_size *size) {
     return size->inference ? 0 : cache_floats(size);
 }
 
 static ptrdiff_t recurrent_forward_floats(const fs_recurrent_size *size,
                                           const fs_context *context) {
-    (void)context; /* threads need none of their own */
+    (void)context; /* there is no per-thread memory */
     recurrent_run run = plan_recurrent(size);
-    const ptrdiff_t unkept = size->inference ? cache_floats(size) : 0;
-    return unkept + size->directions * place_forward(&run, NULL);
+    const ptrdiff_t inference_cache = size->inference ? cache_floats(size) : 0;
+    return inference_cache + size->directions * place_forward(&run, NULL);
 }
 
 static ptrdiff_t recurrent_backward_floats(const fs_recurrent_size *size,

@@ -1,8 +1,8 @@
-/* kernels/recurrent/rnn.h — one plain recurrent layer over a whole sequence.
+/* kernels/recurrent/rnn.h — the plain recurrent cell.
  *
  *     h_t = tanh(x_t Wx + h_{t-1} Wh + b)                                        Elman 1990
  *
- * One group of a single gate. Its values need not be kept: backward uses h alone. */
+ * One group of a single gate. Its values are not stored: backward needs only h. */
 #ifndef FS_RNN_H
 #define FS_RNN_H
 
@@ -19,21 +19,17 @@ static __attribute__((noinline)) void rnn_gates(const recurrent_run *run, ptrdif
     }
 }
 
-static void rnn_forward_rows(const recurrent_run *run, recurrent_part part) {
+static void rnn_forward_step(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const gate_group *group = run->group;
     const ptrdiff_t panels = count_gate_panels(run, group);
-    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
-        const ptrdiff_t end = smaller(part.end, count_rows(run, t));
-        project_inputs(run, part, t);
-        stream_states(run, group, part, t);
-        for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
-            const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
-            recur(run, group, panel, part, t);
-            for (int v = 0; v < panel.vectors; ++v) {
-                rnn_gates(run, panel.p + v, t, part.begin, end);
-            }
+    const ptrdiff_t end = min_size(part.end, count_rows(run, t));
+    stream_states(run, group, part, t);
+    for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
+        const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
+        project_states(run, group, panel, part, t);
+        for (int v = 0; v < panel.vectors; ++v) {
+            rnn_gates(run, panel.p + v, t, part.begin, end);
         }
-        store_outputs(run, part, t);
     }
 }
 
@@ -43,7 +39,7 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
                                                          ptrdiff_t end) {
     const gate_group *group = run->group;
     const ptrdiff_t Hp = run->Hp, column = p * FS_LANES;
-    const ptrdiff_t lanes = run->size.H - column; /* the others are 0, even next to NaN */
+    const ptrdiff_t lanes = run->size.H - column; /* zeros past them: padding may hold NaN */
     const step_rows step = rows_of_step(run, t);
     for (ptrdiff_t n = begin; n < end; ++n) {
         const vf h = load_lanes(run->h + row_after(step, n) * Hp + column, lanes);
@@ -53,23 +49,17 @@ static __attribute__((noinline)) void rnn_gates_backward(const recurrent_run *ru
     }
 }
 
-static void rnn_backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
-    load_states(run->dh, run->dh_last, run, begin, end);
-    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
-        const ptrdiff_t last = smaller(end, count_rows(run, t));
-        load_output_gradients(run, t, begin, last);
-        for (ptrdiff_t p = 0; p < run->P; ++p) {
-            rnn_gates_backward(run, p, t, begin, last);
-        }
-        recur_backward(run, run->group, run->dh, 0, t, begin, last);
-        project_backward(run, t, begin, end);
+static void rnn_backward_step(const recurrent_run *run, ptrdiff_t t, ptrdiff_t begin,
+                              ptrdiff_t end) {
+    for (ptrdiff_t p = 0; p < run->P; ++p) {
+        rnn_gates_backward(run, p, t, begin, end);
     }
-    context_backward(run, begin, end);
+    project_states_backward(run, run->group, run->dh, 0, t, begin, end);
 }
 
-static const cell_passes rnn_passes = {
-    .forward_rows = rnn_forward_rows,
-    .backward_rows = rnn_backward_rows,
+static const cell_kernel rnn_kernel = {
+    .forward_step = rnn_forward_step,
+    .backward_step = rnn_backward_step,
 };
 
 #endif

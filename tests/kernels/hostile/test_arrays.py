@@ -1,4 +1,4 @@
-"""Arrays of a subclass, masked ones, and dtypes that are no numbers."""
+"""Array subclasses, masked arrays, and dtypes other than numbers."""
 
 import contextlib
 from typing import Any
@@ -6,20 +6,12 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
-from support.hostile import (
-    Array,
-    Call,
-    OwnError,
-    draw,
-    isolated,
-    lstm_weights,
-    refused,
-    right_or_refused,
-)
+from support.hostile import Array, Call, draw, isolated, lstm_weights, refused, right_or_refused
+from support.hostile_values import OwnError
 
 
 class Meddling(np.ndarray):
-    """A subclass that lies about itself wherever it can, once it is armed."""
+    """A subclass whose attributes and methods are wrong once it is armed."""
 
     armed = False
 
@@ -59,7 +51,7 @@ def meddling(array: Array) -> Any:
 
 
 @isolated
-def test_a_subclass_is_an_array_like_any_other() -> None:
+def test_a_subclass_is_used_as_an_array() -> None:
     x, W, ids = draw(6, 5), draw(5, 7), np.array([1, 4, 0])
     expected = _kernels.affine_forward(x, W)
     loss = _kernels.softmax_loss_forward(x[:3], ids, 4)
@@ -90,7 +82,7 @@ def test_a_subclass_is_an_array_like_any_other() -> None:
 
 
 @isolated
-def test_a_masked_array_is_its_data_or_refused() -> None:
+def test_a_masked_array_is_used_as_its_data_or_refused() -> None:
     x = draw(6, 5)
     masked = np.ma.masked_array(x, x > 0)
     right_or_refused(
@@ -107,7 +99,7 @@ def test_a_masked_array_is_its_data_or_refused() -> None:
 
 
 @isolated
-def test_a_dtype_that_is_no_number_is_refused() -> None:
+def test_a_dtype_other_than_numbers_is_refused() -> None:
     dtypes: tuple[Any, ...] = (
         object,
         complex,

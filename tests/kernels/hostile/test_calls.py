@@ -1,4 +1,4 @@
-"""Wrong arguments: an exception that names the argument, whatever it is; never a crash."""
+"""Wrong arguments: always an exception that names the argument, never a crash."""
 
 from typing import Any
 
@@ -7,19 +7,16 @@ import pytest
 
 from fastseq import _kernels
 from support.hostile import (
-    Converting,
-    Counting,
-    OwnError,
     decode,
     decoder,
     draw,
     isolated,
     lstm_gradients,
     lstm_weights,
-    raise_own_error,
     refused,
     right_or_refused,
 )
+from support.hostile_values import Converting, Counting, OwnError, raise_own_error
 
 RAGGED = [[1.0], [2.0, 3.0]]
 BEYOND = (-1, 9, 2**31, 2**63 - 1)
@@ -160,7 +157,7 @@ def test_more_steps_than_memory_holds() -> None:
 
 
 @isolated
-def test_an_integer_is_looked_at_once() -> None:
+def test_an_integer_is_converted_once() -> None:
     expected = decode()
     for name, first, later in (
         ("steps", 3, 10**9),
@@ -175,14 +172,14 @@ def test_an_integer_is_looked_at_once() -> None:
 
 
 @isolated
-def test_decode_takes_each_layer_from_the_list_once() -> None:
+def test_decode_reads_each_layer_of_the_list_once() -> None:
     expected = decode()
     layers = decoder()["layers"]
     taken = decode(layers=iter([iter(layer) for layer in layers]))
     np.testing.assert_array_equal(taken.ids, expected.ids)
 
     class Growing(list[Any]):
-        """A list that tells another length than it has items."""
+        """A list whose length is wrong."""
 
         def __len__(self) -> int:
             return 50
@@ -247,7 +244,7 @@ def test_an_id_of_any_integer_type_is_in_the_vocabulary() -> None:
 
 
 class Between(int):
-    """An integer that says it is in every range."""
+    """An integer whose comparisons are all true."""
 
     def __lt__(self, other: object) -> bool:
         return True
@@ -300,9 +297,9 @@ def test_a_number_of_the_wrong_kind_is_named() -> None:
 
 
 @isolated
-def test_a_float_is_looked_at_once() -> None:
+def test_a_float_is_converted_once() -> None:
     class Number(float):
-        """A float whose conversion gives another."""
+        """A float that converts to another value."""
 
         def __float__(self) -> float:
             return 0.25
@@ -334,7 +331,7 @@ def test_a_ragged_list_is_named() -> None:
 
 
 @isolated
-def test_a_message_reads_well() -> None:
+def test_messages_have_the_documented_form() -> None:
     for lengths in ([1], [1, 2, 3]):
         with pytest.raises(ValueError, match="lengths") as raised:
             _kernels.recurrent_forward(
@@ -374,13 +371,13 @@ def test_an_exception_of_the_argument_is_passed_on() -> None:
     ):
         with pytest.raises(OwnError):
             call()
-    # the pass is still there: it was refused before anything was touched
+    # refused before any change: the forward pass is still in the workspace
     again = _kernels.recurrent_backward(workspace, hs, params, grads)
     np.testing.assert_array_equal(again[0], expected[0])
 
 
 class _Raising:
-    """What raises whatever is done with it."""
+    """An object that raises in every operation."""
 
     def __index__(self) -> int:
         raise OwnError

@@ -1,4 +1,4 @@
-"""Arrays that overlap, in themselves or with another, and sizes that no memory holds."""
+"""Arrays that overlap themselves or another, and sizes beyond any memory."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from support.hostile import (
 HUGE = 2**40
 
 
-# ---- an input that overlaps what is written ----
+# ---- an input that overlaps an output ----
 
 
 def reference_step(name: str, p: Array, g: Array) -> list[Array]:
@@ -103,7 +103,7 @@ def test_two_moments_that_overlap_are_refused() -> None:
     )
 
 
-def test_a_parameter_may_be_there_twice() -> None:
+def test_a_parameter_may_occur_twice() -> None:
     param, expected = draw(8), draw(8)
     grads = [draw(8, seed=1), draw(8, seed=2)]
     _kernels.sgd_step([param, param[::-1]], [grads[0], grads[1]], 0.5)
@@ -111,7 +111,7 @@ def test_a_parameter_may_be_there_twice() -> None:
     np.testing.assert_allclose(param, expected, 1e-5)
 
 
-# ---- two results in the same memory ----
+# ---- two outputs in the same memory ----
 
 
 def recurrent_pass(**inputs: Any) -> tuple[_kernels.Workspace, Array, list[Array]]:
@@ -186,7 +186,7 @@ def test_other_gradients_in_the_same_memory_are_refused() -> None:
 
 
 def folded(*shape: int) -> Array:
-    """A writeable array whose rows are all the same memory."""
+    """A writeable array whose rows have the same memory."""
     row = np.zeros(shape[-1], np.float32)
     return as_strided(row, shape, (*(0 for _ in shape[1:]), row.itemsize))
 
@@ -226,11 +226,11 @@ def test_a_result_of_any_strides_is_written(isa: str) -> None:
     assert np.count_nonzero(memory) == dW.size
 
 
-# ---- sizes that no memory holds ----
+# ---- sizes beyond any memory ----
 
 
 def broadcast(*shape: int) -> Array:
-    """An array of so many elements that takes no memory."""
+    """An array of this shape with the memory of one element."""
     return np.broadcast_to(np.float32(0.5), shape)
 
 
@@ -317,7 +317,7 @@ def test_a_size_beyond_memory_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["recurrent", "attention", "softmax", "affine", "embedding"])
 @isolated
-def test_many_rows_of_nothing_take_no_time(name: str) -> None:
+def test_many_empty_rows_need_no_time(name: str) -> None:
     k = _kernels
 
     def nothing(*shape: int) -> Array:

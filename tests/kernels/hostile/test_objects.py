@@ -1,7 +1,7 @@
-"""Arguments that are objects with a will of their own: each is converted once, then checked.
+"""Arguments that are objects with hostile conversions: each is converted once, then checked.
 
-Only the first conversion of an argument may run code of its own, so nothing that this code does,
-to itself, to another argument or to the workspace, can make a kernel read or write what is not its.
+Code of an argument runs only during its conversion. Whatever that code does to the argument itself,
+to another argument or to the workspace, a kernel must not access memory out of bounds.
 """
 
 import gc
@@ -17,19 +17,19 @@ from support.hostile import (
     STEPS,
     Array,
     Call,
-    Converting,
     draw,
     isolated,
     lstm_gradients,
     lstm_weights,
     right_or_refused,
 )
+from support.hostile_values import Converting
 
 SIZE = 1_000_000
 
 
 def step(name: str, param: Array, grad: Any) -> list[Array]:
-    """One step of an optimizer whose states begin with zeros; what it has changed."""
+    """One step of an optimizer from zero states; the parameter and the states after it."""
     states, numbers = STEPS[name]
     changed = [param.copy(), *(np.zeros_like(param) for _ in range(states))]
     first, *others = ([array] for array in changed)
@@ -149,7 +149,7 @@ SIZES = 20, 30, 16, 64
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("argument", ["dhs", "weights", "dh", "dc"])
 @isolated
-def test_the_pass_is_lost_while_backward_converts(action: str, argument: str) -> None:
+def test_the_pass_is_invalidated_while_backward_converts(action: str, argument: str) -> None:
     N, T, D, H = SIZES
     argument = {"weights": "Wh"}.get(argument, argument)
     workspace, params = _kernels.Workspace(), lstm_weights(D, H)
@@ -233,7 +233,7 @@ def test_an_argument_changes_the_shape_of_another() -> None:
 
 
 def _try(call: Call) -> None:
-    """Any result or a documented refusal: which one depends on the order of the conversions."""
+    """A result or a documented exception, depending on the order of the conversions."""
     right_or_refused(call, lambda result: None)
 
 
@@ -265,7 +265,7 @@ def test_finalizers_run_during_a_call() -> None:
     workspace = _kernels.Workspace()
 
     class Cycle:
-        """What the garbage collector finds, and which then takes the workspace."""
+        """An object in a reference cycle whose finalizer uses the workspace."""
 
         def __init__(self) -> None:
             self.self = self

@@ -1,4 +1,4 @@
-"""Other threads: they take the workspace, change the settings, write to the arguments."""
+"""Concurrent threads that use the workspace, change settings, or write to the arguments."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ from support.hostile import (
 )
 
 ROUNDS = 300
-SECONDS = 1.5  # what a race is looked for; where there is one, it shows in less
+SECONDS = 1.5  # of searching for a race; a known one was found in less
 LENGTHS = np.random.default_rng(0).integers(0, 21, 512)
 
 
@@ -31,7 +31,7 @@ LENGTHS = np.random.default_rng(0).integers(0, 21, 512)
 
 
 def both(*loops: Call) -> None:
-    """Run the loops at the same time; the first exception of one is raised here."""
+    """Run the loops concurrently; raise the first exception of either."""
     failures: list[BaseException] = []
 
     def guarded(loop: Call) -> None:
@@ -51,7 +51,7 @@ def both(*loops: Call) -> None:
 
 
 def repeated(call: Call, expected: list[Array]) -> Call:
-    """Call it for a while: the right numbers each time, or RuntimeError."""
+    """Repeat a call for SECONDS; each must return the expected arrays or raise RuntimeError."""
 
     def loop() -> None:
         end = time.monotonic() + 2 * SECONDS
@@ -117,7 +117,7 @@ def test_a_workspace_is_released_by_another_thread() -> None:
         repeated(run, expected)()
 
 
-# ---- the settings change meanwhile ----
+# ---- concurrent changes of the settings ----
 
 
 def changing_threads() -> Call:
@@ -171,7 +171,7 @@ def test_a_setting_changes_during_backward(name: str, setting: str) -> None:
                 np.testing.assert_allclose(actual, right, **tolerance)
 
 
-# ---- the arguments change meanwhile ----
+# ---- concurrent writes to the arguments ----
 
 
 def scribbling_calls() -> dict[str, tuple[Array, Call]]:
@@ -218,7 +218,7 @@ def test_another_thread_writes_to_the_integers(name: str) -> None:
     wild: Callable[[], int] = itertools.cycle((2**40, -(2**50), 2**62)).__next__
 
     def scribble() -> None:
-        # most of the time all is well, so that the check often passes
+        # mostly valid values, so that the check often passes
         target[...] = 1
         time.sleep(2e-5)
         target.flat[target.size // 2 :] = wild()

@@ -1,4 +1,4 @@
-"""The decoder of one target, so that nothing is padded.
+"""The decoder of one target sequence, without padding.
 
 In shapes, te and td are the lengths of the source and of the target.
 """
@@ -42,10 +42,10 @@ class Decoder:
         first: tuple[list[Array], list[Array | None]],
         masks: list[Any],
     ) -> tuple[Array, list[Array], list[Array | None]]:
-        """Scores (td, V), and the last h and c (1, H) of each layer.
+        """Scores (td, V), and the final h and c (1, H) of each layer.
 
-        ``outputs`` (1, te, H) and ``h_top`` (1, H) are the encoder's; ``first`` holds the h and c
-        that the layers start from; ``masks`` one for each layer, and one for the output layer.
+        ``outputs`` (1, te, H) and ``h_top`` (1, H) are those of the encoder; ``first`` are the
+        initial h and c of the layers; ``masks`` has one for each layer, and one for the output.
         """
         self.masks = masks
         self.outputs = outputs
@@ -70,7 +70,7 @@ class Decoder:
         return self.output.forward(a * masks[-1]), all_h, all_c
 
     def backward(self, dscores: Array) -> tuple[Array, list[Array], list[Array | None]]:
-        """Gradients of the outputs, and of the encoder's last h and c."""
+        """Gradients of the outputs, and of the final h and c of the encoder."""
         H = self.outputs.shape[2]
         doutputs = np.zeros_like(self.outputs)
         dh_top = np.zeros_like(self.outputs[:, 0])
@@ -100,6 +100,6 @@ class Decoder:
             dh_top += dd[:, :H].sum(axis=0)
             dd = dd[:, H:]
         self.embedding.backward(dd)
-        # the last h of the encoder's top layer is peeked at, and is where the decoder's starts
+        # the final h of the top layer of the encoder is both peeked and an initial state
         all_dh[-1] = all_dh[-1] + dh_top
         return doutputs, all_dh, all_dc

@@ -1,4 +1,4 @@
-"""The encoder of one source, so that nothing is padded.
+"""The encoder of one source sequence, without padding.
 
 In shapes, te is the length of the source.
 """

@@ -28,7 +28,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Outputs (N, Te, H), 0 past the lengths (N); the last states (N, H) of each layer."""
+    """Outputs (N, Te, H), 0 past the lengths (N); the final states (N, H) of each layer."""
 
     outputs: Array
     lengths: Array
@@ -59,15 +59,15 @@ def _log_softmax(x: Array) -> Array:
 
 
 class Network:
-    """An encoder and a decoder for each pair of a batch, all of the same parameters.
+    """An encoder and a decoder for each pair of a batch, all with the same parameters.
 
     Parameters
     ----------
     config : NetworkConfig
     generator : numpy.random.Generator
-        Draws the first values of the parameters.
+        Draws the initial parameters.
     dtype : floating dtype
-        Of the parameters, and of all that is computed.
+        Of the parameters and the computation.
 
     Attributes
     ----------
@@ -93,10 +93,11 @@ class Network:
         training: bool = False,
         generator: np.random.Generator | None = None,
     ) -> float:
-        """The mean loss of all real target symbols.
+        """The mean loss of all target symbols that are not padding.
 
-        Of each, ``(1 - eps) (-log p[target]) + eps mean_v(-log p[v])`` with the label smoothing
-        eps (C. Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016).
+        The loss of a symbol is ``(1 - eps) (-log p[target]) + eps mean_v(-log p[v])`` with the
+        label smoothing eps (C. Szegedy et al., "Rethinking the Inception architecture for computer
+        vision", 2016).
         """
         V = self.config.target_size
         real = int(batch.target_lengths.sum())
@@ -126,7 +127,7 @@ class Network:
         Raises
         ------
         RuntimeError
-            When there was no loss.
+            Without a call of `loss` before.
         """
         if self.pairs is None:
             raise RuntimeError("Network.backward was called before loss")
@@ -139,7 +140,7 @@ class Network:
                     self.grads[self._name_of(param)] += grad
 
     def encode(self, sources: Array, source_lengths: Array) -> Encoded:
-        """What the decoder sees of sources (N, Te) with their lengths (N)."""
+        """The encoder's outputs and states for sources (N, Te) with lengths (N)."""
         H, layers = self.config.hidden_size, range(self.config.layers)
         rows = [
             Encoder(self.config, self.params).forward(source[:te], [1] * len(layers))
@@ -152,11 +153,11 @@ class Network:
         return Encoded(outputs, source_lengths, h, self._stack_c([row[2] for row in rows]))
 
     def first_state(self, encoded: Encoded) -> State:
-        """Where the decoder starts."""
+        """The initial state of the decoder."""
         return State(encoded.h, encoded.c)
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
-        """Log probabilities (N, V) of what follows the ids (N), the next state, weights (N, Te)."""
+        """Log probabilities (N, V) of the ids after ids (N), the next state, weights (N, Te)."""
         layers = range(self.config.layers)
         log_p: list[Array] = []
         all_h: list[list[Array]] = []
@@ -195,8 +196,8 @@ class Network:
     ) -> list[tuple[list[Any], list[Any]]]:
         """Masks of the encoder and of the decoder for each pair: 1 where there is no dropout.
 
-        A generator gives those of the encoder's layers (N, Te, H), of the decoder's (N, Td, H), and
-        of the input of the output layer, whose rows are the real target symbols of all pairs.
+        They are drawn in this order: for the encoder's layers (N, Te, H), the decoder's layers
+        (N, Td, H), and the input of the output layer, with one row for each target symbol.
         """
         N, layers = len(batch.sources), self.config.layers
         if generator is None or self.config.dropout == 0:

@@ -1,8 +1,8 @@
-/* gru.h — the GRU against double precision. Shape N, T, D, H. */
+/* gru.h — the GRU compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_GRU_H
 #define CHECK_GRU_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* Gates in the order z, r, g. */
 static void oracle_gru_step(const oracle_step *s, const recurrent_case *l) {

@@ -1,12 +1,12 @@
-/* recurrent.h — the recurrent layers against double precision, and what every cell keeps to in every
- * form. Shape N, T, D, H. */
+/* layer.h — the recurrent layers compared with double precision, and their guarantees, for every
+ * cell in every form. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_H
 #define CHECK_RECURRENT_H
 
-#include "recurrent_case.h"
-#include "vmath.h"
+#include "case.h"
+#include "../vmath.h"
 
-/* `steps` of N T steps. */
+/* Compares `steps` of the N T steps. */
 static void expect_same_forward(forward_results a, forward_results b, ptrdiff_t steps,
                                 ptrdiff_t rows, ptrdiff_t width, const char *what) {
     expect(same_bits(a.hs, b.hs, steps * width), what);
@@ -16,7 +16,7 @@ static void expect_same_forward(forward_results a, forward_results b, ptrdiff_t 
     }
 }
 
-/* Row n as a batch of its own, without the steps that it does not have. */
+/* Row n as a batch of one, without padding. */
 static recurrent_case row_alone(const recurrent_case *l, ptrdiff_t n) {
     const ptrdiff_t state = n * l->size.directions * l->size.H;
     recurrent_case row = *l;
@@ -31,8 +31,8 @@ static recurrent_case row_alone(const recurrent_case *l, ptrdiff_t n) {
     return row;
 }
 
-/* Rows alone, some of a large batch, with h0 = h and c0 = c, as it may be: mostly few rows in all,
- * where the batch has many, and no lengths. */
+/* Some rows of a large batch as batches of one, with h0 = h and c0 = c aliased: mostly few packed
+ * rows and no lengths, while the batch has many. */
 static void check_rows_alone(const fs_kernels *k, const recurrent_case *l, forward_results batch) {
     const ptrdiff_t width = l->size.directions * l->size.H;
     const size_t bytes = (size_t)width * sizeof(float);
@@ -54,12 +54,13 @@ static void check_rows_alone(const fs_kernels *k, const recurrent_case *l, forwa
             .h = batch.h + n * width,
             .c = has_c() ? batch.c + n * width : NULL,
         };
-        expect_same_forward(r, in_batch, row.size.T, 1, width, "a row has the same bits alone");
+        expect_same_forward(r, in_batch, row.size.T, 1, width,
+                            "a row has the same bits in a batch of one");
         free_arrays_from(arrays);
     }
 }
 
-/* NaN in x, at the first step of either direction, or else in the context. */
+/* NaN in x at the first step of both directions, or in the context. */
 static void check_nan_in_a_row(const fs_kernels *k, const recurrent_case *l,
                                forward_results clean) {
     const ptrdiff_t N = l->size.N, T = l->size.T, C = l->size.C, D = l->size.D;
@@ -81,18 +82,18 @@ static void check_nan_in_a_row(const fs_kernels *k, const recurrent_case *l,
     expect_nan_in_first_row(dirty.hs, clean.hs, N, T * l->size.directions * l->size.H);
 }
 
-/* Where nothing is kept, in other memory. */
+/* Inference, in other memory. */
 static void check_inference(const fs_kernels *k, const recurrent_case *l, forward_results kept) {
     const forward_results r = new_forward_results(&l->size);
     recurrent_case inference = *l;
     inference.size.inference = 1;
-    expect(SLOT(k, recurrent_cache_floats)(&inference.size) == 0, "inference keeps nothing");
+    expect(SLOT(k, recurrent_cache_floats)(&inference.size) == 0, "inference has no cache");
     run_forward(k, r, NULL, &inference);
     expect_same_forward(r, kept, l->size.N * l->size.T, l->size.N, l->size.directions * l->size.H,
-                        "the same bits if nothing is kept");
+                        "the same bits in inference");
 }
 
-/* An embedding with more rows than there are steps costs no memory of its size. */
+/* The memory does not grow with an embedding of more rows than steps. */
 static void check_floats_of_large_embedding(const fs_kernels *k, const recurrent_case *l) {
     for (int inference = 0; inference < 2; ++inference) {
         fs_recurrent_size size = l->size;
@@ -178,7 +179,7 @@ static void check_recurrent_form(const fs_kernels *k, const ptrdiff_t *shape, pt
     free_arrays_from(arrays);
 }
 
-/* One form, another from one shape and layout of the weights to the next. */
+/* One form, a different one for each shape and layout of the weights. */
 static void check_recurrent(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t index = shape[0] + 3 * shape[1] + 5 * shape[2] + 7 * shape[3];
     check_recurrent_form(k, shape, (index + 13 * (ptrdiff_t)weights_layout) % FORMS);

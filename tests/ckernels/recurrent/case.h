@@ -1,11 +1,11 @@
-/* recurrent_case.h — the case of a recurrent layer that a shape and a form make, and what the
- * kernels make of it. Shape N, T, D, H. */
+/* case.h — a test case of a recurrent layer: inputs of a shape and a form, and the results of the
+ * kernels. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_CASE_H
 #define CHECK_RECURRENT_CASE_H
 
-#include "recurrent_oracle.h"
+#include "oracle.h"
 
-/* The layer that is checked: set before its shapes are. */
+/* The layer under test, set before its shapes are checked. */
 static const recurrent_layer *layer;
 
 /* ---- forms ---- */
@@ -17,7 +17,8 @@ typedef struct {
 
 #define FORMS 48
 
-/* An embedding has fewer rows than there are steps, which a table is made of, or more. */
+/* An embedding with fewer rows than steps, so that there is a table of its products, or with
+ * more. */
 static recurrent_form form_at(ptrdiff_t index, const ptrdiff_t *shape) {
     const ptrdiff_t V[] = {0, 5, shape[0] * shape[1] + 2};
     return (recurrent_form){
@@ -83,8 +84,8 @@ static fs_matrix new_weights(const recurrent_case *l, fs_weight weight) {
                                                 : new_matrix(rows, columns, scale);
 }
 
-/* Lengths from 0 to T for the rows of a case, and the same sorted, as the kernels take them; what
- * lies past a row's end becomes NaN. */
+/* Lengths from 0 to T for the rows of a case, and the packed order of them; inputs past the end of
+ * a row are set to NaN. */
 static void draw_lengths(recurrent_case *l, float *own, float *dhs) {
     const ptrdiff_t N = l->size.N, T = l->size.T, D = l->size.D;
     const ptrdiff_t width = l->size.directions * l->size.H;
@@ -142,7 +143,7 @@ static recurrent_case new_recurrent_case(const ptrdiff_t *shape, recurrent_form 
     recurrent_case l = {
         .size = {.cell = layer->cell,
                  .directions = f.directions,
-                 .from_zeros = !f.has_states,
+                 .zero_initial_state = !f.has_states,
                  .N = N,
                  .T = T,
                  .C = C,
@@ -177,9 +178,9 @@ static recurrent_case new_recurrent_case(const ptrdiff_t *shape, recurrent_form 
     return l;
 }
 
-/* ---- what is expected of it ---- */
+/* ---- expected results ---- */
 
-/* What the oracle takes at each step, put together from what the kernel takes. */
+/* The input of the oracle at each step, concatenated from the inputs of the kernel. */
 static const float *assemble_inputs(const recurrent_case *l) {
     const ptrdiff_t C = l->size.C, D = l->size.D, T = l->size.T;
     float *xs = new_floats(l->size.N * T * l->inputs);
@@ -195,7 +196,7 @@ static const float *assemble_inputs(const recurrent_case *l) {
     return xs;
 }
 
-/* The gradients of the same, from that of the whole. */
+/* Their gradients, from the gradient of the concatenation. */
 static void take_inputs_apart(const recurrent_case *l) {
     const ptrdiff_t C = l->size.C, D = l->size.D, T = l->size.T;
     const recurrent_values *v = &l->expected;
@@ -247,7 +248,7 @@ typedef struct {
     fs_recurrent_gradients gradients[FS_DIRECTIONS];
 } backward_results;
 
-/* The slots are shared; each cell has a tally of its own. */
+/* All cells call the same kernels; each has counts of its own. */
 static const char *kernel_name(const char *pass) {
     static char names[2 * FS_CELLS][48];
     char *name = names[2 * layer->cell + (strcmp(pass, "backward") == 0)];

@@ -1,15 +1,15 @@
-/* recurrent_oracle.h — a recurrent layer in double precision, in one direction and in two, with rows
- * of equal and of different length: the case that is computed, the products, and the walk through
- * time. A cell's own file brings its step. */
+/* oracle.h — a recurrent layer in double precision, of one or two directions, with sequences of
+ * fixed or variable length: the case, the products, and the loop over the steps. The step of a cell
+ * is in the cell's file. */
 #ifndef CHECK_RECURRENT_ORACLE_H
 #define CHECK_RECURRENT_ORACLE_H
 
-#include "check.h"
+#include "../check.h"
 
 typedef struct {
     double *hs, *h, *c; /* c and dc0 stay 0 in cells without c */
     double *dxs, *dh0, *dc0;
-    double *dE, *dcontext, *down; /* of what the kernel takes, from dxs */
+    double *dE, *dcontext, *down; /* of the inputs of the kernel, from dxs */
     double *gradients[FS_DIRECTIONS][FS_WEIGHTS];
 } recurrent_values;
 
@@ -17,9 +17,9 @@ typedef struct {
     fs_recurrent_size size;
     ptrdiff_t columns;  /* of Wx, Wh and b: gates H */
     ptrdiff_t *lengths; /* (N) in the caller's order; NULL: T each */
-    int direction;      /* that the oracle is on its way in */
-    ptrdiff_t inputs;   /* C + D, columns of all that a step takes */
-    const float *xs;    /* (N,T,inputs) what the oracle takes; the kernel takes instead */
+    int direction;      /* the current direction of the oracle */
+    ptrdiff_t inputs;   /* C + D, the columns of a step's input */
+    const float *xs;    /* (N,T,inputs), input of the oracle; those of the kernel are: */
     const float *own;   /* (N,T,D), or */
     int64_t *ids;       /* (N,T) with E, and */
     const float *context;
@@ -27,7 +27,7 @@ typedef struct {
     const float *dhs;
     const float *h0, *c0, *dh, *dc; /* NULL in some cases */
     fs_recurrent_weights weights[FS_DIRECTIONS];
-    ptrdiff_t additions; /* that lead to one h */
+    ptrdiff_t additions; /* of one h */
     recurrent_values expected;
 } recurrent_case;
 
@@ -36,9 +36,9 @@ typedef struct {
     const float *x;     /* (inputs) */
     double *h_prev, *h; /* (H) before and after the step */
     double *c_prev, *c; /* the same for the LSTM */
-    double *gates;      /* (columns) A, then what becomes of it */
-    double *reset;      /* (H) what a GRU needs besides; each call computes it anew */
-    double *dx;         /* (inputs) is added to */
+    double *gates;      /* (columns) A, then the gates */
+    double *reset;      /* (H) reset state or M of a GRU, computed in each call */
+    double *dx;         /* (inputs), accumulated */
     double *dA;         /* (columns) */
     double *dh, *dc; /* (H) gradients of h and c; backward makes them those of h_prev and c_prev */
     double *dreset;  /* (H) of `reset` */
@@ -73,7 +73,7 @@ static void oracle_inputs(const oracle_step *s, ptrdiff_t first, ptrdiff_t end,
     }
 }
 
-/* The gradients from columns [first, end) of dA, added to. */
+/* Accumulates the gradients from columns [first, end) of dA. */
 static void oracle_inputs_backward(const oracle_step *s, ptrdiff_t first, ptrdiff_t end,
                                    const recurrent_case *l) {
     const fs_matrix Wx = weights_of(l, FS_WX);
@@ -123,9 +123,9 @@ static void oracle_product_backward(double *dstate, const oracle_step *s, const 
     oracle_states_backward(dstate, s->dA + first, state, first, end, l);
 }
 
-/* ---- the walk through time ---- */
+/* ---- the loop over the steps ---- */
 
-/* What a row leaves behind on its way. */
+/* The values of a row that backward needs. */
 typedef struct {
     double *gates; /* (T,columns) */
     double *h, *c; /* (T+1,H) the states before each step */
@@ -135,7 +135,7 @@ static ptrdiff_t steps_of_row(const recurrent_case *l, ptrdiff_t n) {
     return l->lengths ? l->lengths[n] : l->size.T;
 }
 
-/* Where step t of row n lies in arrays (N, T, ...). */
+/* The index of step t of row n in arrays (N, T, ...). */
 static ptrdiff_t place_of_step(const recurrent_case *l, ptrdiff_t n, ptrdiff_t t) {
     return n * l->size.T + (l->direction ? steps_of_row(l, n) - 1 - t : t);
 }
@@ -152,7 +152,7 @@ static void move_to(oracle_step *s, const oracle_history *past, const recurrent_
     s->c = s->c_prev + H;
 }
 
-/* All rows forward through time and back, in one direction; gradients of weights add up. */
+/* Forward and backward of all rows in one direction; gradients of weights are accumulated. */
 static void oracle_direction(const recurrent_layer *layer, const recurrent_case *l) {
     const ptrdiff_t T = l->size.T, H = l->size.H;
     const ptrdiff_t width = l->size.directions * H, column = l->direction * H;

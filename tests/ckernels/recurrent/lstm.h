@@ -1,8 +1,8 @@
-/* lstm.h — the LSTM against double precision. Shape N, T, D, H. */
+/* lstm.h — the LSTM compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_LSTM_H
 #define CHECK_LSTM_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* Gates in the order f, g, i, o. */
 static void oracle_lstm_step(const oracle_step *s, const recurrent_case *l) {

@@ -1,16 +1,16 @@
-/* recurrent_threads.h — recurrent layers so large that threads outnumber the rows and share each
- * step: the bits of one thread, again and again. A barrier that is missing shows only if a rank is
- * late; what it has not yet written is NaN. Shape N, T, D, H. */
+/* threads.h — large recurrent layers with fewer rows than threads, which split each step: results
+ * equal those of one thread, in many repetitions. A missing barrier has an effect only if a rank is
+ * late: elements not written yet are NaN. Shape N, T, D, H. */
 #ifndef CHECK_RECURRENT_THREADS_H
 #define CHECK_RECURRENT_THREADS_H
 
-#include "recurrent.h"
+#include "layer.h"
 
-#define MOST_THREADS 3
-#define FEWER_STEPS 16 /* of one row: few enough for the weights to be read where they lie */
+#define MAX_TEST_THREADS 3
+#define FEWER_STEPS 16 /* of one row: few enough for the weights to be streamed */
 
 static void expect_same_backward(const recurrent_case *l, backward_results a, backward_results b) {
-    const char *what = "gradients have the bits of one thread";
+    const char *what = "gradients equal those of one thread";
     const ptrdiff_t states = count_states(&l->size);
     if (l->own) {
         expect(same_bits(a.dxs, b.dxs, l->size.N * l->size.T * l->size.D), what);
@@ -43,7 +43,7 @@ static void check_with_threads(const fs_kernels *k, const recurrent_case *l,
         const forward_results r = new_forward_results(&l->size);
         run_forward(k, r, cache, &again);
         expect_same_forward(r, forward, l->size.N * l->size.T, l->size.N,
-                            l->size.directions * l->size.H, "the bits of one thread");
+                            l->size.directions * l->size.H, "results equal those of one thread");
         if (repeat == 0) {
             const backward_results gradients = new_backward_results(l);
             run_backward(k, gradients, cache, l);
@@ -53,7 +53,7 @@ static void check_with_threads(const fs_kernels *k, const recurrent_case *l,
     }
 }
 
-/* The first steps of one row, without the others. */
+/* One row, truncated to its first steps. */
 static void check_fewer_steps(const fs_kernels *k, const recurrent_case *l, forward_results all) {
     const ptrdiff_t width = l->size.H;
     recurrent_case fewer = *l;
@@ -80,7 +80,7 @@ static void check_recurrent_threads(const fs_kernels *k, const ptrdiff_t *shape)
         if (shape[0] == 1 && shape[1] > FEWER_STEPS && f.directions == 1) {
             check_fewer_steps(k, &l, forward);
         }
-        for (int threads = 2; threads <= MOST_THREADS; ++threads) {
+        for (int threads = 2; threads <= MAX_TEST_THREADS; ++threads) {
             test_context.threads = threads;
             check_with_threads(k, &l, forward, backward);
         }

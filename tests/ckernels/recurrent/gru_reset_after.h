@@ -1,9 +1,9 @@
-/* gru_reset_after.h — the GRU whose reset gate acts after the product, against double precision.
- * Shape N, T, D, H. */
+/* gru_reset_after.h — the GRU whose reset gate acts after the product, compared with double
+ * precision. Shape N, T, D, H. */
 #ifndef CHECK_GRU_RESET_AFTER_H
 #define CHECK_GRU_RESET_AFTER_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 /* M = h_prev Wh + bh of g's columns. */
 static void oracle_gru_state_product(double *M, const oracle_step *s, const recurrent_case *l) {

@@ -1,8 +1,8 @@
-/* rnn.h — the plain recurrent layer against double precision. Shape N, T, D, H. */
+/* rnn.h — the plain recurrent layer compared with double precision. Shape N, T, D, H. */
 #ifndef CHECK_RNN_H
 #define CHECK_RNN_H
 
-#include "recurrent.h"
+#include "layer.h"
 
 static void oracle_rnn_step(const oracle_step *s, const recurrent_case *l) {
     oracle_product(s, s->h_prev, 0, l->size.H, l);

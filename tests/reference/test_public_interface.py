@@ -16,18 +16,7 @@ import fastseq_reference
 import fastseq_reference.layers
 import fastseq_reference.models
 import fastseq_reference.util
-
-# How the reference does its work shows in attributes that are no part of the contract.
-WORKINGS = {
-    "attention_weight_layer",
-    "cache",
-    "hs_enc",
-    "idx",
-    "layers",
-    "mask",
-    "weight_sum_layer",
-    "x",
-}
+from support.public_names import INTERNAL_ATTRIBUTES, public_attributes
 
 
 def recurrent_weights(blocks: int) -> tuple[Any, ...]:
@@ -66,14 +55,6 @@ def public_methods(cls: type) -> dict[str, inspect.Signature]:
     }
 
 
-def public_attributes(instance: object) -> set[str]:
-    return {
-        name
-        for name in dir(instance)
-        if not name.startswith("_") and not callable(getattr(type(instance), name, None))
-    }
-
-
 def parameters(signature: inspect.Signature) -> list[tuple[str, Any, Any]]:
     """Names, kinds and defaults; annotations may differ."""
     return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
@@ -89,8 +70,8 @@ def instances(name: str) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("part", ["layers", "models"])
 def test_same_names(part: str) -> None:
-    ours, twins = getattr(fastseq, part), getattr(fastseq_reference, part)
-    assert sorted(ours.__all__) == sorted(twins.__all__)
+    ours, theirs = getattr(fastseq, part), getattr(fastseq_reference, part)
+    assert sorted(ours.__all__) == sorted(theirs.__all__)
     names = [
         name
         for name, value in vars(ours).items()
@@ -102,21 +83,20 @@ def test_same_names(part: str) -> None:
 @pytest.mark.parametrize("name", LAYERS + MODELS)
 def test_same_signatures(name: str) -> None:
     ours = public_methods(getattr(fastseq, name))
-    twins = public_methods(getattr(fastseq_reference, name))
-    beyond = {"state", "restore"} if name in OPTIMIZERS else set()  # for checkpoints
-    assert set(ours) == set(twins) | beyond
-    for method, signature in twins.items():
-        assert parameters(ours[method]) == parameters(signature), method
+    theirs = public_methods(getattr(fastseq_reference, name))
+    assert set(ours) == set(theirs)
+    for method, signature in ours.items():
+        assert parameters(signature) == parameters(theirs[method]), method
 
 
 @pytest.mark.parametrize("name", LAYERS + MODELS)
 def test_same_attributes(name: str) -> None:
-    ours, twin = instances(name)
-    # what is workings in a layer may be part of a model: Rnnlm has `layers`
-    workings = WORKINGS - public_attributes(ours)
-    assert public_attributes(ours) == public_attributes(twin) - workings
+    ours, reference = instances(name)
+    # an internal attribute of a layer may be a public one of a model: Rnnlm has `layers`
+    internal = INTERNAL_ATTRIBUTES - public_attributes(ours)
+    assert public_attributes(ours) == public_attributes(reference) - internal
     for attribute in public_attributes(ours):
-        one, other = getattr(ours, attribute), getattr(twin, attribute)
+        one, other = getattr(ours, attribute), getattr(reference, attribute)
         if isinstance(other, bool | int | float | list | types.NoneType):
             assert type(one) is type(other), attribute
             assert len(one) == len(other) if isinstance(one, list) else one == other, attribute
@@ -124,20 +104,20 @@ def test_same_attributes(name: str) -> None:
 
 @pytest.mark.parametrize("name", LAYERS + MODELS)
 def test_same_file(name: str) -> None:
-    ours, twin = getattr(fastseq, name), getattr(fastseq_reference, name)
-    assert ours.__module__.removeprefix("fastseq") == twin.__module__.removeprefix(
+    ours, reference = getattr(fastseq, name), getattr(fastseq_reference, name)
+    assert ours.__module__.removeprefix("fastseq") == reference.__module__.removeprefix(
         "fastseq_reference"
     )
     assert ours.__doc__
-    assert ours.__qualname__ == twin.__qualname__
+    assert ours.__qualname__ == reference.__qualname__
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str) -> None:
-    ours, twin = getattr(fastseq, name), getattr(fastseq_reference, name)
-    assert parameters(inspect.signature(ours)) == parameters(inspect.signature(twin))
+    ours, reference = getattr(fastseq, name), getattr(fastseq_reference, name)
+    assert parameters(inspect.signature(ours)) == parameters(inspect.signature(reference))
     assert ours.__module__ == "fastseq.layers.functions"
-    assert twin.__module__ == "fastseq_reference.layers.functions"
+    assert reference.__module__ == "fastseq_reference.layers.functions"
     assert ours.__doc__
 
 
@@ -163,17 +143,17 @@ def test_top_level_names() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS + TRAINERS)
 def test_training_classes(name: str) -> None:
     ours = public_methods(getattr(fastseq, name))
-    twins = public_methods(getattr(fastseq_reference, name))
+    theirs = public_methods(getattr(fastseq_reference, name))
     beyond = {"state", "restore"} if name in OPTIMIZERS else set()  # for checkpoints
-    assert set(ours) == set(twins) | beyond
-    for method, signature in twins.items():
+    assert set(ours) == set(theirs) | beyond
+    for method, signature in theirs.items():
         assert parameters(ours[method]) == parameters(signature), method
 
 
 @pytest.mark.parametrize("name", ["remove_duplicate", *sorted(fastseq_reference.util.__all__)])
 def test_training_functions(name: str) -> None:
-    ours, twin = getattr(fastseq, name), getattr(fastseq_reference, name)
-    assert parameters(inspect.signature(ours)) == parameters(inspect.signature(twin))
+    ours, reference = getattr(fastseq, name), getattr(fastseq_reference, name)
+    assert parameters(inspect.signature(ours)) == parameters(inspect.signature(reference))
 
 
 def test_import_brings_only_numpy_and_the_standard_library() -> None:
@@ -188,6 +168,6 @@ print(sorted(new - set(sys.stdlib_module_names) - {"fastseq", "numpy"}))
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    # compiled modules bring the helper modules of Cython, which hold no code of anybody
+    # compiled modules import helper modules of Cython, which are not another package
     names = [name for name in eval(done.stdout) if not name.startswith(("_cython", "cython"))]
     assert names == []
