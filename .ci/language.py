@@ -53,24 +53,10 @@ SUFFIXES = (".py", ".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".html", ".sh")
 
 # Not covered yet. This list only becomes shorter.
 PENDING = (
-    "csrc",
-    "docs/dropin.md",
-    "docs/examples",
-    "fastseq/__init__.py",
-    "fastseq/cli/__init__.py",
-    "fastseq/cli/predict.py",
-    "fastseq/data",
-    "fastseq/dropin",
     "fastseq/layers",
     "fastseq/models",
-    "fastseq/train",
-    "fastseq/transducer",
-    "fastseq/util.py",
+    "fastseq/transducer/network",
     "python",
-    "tests/ckernels",
-    "tests/cli",
-    "tests/reference",
-    "tests/transducer",
 )
 
 # The samples of the phrases, and what Cython generates.

@@ -7,7 +7,7 @@ NumPy.
 
 from typing import TYPE_CHECKING, Any
 
-from fastseq import startup  # first of all: it heeds Ctrl-C while the others are imported
+from fastseq import startup  # first, to handle Ctrl-C while the others are imported
 
 if TYPE_CHECKING:
     from fastseq.transducer.estimator import Transducer

@@ -54,7 +54,7 @@ _GREEN, _RED, _RESET = "\033[92m", "\033[91m", "\033[0m"
 
 
 class _Generator(Protocol):
-    """What :func:`eval_seq2seq` asks of a model."""
+    """What :func:`eval_seq2seq` requires of a model."""
 
     def generate(self, xs: Array, start_id: int, sample_size: int) -> Sequence[int]: ...
 

@@ -3,7 +3,7 @@
     python lemma_pairs.py FOLDER
 
 makes train.tsv, valid.tsv and test.tsv in the folder, a line for each lemma of a form. A form's
-part follows from a hash of the lemma, 90, 5 and 5 of a hundred: the test asks for words of which no
+part follows from a hash of the lemma, 90, 5 and 5 of a hundred: the test has words of which no
 form was seen. The table comes from the package lemminflect, of which only the CSV file is read:
 nothing of it is imported, and none of its pickles opened.
 """

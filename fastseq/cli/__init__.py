@@ -82,12 +82,12 @@ def say(message: str) -> None:
     Names come from files that are not trusted: what would move a terminal's cursor is escaped.
     """
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-    with contextlib.suppress(OSError):  # nobody listens
+    with contextlib.suppress(OSError):  # standard error is closed
         print(f"fastseq: {text}", file=sys.stderr, flush=True)
 
 
 def show(line: str = "") -> None:
-    """Print a line about work that goes on although nobody may read of it any more."""
+    """Print a line about work that goes on, also where the reader of the output has gone."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -213,7 +213,7 @@ def _open_streams() -> None:
 
 
 def _finish_output() -> None:
-    """Write what is left to be printed, or drop what nobody will take.
+    """Write what is left to be printed, or drop it where the reader has gone.
 
     Otherwise the interpreter tries once more at exit, fails, and has a message and status of its
     own.

@@ -5,7 +5,7 @@ answer to another. The answer begins with the first ``_`` of the line, which als
 decoder's start symbol: ``16+75  _91  `` is a question of 7 characters and an answer of 5.
 
 `parse_lines` and `split` are pure functions. `load_data` and `get_vocab` are the textbook's
-interface on top of them: one call loads, the next asks for the vocabulary of what was loaded.
+interface on top of them: one call loads, the next returns the vocabulary of what was loaded.
 """
 
 import codecs
@@ -134,7 +134,7 @@ def load_data(file_name: str | os.PathLike[str], seed: int = 1984) -> Split:
     cannot be loaded leaves the generator and the vocabulary of `get_vocab` as they were.
 
     The ids depend on the file alone. (The textbook goes on counting from the files loaded before
-    and adds to dictionaries it has already handed out; here those never change.) The path is taken
+    and adds to dictionaries it has already returned; here those never change.) The path is taken
     as given, where the textbook looks beside its own module.
 
     Parameters

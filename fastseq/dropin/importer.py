@@ -47,7 +47,7 @@ class ServedModule(ModuleType):
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; ``GPU = True`` is answered with a line, and not heeded."""
+        """Set an attribute; ``GPU = True`` is answered with a line, and has no effect."""
         importer = vars(self).get("__loader__")
         if name == "GPU" and value and isinstance(importer, Importer):
             importer.say_no_gpu()
@@ -66,7 +66,7 @@ class Importer(MetaPathFinder, Loader):
     serve : collection of str
         Names that are fastseq's whatever the reader has; "all" for all.
     remedy : str
-        How a user asks for that, with ``{name}`` for the name.
+        How a user says so, with ``{name}`` for the name.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Importer(MetaPathFinder, Loader):
 
 
 class ScriptTreeFinder(MetaPathFinder):
-    """Finds what nobody else has found, by the script's own relative entries of ``sys.path``."""
+    """Finds what no other finder has found, by the script's own relative entries of ``sys.path``."""
 
     def __init__(self, importer: Importer) -> None:
         self._importer = importer

@@ -21,7 +21,7 @@ class Module:
     names : the names that come from fastseq, in one string for each module that holds them
     modules : the whole modules it has, as ``{"np": "numpy"}``; they are imported on first use
     includes : served modules whose names it has too, as the textbook's has by its star imports
-    settings : names whose value in the user's own file of this name is heeded
+    settings : names whose value in the user's own file of this name is used
     """
 
     names: Mapping[str, str] = field(default_factory=dict)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 class BatchGenerator(Protocol):
-    """What :func:`exact_match` asks of a model."""
+    """What :func:`exact_match` requires of a model."""
 
     def generate_batch(self, xs: Array, start_id: int, sample_size: int) -> Array: ...
 

@@ -15,7 +15,7 @@ __all__ = ["remove_duplicate", "train_step"]
 
 
 class Model(Protocol):
-    """What training asks of a model."""
+    """What training requires of a model."""
 
     params: list[Array]
     grads: list[Array]
@@ -26,7 +26,7 @@ class Model(Protocol):
 
 
 class Optimizer(Protocol):
-    """What training asks of an optimizer."""
+    """What training requires of an optimizer."""
 
     def update(self, params: list[Array], grads: list[Array]) -> None: ...
 

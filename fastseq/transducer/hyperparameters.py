@@ -238,7 +238,7 @@ class Configurable:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator before it works with it; it is there then."""
+        """What scikit-learn requires of an estimator; it is installed where this is called."""
         from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(

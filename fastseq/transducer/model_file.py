@@ -1,7 +1,7 @@
 """Model files: safetensors that hold float32 arrays, and as JSON all that gives them a meaning.
 
 A file that is read is not trusted. Nothing in it is run, and before an array is made, the names,
-shapes and types in its header are compared with what its own configuration asks for.
+shapes and types in its header are compared with what its own configuration requires.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def read(
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting, as for a pipe that nobody writes to; it is refused then."""
+    """Open without waiting, as for a pipe without a writer; it is refused then."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -24,7 +24,7 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
-# nobody reads
+# without a reader
 
 
 def test_a_pipe_that_closes_early_is_silent() -> None:

@@ -78,7 +78,7 @@ class RandomNetwork:
 
 
 def batch(rows: int, seed: int = 0) -> tuple[Array, Array]:
-    """Sources of unlike lengths; what lies past a length is junk."""
+    """Sources of different lengths; what lies past a length is junk."""
     rng = np.random.default_rng(seed)
     return rng.integers(3, 20, size=(rows, 6)), rng.integers(1, 7, size=rows)
 

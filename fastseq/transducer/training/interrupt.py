@@ -33,7 +33,7 @@ def ends_cleanly(training: Interruptible) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         training.interrupted = True
-        with suppress(OSError):  # in `| tee`, which Ctrl-C has ended too, nobody listens any more
+        with suppress(OSError):  # closed in `| tee`, which Ctrl-C has ended too
             print(
                 "\nfastseq: interrupted: ending after this step (Ctrl-C again: at once)",
                 file=sys.stderr,
