@@ -15,7 +15,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(130)
 
 
-def heed_ctrl_c() -> None:
+def handle_ctrl_c() -> None:
     """Let Ctrl-C raise KeyboardInterrupt again: from here on somebody catches it."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     debug = False
     try:
-        startup.heed_ctrl_c()
+        startup.handle_ctrl_c()
         _open_streams()
         arguments = _parser().parse_args(argv)
         debug = arguments.debug

@@ -151,7 +151,7 @@ def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def _lines_there(file: Any) -> Iterator[list[bytes]]:
-    """All lines that can be read at once, without waiting for more: the writer may wait for the answers."""
+    """All lines that can be read at once, without waiting for more."""
     rest = b""
     while block := file.read1(_BYTES_AT_ONCE):
         *lines, rest = (rest + block).split(b"\n")

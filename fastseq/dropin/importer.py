@@ -223,7 +223,7 @@ class Importer(MetaPathFinder, Loader):
 
 
 class ScriptTreeFinder(MetaPathFinder):
-    """Finds what no other finder has found, by the script's own relative entries of ``sys.path``."""
+    """Finds what no other finder has found, by the script's relative entries of ``sys.path``."""
 
     def __init__(self, importer: Importer) -> None:
         self._importer = importer
