@@ -17,9 +17,9 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.layers.affine import TimeAffine
 from fastseq.layers.base import as_array, check_batch_size, checked, side_by_side
-from fastseq.layers.bidirectional import TimeBiLSTM
 from fastseq.layers.embedding import TimeEmbedding
-from fastseq.layers.recurrent import EmbeddedInputs, TimeLSTM
+from fastseq.layers.recurrent.bidirectional import TimeBiLSTM
+from fastseq.layers.recurrent.lstm import EmbeddedInputs, TimeLSTM
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fastseq.layers.hidden_state import Cell, TimeCell
+from fastseq.layers.recurrent.time_layer import Cell, TimeCell
 
 Array = npt.NDArray[Any]
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers.base import as_array
-from fastseq.layers.hidden_state import Cell, TimeCell
+from fastseq.layers.recurrent.time_layer import Cell, TimeCell
 
 Array = npt.NDArray[Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq_reference.layers.gru import GRU
-from fastseq_reference.layers.recurrent import LSTM
-from fastseq_reference.layers.rnn import RNN
+from fastseq_reference.layers.recurrent.gru import GRU
+from fastseq_reference.layers.recurrent.lstm import LSTM
+from fastseq_reference.layers.recurrent.rnn import RNN
 
 Array = npt.NDArray[Any]
 

@@ -17,7 +17,7 @@ from fastseq.layers.base import (
     checked,
     zero_gradients,
 )
-from fastseq.layers.recurrent import EmbeddedInputs
+from fastseq.layers.recurrent.lstm import EmbeddedInputs
 
 Array = npt.NDArray[Any]
 
