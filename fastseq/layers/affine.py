@@ -2,10 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, side_by_side, zero_gradients
+from fastseq.layers.base import (
+    as_array,
+    check_weight,
+    checked,
+    fusable,
+    is_original,
+    side_by_side,
+    zero_gradients,
+)
 
 Array = npt.NDArray[Any]
 
@@ -29,11 +38,12 @@ class MatMul:
         ``W`` is no float array, or of a shape that does not fit.
     """
 
+    _x: Array | None = None
+
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(K, M)", None, None)
         self.params = [W]
         self.grads = zero_gradients(self.params)
-        self._x: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Multiply the rows.
@@ -84,7 +94,7 @@ class Affine:
     ----------
     W : ndarray of float, shape (K, M)
         May be a view, as ``embed_W.T``.
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
 
     Attributes
     ----------
@@ -97,12 +107,13 @@ class Affine:
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _x: Array | None = None
+
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
         self.params = [W, b]
         self.grads = zero_gradients(self.params)
-        self._x: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Map the rows.
@@ -146,6 +157,7 @@ class Affine:
         return _kernels.affine_backward(dout, self._x, self.params[0], *self.grads)
 
 
+@fusable
 class TimeAffine:
     """The same affine map at every time step: ``y = x W + b``.
 
@@ -153,7 +165,7 @@ class TimeAffine:
     ----------
     W : ndarray of float, shape (K, M)
         May be a view, as ``embed_W.T``.
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
 
     Attributes
     ----------
@@ -166,12 +178,13 @@ class TimeAffine:
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _parts: tuple[Array, ...] | None = None  # of x, side by side
+
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
         self.params = [W, b]
         self.grads = zero_gradients(self.params)
-        self._parts: tuple[Array, ...] | None = None  # of x, side by side
 
     def forward(self, x: Array) -> Array:
         """Map every time step.
@@ -218,13 +231,88 @@ class TimeAffine:
         return _kernels.affine_backward(dout, side_by_side(*self._parts), W, dW, db)
 
 
+def affine_forward(affine: Any, *parts: Array) -> Array:
+    """``affine.forward`` of the parts side by side.
+
+    A `TimeAffine` that is not replaced multiplies them part by part: nothing is copied together or
+    repeated over time.
+
+    Parameters
+    ----------
+    affine : TimeAffine, or another with its methods
+    *parts : ndarray of float, shape (N, T, K) or (N, K)
+        The last is (N, T, K).
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T, M)
+    """
+    if not _by_parts(affine):
+        out: Array = affine.forward(side_by_side(*parts))
+        return out
+    W, out = affine.params
+    steps = parts[-1].shape[1]
+    first = 0
+    for part in parts:
+        last = first + part.shape[-1]
+        out = _kernels.affine_forward(part, W[first:last], out)
+        if part.ndim == 2:
+            out = np.repeat(out[:, np.newaxis], steps, axis=1)
+        first = last
+    affine._parts = parts
+    return out
+
+
+def affine_backward(affine: Any, dout: Array, *parts: Array) -> list[Array]:
+    """Fill the gradients after `affine_forward` of these parts.
+
+    Parameters
+    ----------
+    affine
+    dout : ndarray of float, shape (N, T, M)
+    *parts : ndarray of float
+        As in `affine_forward`.
+
+    Returns
+    -------
+    list of ndarray of float32
+        The gradient of each part.
+
+    Raises
+    ------
+    RuntimeError
+        There was no `affine_forward`.
+    """
+    ends = np.cumsum([part.shape[-1] for part in parts])
+    columns = [slice(end - part.shape[-1], end) for end, part in zip(ends, parts, strict=True)]
+    if not _by_parts(affine):
+        dx = affine.backward(dout)
+        each = [dx[:, :, which] for which in columns]
+        return [d if part.ndim == 3 else d.sum(axis=1) for d, part in zip(each, parts, strict=True)]
+    if affine._parts is None:
+        raise RuntimeError("TimeAffine.backward was called before forward")
+    W, _ = affine.params
+    dW, db = affine.grads
+    dout = checked("dout", dout, "(N, T, M)", *parts[-1].shape[:2], W.shape[1])
+    gradients = []
+    for part, which in zip(parts, columns, strict=True):
+        dy = dout if part.ndim == 3 else dout.sum(axis=1)
+        last_db = db if part is parts[-1] else None
+        gradients.append(_kernels.affine_backward(dy, part, W[which], dW[which], last_db))
+    return gradients
+
+
+def _by_parts(affine: object) -> bool:
+    return isinstance(affine, TimeAffine) and is_original(affine)
+
+
 class Simple_TimeAffine:
     """As `TimeAffine`, with the arrays as attributes of their own.
 
     Parameters
     ----------
     W : ndarray of float, shape (K, M)
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
         Both may be views.
 
     Attributes
@@ -240,12 +328,13 @@ class Simple_TimeAffine:
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _x: Array | None = None
+
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
         self.W, self.b = W, b
         self.dW, self.db = zero_gradients((W, b))
-        self._x: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Map every time step.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, checked
+from fastseq.layers.base import as_array, checked, fusable, is_original
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +22,7 @@ def _one_step(name: str, array: Array, letters: str, *sizes: int | None) -> Arra
     return checked(name, array, letters, *sizes)[:, np.newaxis]
 
 
+@fusable
 class WeightSum:
     """The weighted sum of encoder states: ``c = sum over t of a_t h_t``.
 
@@ -31,10 +32,11 @@ class WeightSum:
         Empty.
     """
 
+    _cache: tuple[Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
 
     def forward(self, hs: Array, a: Array) -> Array:
         """Sum ``hs`` over time with weights ``a``.
@@ -42,13 +44,15 @@ class WeightSum:
         Parameters
         ----------
         hs : ndarray of float, shape (N, T, H)
-        a : ndarray of float, shape (N, T)
+        a : ndarray of float, shape (N, T) or (N, T, 1)
 
         Returns
         -------
         ndarray of float32, shape (N, H)
         """
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
+        hs, a = checked("hs", hs, "(N, T, H)", None, None, None), as_array("a", a)
+        if a.ndim == 3 and a.shape[2] == 1:
+            a = a[:, :, 0]
         weights = _one_step("a", a, "(N, T)", *hs.shape[:2])
         context = _kernels.weight_sum_forward(hs, weights)
         self._cache = hs, weights
@@ -69,6 +73,7 @@ class WeightSum:
         return dhs, da[:, 0]
 
 
+@fusable
 class AttentionWeight:
     """How much one decoder state looks at each encoder state: ``a = softmax(hs . h)``.
 
@@ -78,10 +83,11 @@ class AttentionWeight:
         Empty.
     """
 
+    _cache: tuple[Array, Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs: Array, h: Array) -> Array:
         """Weigh the encoder states.
@@ -124,15 +130,21 @@ class Attention:
     ----------
     params, grads : list
         Empty.
+    attention_weight_layer : AttentionWeight
+    weight_sum_layer : WeightSum
+        Both may be replaced.
     attention_weight : ndarray of float32, shape (N, T), or None
         The weights of the last `forward`.
     """
 
+    _cache: tuple[Array, Array, Array] | None = None  # where one kernel call did both
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
+        self.attention_weight_layer: Any = AttentionWeight()
+        self.weight_sum_layer: Any = WeightSum()
         self.attention_weight: Array | None = None
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs: Array, h: Array) -> Array:
         """The context of ``h``.
@@ -146,6 +158,11 @@ class Attention:
         -------
         ndarray of float32, shape (N, H)
         """
+        self._cache = None
+        if not self._has_original_layers():
+            self.attention_weight = self.attention_weight_layer.forward(hs, h)
+            c: Array = self.weight_sum_layer.forward(hs, self.attention_weight)
+            return c
         hs = checked("hs", hs, "(N, T, H)", None, None, None)
         hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
         context, weights = _kernels.attention_forward(hs, hs_dec)
@@ -161,13 +178,23 @@ class Attention:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("Attention.backward was called before forward")
-        dout = _one_step("dout", dout, "(N, H)", None, None)
-        dhs, dh = _kernels.attention_backward(dout, *self._cache)
-        return dhs, dh[:, 0]
+        if self._cache is not None:
+            if self._has_original_layers():
+                dout = _one_step("dout", dout, "(N, H)", None, None)
+                dhs, dh = _kernels.attention_backward(dout, *self._cache)
+                return dhs, dh[:, 0]
+            hs, hs_dec, _ = self._cache  # a layer was replaced after forward
+            self.weight_sum_layer.forward(hs, self.attention_weight_layer.forward(hs, hs_dec[:, 0]))
+        dhs_sum, da = self.weight_sum_layer.backward(dout)
+        dhs_weight, dh = self.attention_weight_layer.backward(da)
+        return dhs_sum + dhs_weight, dh
+
+    def _has_original_layers(self) -> bool:
+        layers = self.attention_weight_layer, self.weight_sum_layer
+        return all(map(isinstance, layers, (AttentionWeight, WeightSum))) and is_original(*layers)
 
 
+@fusable
 class TimeAttention:
     """Attention of every decoder step over all encoder states.
 
@@ -177,13 +204,18 @@ class TimeAttention:
         Empty.
     attention_weights : list of ndarray of float32, or None
         One array (N, Te) for each of the Td decoder steps of the last `forward`.
+    layers : list of Attention, or None
+        One for each of these steps, made when it is read; each has its `attention_weight`.
     """
+
+    _layers: Any = None
+
+    _cache: tuple[Array, Array, Array] | None = None
 
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
         self.attention_weights: list[Array] | None = None
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs_enc: Array, hs_dec: Array) -> Array:
         """The contexts of all decoder steps.
@@ -201,6 +233,7 @@ class TimeAttention:
         contexts, weights = _kernels.attention_forward(hs_enc, hs_dec)
         self._cache = hs_enc, hs_dec, weights
         self.attention_weights = list(weights.transpose(1, 0, 2))
+        self._layers = None
         return contexts
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
@@ -214,3 +247,16 @@ class TimeAttention:
         if self._cache is None:
             raise RuntimeError("TimeAttention.backward was called before forward")
         return _kernels.attention_backward(dout, *self._cache)
+
+    @property
+    def layers(self) -> Any:
+        """One `Attention` for each step of the last `forward`, or None; a list may be assigned."""
+        if self._layers is None and self._cache is not None:
+            self._layers = [Attention() for _ in range(self._cache[1].shape[1])]
+            for layer, weights in zip(self._layers, self._cache[2].transpose(1, 0, 2), strict=True):
+                layer.attention_weight = weights
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: Any) -> None:
+        self._layers = layers

@@ -2,14 +2,14 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastseq import _kernels
-
 Array = npt.NDArray[Any]
+
+_Class = TypeVar("_Class", bound=type)
 
 _KINDS = {"f": "an array of floats", "iu": "an array of integers", "fiub": "an array of numbers"}
 
@@ -126,6 +126,8 @@ def check_weight(name: str, weight: object, letters: str, *sizes: int | None) ->
     """Require an array of floats, which the layer will hold and never copy; else as `checked`."""
     if not isinstance(weight, np.ndarray):
         raise TypeError(f"{name}: expected an array of floats, got {type(weight).__name__}")
+    if len(sizes) == 1 and weight.ndim == 2 and len(weight) == 1:  # a bias of one row
+        sizes = (1, *sizes)
     return checked(name, weight, letters, *sizes, kinds="f")
 
 
@@ -186,42 +188,6 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
     return labels.astype(np.int64, copy=False)
 
 
-def check_recurrent_weights(cell: str, params: Sequence[Array]) -> None:
-    """Require the weights of a recurrent layer of one direction or two; else as `check_weight`.
-
-    Parameters
-    ----------
-    cell : str
-        One of `_kernels.CELLS`.
-    params : sequence of ndarray
-        As many as the cell has, or twice as many; names in messages end in 1 and 2 then.
-    """
-    info = _kernels.CELLS[cell]
-    numbers = [""] if len(params) == len(info.weights) else ["1", "2"]
-    names = [f"{weight}{number}" for number in numbers for weight in info.weights]
-    letters = [_letters(shape) for shape in info.shapes(0, 1)] * len(numbers)
-    # Wh has H rows, Wx has D
-    H, D = (len(check_weight(names[i], params[i], letters[i], None, None)) for i in (1, 0))
-    shapes = info.shapes(D, H) * len(numbers)
-    for name, weight, expected, shape in zip(names, params, letters, shapes, strict=True):
-        check_weight(name, weight, expected, *shape)
-
-
-def _letters(shape: tuple[int, ...]) -> str:
-    """A weight's shape in the letters of the documentation, from its numbers for D = 0, H = 1."""
-    axes = [{0: "D", 1: "H"}.get(size, f"{size}H") for size in shape]
-    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
-
-
-def check_batch_size(xs: Array, h: Array | None) -> None:
-    """Require as many rows as the state has that a stateful layer continues from."""
-    if h is not None and len(h) != len(xs):
-        raise ValueError(
-            f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
-            f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
-        )
-
-
 def side_by_side(*parts: Array) -> Array:
     """The columns of all parts, of arrays (N, T, .) and of (N, .), which are repeated over time.
 
@@ -234,3 +200,31 @@ def side_by_side(*parts: Array) -> Array:
         part if part.ndim == 3 else np.repeat(part[:, np.newaxis], steps, axis=1) for part in parts
     ]
     return np.concatenate(repeated, axis=2)
+
+
+# Of each class that may run together with others: its methods, as the package defines them.
+_ORIGINALS: dict[type, dict[str, object]] = {}
+
+
+def fusable(cls: _Class) -> _Class:
+    """Note the methods of a class, for `is_original`."""
+    names = ("forward", "backward", "generate")
+    _ORIGINALS[cls] = {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+    return cls
+
+
+def is_original(*layers: object) -> bool:
+    """Whether all layers are of `fusable` classes, and run the methods that the package defines.
+
+    They do not if a subclass, the class or the layer itself has replaced one.
+    """
+    for layer in layers:
+        cls = type(layer)
+        methods = _ORIGINALS.get(cls)
+        if methods is None:
+            return False
+        own = vars(layer)
+        for name, method in methods.items():
+            if getattr(cls, name) is not method or name in own:
+                return False
+    return True

@@ -5,7 +5,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, zero_gradients
+from fastseq.layers.base import as_array, check_weight, checked, fusable, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -28,11 +28,12 @@ class Embedding:
         ``W`` is no float array of two dimensions.
     """
 
+    _ids: Array | None = None  # of the last forward pass
+
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(V, D)", None, None)
         self.params = [W]
         self.grads = zero_gradients(self.params)
-        self._ids: Array | None = None
 
     def forward(self, idx: Array) -> Array:
         """Gather the rows of ``W``.
@@ -52,10 +53,7 @@ class Embedding:
         TypeError
             ``idx`` is not of integers.
         """
-        # a copy: the caller may fill the array with the next batch before backward
-        ids = as_array("idx", idx).copy()
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"idx: expected an array of integers, got dtype {ids.dtype}")
+        ids = read_ids("idx", idx)
         (W,) = self.params
         out = _kernels.embedding_forward(W, ids)
         self._ids = ids
@@ -79,6 +77,7 @@ class Embedding:
         _kernels.embedding_backward(dW, self._ids, dout)
 
 
+@fusable
 class TimeEmbedding:
     """Look up one vector for every id of every time step.
 
@@ -99,11 +98,12 @@ class TimeEmbedding:
         ``W`` is no float array of two dimensions.
     """
 
+    _ids: Array | None = None  # of the last forward pass
+
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(V, D)", None, None)
         self.params = [W]
         self.grads = zero_gradients(self.params)
-        self._ids: Array | None = None
 
     @property
     def W(self) -> Array:
@@ -133,8 +133,7 @@ class TimeEmbedding:
         TypeError, ValueError
             ``xs`` is not of integers, or not of two dimensions.
         """
-        # a copy: the caller may fill the array with the next batch before backward
-        ids = checked("xs", xs, "(N, T)", None, None, kinds="iu").copy()
+        ids = checked("xs", read_ids("xs", xs), "(N, T)", None, None)
         (W,) = self.params
         out = _kernels.embedding_forward(W, ids)
         self._ids = ids
@@ -156,3 +155,22 @@ class TimeEmbedding:
             raise RuntimeError("TimeEmbedding.backward was called before forward")
         (dW,) = self.grads
         _kernels.embedding_backward(dW, self._ids, dout)
+
+
+def read_ids(name: str, ids: object) -> Array:
+    """An argument as an array of ids, a copy: the caller may fill its own with the next batch.
+
+    Raises
+    ------
+    TypeError
+        It is not of integers.
+    """
+    own = as_array(name, ids).copy()
+    if own.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected an array of integers, got dtype {own.dtype}")
+    return own
+
+
+def remember_ids(embed: TimeEmbedding, ids: Array) -> None:
+    """Let `TimeEmbedding.backward` follow a forward pass that another layer made of these ids."""
+    embed._ids = ids

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAttention, TimeEmbedding
-from fastseq.layers.base import checked
-from fastseq.layers.fused import (
-    affine_backward,
-    affine_forward,
-    embedded_backward,
-    embedded_forward,
-)
+from fastseq.layers.affine import affine_backward, affine_forward
+from fastseq.layers.base import checked, fusable
+from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import model_sizes
+from fastseq.models.greedy import GreedyDecoder
 from fastseq.models.seq2seq import (
     Encoder,
-    GreedyDecoder,
     Seq2seq,
     collect,
     random_affine,
@@ -32,6 +27,7 @@ from fastseq.models.seq2seq import (
 Array = npt.NDArray[Any]
 
 
+@fusable
 class AttentionEncoder(Encoder):
     """An `Encoder` whose result is all hidden states."""
 
@@ -60,9 +56,10 @@ class AttentionEncoder(Encoder):
         RuntimeError
             There was no `forward`.
         """
-        self._backward_states(dhs)
+        embedded_backward(self.embed, self.lstm, dhs)
 
 
+@fusable
 class AttentionDecoder(GreedyDecoder):
     """Embedding, LSTM from the last encoder state on, attention, affine map of ``[c, hs]``.
 
@@ -83,6 +80,9 @@ class AttentionDecoder(GreedyDecoder):
         Those of the four, in this order.
     """
 
+    _enc_hs: Array
+    _affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states of the last forward pass
+
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
         self.embed = TimeEmbedding(random_weight(V, D, 100))
@@ -90,8 +90,6 @@ class AttentionDecoder(GreedyDecoder):
         self.attention = TimeAttention()
         self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.attention, self.affine])
-        self._enc_hs: Array = np.zeros((0, 1, H), dtype=np.float32)
-        self._affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states
 
     def forward(self, xs: Array, enc_hs: Array) -> Array:
         """Score the next id at every step.
@@ -122,14 +120,15 @@ class AttentionDecoder(GreedyDecoder):
         self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
         return affine_forward(self.affine, *self._affine_inputs)
 
-    def _own_layers(self) -> bool:
-        return super()._own_layers() and type(self.attention) is TimeAttention
+    def _layers(self) -> list[Any]:
+        return [*super()._layers(), self.attention]
 
-    def _best_ids(self, start_id: int, steps: int) -> Array:
-        ids, weights = self._decode(start_id, steps, self._enc_hs)
+    def _inputs_of_decode(self) -> dict[str, Any]:
+        return {"hs_enc": self._enc_hs}
+
+    def _keep_weights(self, weights: Array | None) -> None:
         assert weights is not None
         self.attention.attention_weights = [weights]
-        return ids
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
@@ -144,8 +143,7 @@ class AttentionDecoder(GreedyDecoder):
         # forward was: scores = affine([contexts, dec_hs]);  contexts = attention(enc_hs, dec_hs)
         dcontexts, ddec_hs = affine_backward(self.affine, dscore, *self._affine_inputs)
         denc_hs, ddec_hs_attention = self.attention.backward(dcontexts)
-        ddec_hs += ddec_hs_attention
-        embedded_backward(self.embed, self.lstm, ddec_hs)
+        embedded_backward(self.embed, self.lstm, ddec_hs + ddec_hs_attention)
         # forward was: the first state is enc_hs[:, -1]
         denc_hs[:, -1] += self.lstm.dh
         return denc_hs

@@ -9,7 +9,7 @@ import pytest
 
 import fastseq
 from fastseq.layers import TimeAffine
-from fastseq.models.seq2seq import Encoder
+from fastseq.models import Encoder, PeekyDecoder
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +38,22 @@ def questions(N: int) -> Array:
 
 def by_layers(model: Any, xs: Array, steps: int) -> list[Any]:
     """Ids, state and weights when each id is read by a call of the layers."""
-    decoder = model.decoder
-    decoder._start(model.encoder.forward(xs))
+    decoder, encoded = model.decoder, model.encoder.forward(xs)
+    attends, peeks = hasattr(decoder, "attention"), type(decoder) is PeekyDecoder
+    first = encoded[:, -1] if attends else encoded
+    decoder.lstm.set_state(first)
     ids = np.full((len(xs), 1), START)
     samples = np.empty((len(xs), steps), dtype=np.int64)
     for step in range(steps):
-        ids = decoder._scores(ids).argmax(axis=2)
+        out = decoder.embed.forward(ids)
+        if peeks:
+            out = np.concatenate((first[:, np.newaxis], out), axis=2)
+        out = decoder.lstm.forward(out)
+        if attends:
+            out = np.concatenate((decoder.attention.forward(encoded, out), out), axis=2)
+        if peeks:
+            out = np.concatenate((first[:, np.newaxis], out), axis=2)
+        ids = decoder.affine.forward(out).argmax(axis=2)
         samples[:, step] = ids[:, 0]
     return [samples, *left_behind(decoder)]
 

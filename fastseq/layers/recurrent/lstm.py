@@ -8,25 +8,19 @@ Schmidhuber and Cummins, "Learning to Forget", 2000::
     c = f * c_prev + g * i;             h = o * tanh(c)
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastseq import _kernels
-from fastseq.layers.base import (
-    as_array,
-    check_batch_size,
-    check_recurrent_weights,
-    checked,
-    side_by_side,
-    zero_gradients,
-)
+from fastseq.layers.base import as_array, checked, fusable
+from fastseq.layers.recurrent.cell import CellLayer
+from fastseq.layers.recurrent.time_layer import TimeLayer, step_layers
 
 Array = npt.NDArray[Any]
 
 
-class LSTM:
+class LSTM(CellLayer):
     """One step of an LSTM.
 
     Parameters
@@ -39,6 +33,8 @@ class LSTM:
     ----------
     params, grads : list of ndarray
         ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+    cache : object
+        What `backward` needs of the last `forward`; may be kept, and set before `backward`.
 
     Raises
     ------
@@ -46,11 +42,10 @@ class LSTM:
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "lstm"
+
     def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        self.params = [Wx, Wh, b]
-        check_recurrent_weights("lstm", self.params)
-        self.grads = zero_gradients(self.params)
-        self._workspace = _kernels.Workspace()
+        super().__init__([Wx, Wh, b])
 
     def forward(self, x: Array, h_prev: Array, c_prev: Array) -> tuple[Array, Array]:
         """Advance the state by one step.
@@ -69,13 +64,7 @@ class LSTM:
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        Wx, Wh, _ = self.params
-        x = checked("x", x, "(N, D)", None, len(Wx))
-        h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
-        c_prev = checked("c_prev", c_prev, "(N, H)", len(x), len(Wh))
-        _, h_next, c_next = _kernels.recurrent_forward(
-            self._workspace, "lstm", x[:, np.newaxis], self.params, h_prev, c_prev
-        )
+        h_next, c_next = self._step(x, h_prev, as_array("c_prev", c_prev))
         assert c_next is not None
         return h_next, c_next
 
@@ -98,38 +87,47 @@ class LSTM:
         RuntimeError
             There was no `forward`.
         """
-        Wh = self.params[1]
-        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(Wh))
+        H = len(self.params[1])
+        dh_next = checked("dh_next", dh_next, "(N, H)", None, H)
         dc_next = as_array("dc_next", dc_next)
         if dc_next.ndim == 0:
             dc_next = np.broadcast_to(dc_next, dh_next.shape)
-        dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), len(Wh))
-        dxs, dh_prev, dc_prev = _kernels.recurrent_backward(
-            self._workspace, dh_next[:, np.newaxis], self.params, self.grads, dc=dc_next
-        )
-        assert dxs is not None
+        dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), H)
+        dx, dh_prev, dc_prev = self._step_backward(dh_next, dc_next)
         assert dc_prev is not None
-        return dxs[:, 0], dh_prev, dc_prev
+        return dx, dh_prev, dc_prev
 
 
-class EmbeddedInputs(NamedTuple):
-    """What an LSTM read in a pass together with its embedding: see `fused.embedded_forward`."""
+class LSTMLayer(TimeLayer):
+    """An LSTM over a whole sequence: the state has c besides h."""
 
-    E: Array  # (V, D)
-    ids: Array  # (N, T)
-    context: Array | None  # (N, C)
-    h: Array | None  # the state before the first step
-    c: Array | None
+    _cell = "lstm"
 
-    def run_alone(self, workspace: _kernels.Workspace, params: list[Array]) -> None:
-        """The same forward pass of the LSTM alone, so that its own backward pass can follow."""
-        xs = _kernels.embedding_forward(self.E, self.ids)
-        if self.context is not None:
-            xs = side_by_side(self.context, xs)
-        _kernels.recurrent_forward(workspace, "lstm", xs, params, self.h, self.c)
+    @property
+    def c(self) -> Array | None:
+        """The state c after the last step; None before the first."""
+        return self._c
+
+    @c.setter
+    def c(self, c: Array | None) -> None:
+        self._c = c
+
+    @property
+    def dc(self) -> Array | None:
+        """The gradient of the initial c, after `backward`."""
+        return self._dc
+
+    @dc.setter
+    def dc(self, dc: Array | None) -> None:
+        self._dc = dc
+
+    def set_state(self, h: Array, c: Array | None = None) -> None:
+        """Let the next `forward` of a stateful layer start from ``h`` and ``c`` (zeros if None)."""
+        self.h, self.c = h, c
 
 
-class TimeLSTM:
+@fusable
+class TimeLSTM(LSTMLayer):
     """An LSTM over a whole sequence.
 
     Parameters
@@ -148,7 +146,9 @@ class TimeLSTM:
     h, c : ndarray of float32, shape (N, H), or None
         The state after the last step; None before the first.
     dh, dc : ndarray of float32, shape (N, H), or None
-        After `backward`, the gradient of the state the sequence started from.
+        After `backward`, the gradient of the initial state.
+    layers : list of LSTM, or None
+        One for each step of the last `forward`.
 
     Raises
     ------
@@ -156,76 +156,7 @@ class TimeLSTM:
         A weight is no float array, or of a shape that does not fit.
     """
 
+    layers = step_layers(lambda layer: LSTM(*layer.params))
+
     def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        self.params = [Wx, Wh, b]
-        check_recurrent_weights("lstm", self.params)
-        self.grads = zero_gradients(self.params)
-        self.stateful = stateful
-        self.h: Array | None = None
-        self.c: Array | None = None
-        self.dh: Array | None = None
-        self.dc: Array | None = None
-        self._workspace = _kernels.Workspace()
-        self._embedded: EmbeddedInputs | None = None
-
-    def forward(self, xs: Array) -> Array:
-        """Run the sequence.
-
-        Parameters
-        ----------
-        xs : ndarray of float, shape (N, T, D)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, H)
-            The hidden states of all steps.
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
-            batch size.
-        """
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
-        h, c = (self.h, self.c) if self.stateful else (None, None)
-        check_batch_size(xs, h)
-        self._embedded = None
-        hs, self.h, self.c = _kernels.recurrent_forward(
-            self._workspace, "lstm", xs, self.params, h, c
-        )
-        return hs
-
-    def backward(self, dhs: Array) -> Array:
-        """Gradient of ``xs``; ``grads``, ``dh`` and ``dc`` receive the others.
-
-        No gradient flows into an earlier `forward` (truncated backpropagation through time).
-
-        Parameters
-        ----------
-        dhs : ndarray of float, shape (N, T, H)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, D)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._embedded is not None:
-            self._embedded.run_alone(self._workspace, self.params)
-            self._embedded = None
-        dxs, self.dh, self.dc = _kernels.recurrent_backward(
-            self._workspace, dhs, self.params, self.grads
-        )
-        assert dxs is not None
-        return dxs
-
-    def set_state(self, h: Array, c: Array | None = None) -> None:
-        """Let the next `forward` of a stateful layer start from ``h`` and ``c`` (zeros if None)."""
-        self.h, self.c = h, c
-
-    def reset_state(self) -> None:
-        """Let the next `forward` start from zeros."""
-        self.h, self.c = None, None
+        super().__init__([Wx, Wh, b], stateful)

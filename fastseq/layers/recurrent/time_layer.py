@@ -1,93 +1,36 @@
-"""What the layers share whose state is one hidden vector: one step, and a whole sequence."""
+"""What the recurrent layers over time share, and a pass through an embedding and such a layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import (
-    check_batch_size,
-    check_recurrent_weights,
-    checked,
-    zero_gradients,
-)
+from fastseq.layers.base import as_array, is_original, side_by_side
+from fastseq.layers.embedding import TimeEmbedding, read_ids, remember_ids
+from fastseq.layers.recurrent.base import RecurrentBase
 
 Array = npt.NDArray[Any]
 
 
-class Cell:
-    """One step of a cell of `_kernels.CELLS`, with the weights that it has."""
+class TimeLayer(RecurrentBase):
+    """A cell over a whole sequence, in one direction or in both.
 
-    def __init__(self, cell: str, params: list[Array]) -> None:
-        check_recurrent_weights(cell, params)
-        self.params = params
-        self.grads = zero_gradients(self.params)
-        self._cell = cell
-        self._workspace = _kernels.Workspace()
+    A subclass that has c names it in `_c` and `_dc`.
+    """
 
-    def forward(self, x: Array, h_prev: Array) -> Array:
-        """Advance the state by one step.
+    stateful = False
+    h: Array | None = None
+    dh: Array | None = None
+    _c: Array | None = None
+    _dc: Array | None = None
+    _steps: int | None = None  # of the last forward pass
+    _layers: Any = None
 
-        Parameters
-        ----------
-        x : ndarray of float, shape (N, D)
-        h_prev : ndarray of float, shape (N, H)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, H)
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument is of the wrong kind or shape.
-        """
-        Wx, Wh = self.params[:2]
-        x = checked("x", x, "(N, D)", None, len(Wx))
-        h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
-        _, h_next, _ = _kernels.recurrent_forward(
-            self._workspace, self._cell, x[:, np.newaxis], self.params, h_prev
-        )
-        return h_next
-
-    def backward(self, dh_next: Array) -> tuple[Array, Array]:
-        """Gradients of the inputs; ``grads`` receive those of the weights.
-
-        Parameters
-        ----------
-        dh_next : ndarray of float, shape (N, H)
-
-        Returns
-        -------
-        dx : ndarray of float32, shape (N, D)
-        dh_prev : ndarray of float32, shape (N, H)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(self.params[1]))
-        dxs, dh_prev, _ = _kernels.recurrent_backward(
-            self._workspace, dh_next[:, np.newaxis], self.params, self.grads
-        )
-        assert dxs is not None
-        return dxs[:, 0], dh_prev
-
-
-class TimeCell:
-    """A whole sequence of steps of a cell of `_kernels.CELLS`, with the weights that it has."""
-
-    def __init__(self, cell: str, params: list[Array], stateful: bool) -> None:
-        check_recurrent_weights(cell, params)
-        self.params = params
-        self.grads = zero_gradients(self.params)
+    def __init__(self, params: list[Array], stateful: bool) -> None:
+        super().__init__(params)
         self.stateful = stateful
-        self._cell = cell
-        self.h: Array | None = None
-        self.dh: Array | None = None
-        self._workspace = _kernels.Workspace()
 
     def forward(self, xs: Array) -> Array:
         """Run the sequence.
@@ -98,7 +41,7 @@ class TimeCell:
 
         Returns
         -------
-        ndarray of float32, shape (N, T, H)
+        ndarray of float32, shape (N, T, H); of two directions (N, T, 2H)
             The hidden states of all steps.
 
         Raises
@@ -107,20 +50,16 @@ class TimeCell:
             ``xs`` is of the wrong kind or shape, or a stateful layer holds the state of another
             batch size.
         """
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
-        h = self.h if self.stateful else None
-        check_batch_size(xs, h)
-        hs, self.h, _ = _kernels.recurrent_forward(self._workspace, self._cell, xs, self.params, h)
-        return hs
+        return self._run(xs)
 
     def backward(self, dhs: Array) -> Array:
-        """Gradient of ``xs``; ``grads`` and ``dh`` receive the others.
+        """Gradient of ``xs``; ``grads`` and the attributes ``dh`` and ``dc`` receive the others.
 
         No gradient flows into an earlier `forward` (truncated backpropagation through time).
 
         Parameters
         ----------
-        dhs : ndarray of float, shape (N, T, H)
+        dhs : ndarray of float, shape (N, T, H); of two directions (N, T, 2H)
 
         Returns
         -------
@@ -131,7 +70,7 @@ class TimeCell:
         RuntimeError
             There was no `forward`.
         """
-        dxs, self.dh, _ = _kernels.recurrent_backward(self._workspace, dhs, self.params, self.grads)
+        dxs, _, self.dh, self._dc = self._recurrence.backward(self.params, self.grads, dhs)
         assert dxs is not None
         return dxs
 
@@ -141,4 +80,148 @@ class TimeCell:
 
     def reset_state(self) -> None:
         """Let the next `forward` start from zeros."""
-        self.h = None
+        self.h = self._c = None
+
+    def _run(self, xs: Array, **inputs: Any) -> Array:
+        """As `forward`; the other arguments are those of `Recurrence.forward`."""
+        h = c = None
+        if self.stateful and self.h is not None:
+            xs, h, c = as_array("xs", xs), self.h, self._c
+            if xs.ndim > 0 and len(xs) != len(h):
+                raise ValueError(
+                    f"xs: expected {len(h)} rows, as in the state of this stateful layer, got "
+                    f"{len(xs)}: call reset_state() or set_state() before the batch size changes"
+                )
+        hs, self.h, self._c = self._recurrence.forward(self.params, xs, h, c, **inputs)
+        self._steps, self._layers = hs.shape[1], None
+        return hs
+
+
+def step_layers(make: Callable[[Any], Any]) -> Any:
+    """The attribute `layers` of a layer over time, which has one layer for each step.
+
+    They are made when the attribute is read, and hold nothing of the passes. A list that is
+    assigned stays until the next `forward`.
+
+    Parameters
+    ----------
+    make : callable
+        Takes the layer over time and returns a layer of one step with the same weights.
+    """
+
+    def read(layer: TimeLayer) -> Any:
+        if layer._layers is None and layer._steps is not None:
+            layer._layers = [make(layer) for _ in range(layer._steps)]
+        return layer._layers
+
+    def assign(layer: TimeLayer, layers: Any) -> None:
+        layer._layers = layers
+
+    return property(read, assign, doc="One layer for each step of the last `forward`, or None.")
+
+
+def embedded_forward(
+    embed: Any, layer: Any, xs: Array, context: Array | None = None, keep: bool = True
+) -> Array:
+    """``layer.forward(embed.forward(xs))``; with a context, of both side by side.
+
+    Layers of the package, unless one is replaced, are run together: a row of the embedding is
+    multiplied by ``Wx`` once and not at every step, and so is a context.
+
+    Parameters
+    ----------
+    embed : TimeEmbedding, or another with its methods
+    layer : TimeLayer, or another with its methods
+    xs : ndarray of int, shape (N, T)
+    context : ndarray of float, shape (N, C), optional
+        Stands before the embedding at every step.
+    keep : bool
+        Whether a `backward` may follow.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T, H)
+    """
+    if not _run_together(embed, layer):
+        embedded = embed.forward(xs)
+        hs: Array = layer.forward(embedded if context is None else side_by_side(context, embedded))
+        return hs
+    ids = read_ids("xs", xs)
+    hs = layer._run(ids, embedding=embed.params[0], context=context, keep=keep)
+    if keep:
+        remember_ids(embed, ids)
+    return hs
+
+
+def embedded_backward(embed: Any, layer: Any, dhs: Array, columns: int = 0) -> Array | None:
+    """Fill the gradients of both layers after `embedded_forward`.
+
+    Parameters
+    ----------
+    embed, layer
+    dhs : ndarray of float, shape (N, T, H)
+    columns : int
+        C of the context.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, C), or None
+        The gradient of the context, where there was one.
+    """
+    dcontext: Array | None
+    if _run_together(embed, layer) and layer._recurrence.read_embedding:
+        _, dcontext, layer.dh, layer._dc = layer._recurrence.backward(
+            layer.params, layer.grads, dhs, dembedding=embed.grads[0]
+        )
+    else:
+        dxs = layer.backward(dhs)
+        embed.backward(dxs[:, :, columns:])
+        dcontext = dxs[:, :, :columns].sum(axis=1) if columns else None
+    return dcontext
+
+
+def decodable(layer: Any) -> bool:
+    """Whether `_kernels.decode` can run the layer from its state on, step by step.
+
+    It must be a layer of the package that is not replaced, in one direction, with all weights.
+    """
+    if not (isinstance(layer, TimeLayer) and is_original(layer)):
+        return False
+    is_complete = len(layer.params) == len(_kernels.CELLS[layer._cell].weights)
+    return is_complete and layer.stateful and layer.h is not None
+
+
+def decode(layer: TimeLayer, *arguments: Any, **options: Any) -> _kernels.Decoded:
+    """Run a `decodable` layer inside `_kernels.decode`, and move its state on.
+
+    Parameters
+    ----------
+    layer : TimeLayer
+    *arguments, **options
+        ``start_id, steps, embedding, output``, and the optional ones of `_kernels.decode`.
+    """
+    start_id, steps, embedding, output = arguments
+    assert layer.h is not None
+    found = _kernels.decode(
+        layer._cell,
+        start_id,
+        steps,
+        np.asarray(layer.h)[np.newaxis],
+        embedding,
+        [layer.params],
+        output,
+        c0=None if layer._c is None else np.asarray(layer._c)[np.newaxis],
+        scored=False,
+        **options,
+    )
+    layer.h, layer._c = found.h[0], None if found.c is None else found.c[0]
+    layer._recurrence.forget()  # backward needs a new forward: the state is not that of the last
+    return found
+
+
+def _run_together(embed: object, layer: object) -> bool:
+    return (
+        isinstance(embed, TimeEmbedding)
+        and isinstance(layer, TimeLayer)
+        and is_original(embed, layer)
+    )

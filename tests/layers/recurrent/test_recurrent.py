@@ -397,7 +397,7 @@ def test_copy_is_a_layer_of_its_own(duplicate: Callable[[TimeLSTM], TimeLSTM]) -
         (ValueError, "Wx", [(4, 24), (5, 20), (20,)]),
         (ValueError, "Wx", [(4,), (5, 20), (20,)]),
         (ValueError, "b", [(4, 20), (5, 20), (24,)]),
-        (ValueError, "b", [(4, 20), (5, 20), (1, 20)]),
+        (ValueError, "b", [(4, 20), (5, 20), (2, 20)]),
     ],
 )
 @pytest.mark.parametrize("layer_class", [LSTM, TimeLSTM])

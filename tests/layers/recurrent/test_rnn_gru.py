@@ -346,7 +346,7 @@ def test_copy_is_a_layer_of_its_own(unit: Unit, duplicate: Callable[[Any], Any])
         ("Wx", [(4, 6), (5, 5), (5,)]),
         ("Wx", [(4,), (5, 5), (5,)]),
         ("b", [(4, 5), (5, 5), (6,)]),
-        ("b", [(4, 5), (5, 5), (1, 5)]),
+        ("b", [(4, 5), (5, 5), (2, 5)]),
     ],
 )
 def test_weights_of_wrong_shape(unit: Unit, name: str, shapes: list[tuple[int, ...]]) -> None:

@@ -1,0 +1,149 @@
+"""What the decoders share: they start from the encoder's result, and decode greedily."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.layers import TimeAffine, TimeAttention, TimeEmbedding
+from fastseq.layers.base import as_array, as_integer, checked, is_original
+from fastseq.layers.recurrent.time_layer import decodable, decode
+
+Array = npt.NDArray[Any]
+
+
+class GreedyDecoder:
+    """Base of the decoders of a state h, which starts the recurrent layer.
+
+    A subclass writes `_start`, which takes the encoder's result, and `_scores`, which runs any
+    number of further time steps. Where no layer is replaced, one kernel call takes all steps of
+    greedy decoding.
+    """
+
+    embed: Any
+    lstm: Any
+    affine: Any
+
+    def forward(self, xs: Array, h: Array) -> Array:
+        """Score the next id at every step.
+
+        Parameters
+        ----------
+        xs : ndarray of int, shape (N, T)
+        h : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, T, V)
+        """
+        return self._forward(xs, h)
+
+    def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
+        """Greedy decoding of one sequence: the best id of each step is the next input.
+
+        Parameters
+        ----------
+        h : ndarray of float, shape (1, H)
+        start_id : int
+        sample_size : int
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ValueError
+            ``h`` has another number of rows than one.
+        """
+        return self._greedy_row(h, start_id, sample_size)
+
+    def _checked(self, encoded: Array) -> Array:
+        """The encoder's result as an array."""
+        return checked("h", encoded, "(N, H)", None, None)
+
+    def _start(self, encoded: Array) -> None:
+        raise NotImplementedError
+
+    def _scores(self, xs: Array) -> Array:
+        raise NotImplementedError
+
+    def _layers(self) -> list[Any]:
+        """The layers besides the recurrent one."""
+        return [self.embed, self.affine]
+
+    def _inputs_of_decode(self) -> dict[str, Any]:
+        """What a step reads besides the last id, as `_kernels.decode` takes it."""
+        return {}
+
+    def _forward(self, xs: Array, encoded: Array) -> Array:
+        xs, encoded = as_array("xs", xs), self._checked(encoded)
+        if xs.ndim == 2 and len(xs) != len(encoded):
+            raise ValueError(
+                f"xs: expected {len(encoded)} rows, as in the encoder's result, got {len(xs)}"
+            )
+        self._start(encoded)
+        return self._scores(xs)
+
+    def _greedy(self, encoded: Array, start_id: int, sample_size: int) -> Array:
+        """The ids (N, sample_size) of the best score at each step, each fed to the next step."""
+        start, size = as_integer("start_id", start_id), as_integer("sample_size", sample_size)
+        if not 0 <= size <= np.iinfo(np.int64).max:
+            raise ValueError(f"sample_size: expected at least 0, got {size}")
+        encoded = self._checked(encoded)
+        self._start(encoded)
+        if decodable(self.lstm) and self._has_original_layers():
+            return self._decode(start, size)
+        ids = np.full((len(encoded), 1), start)
+        samples = np.empty((len(encoded), size), dtype=np.int64)
+        for step in range(size):
+            ids = self._scores(ids).argmax(axis=2)
+            samples[:, step] = ids[:, 0]
+        return samples
+
+    def _has_original_layers(self) -> bool:
+        classes = TimeEmbedding, TimeAffine, TimeAttention
+        layers = self._layers()
+        return is_original(*layers) and all(map(isinstance, layers, classes))
+
+    def _decode(self, start_id: int, steps: int) -> Array:
+        """The ids (N, steps), found by one kernel call; the recurrent layer's state moves on."""
+        found = decode(
+            self.lstm,
+            start_id,
+            steps,
+            self.embed.params[0],
+            self.affine.params,
+            **self._inputs_of_decode(),
+        )
+        self._keep_weights(found.weights)
+        ids: Array = found.ids
+        return ids
+
+    def _keep_weights(self, weights: Array | None) -> None:
+        """Keep the attention weights (N, Te) of the last step."""
+
+    def _greedy_row(self, encoded: Array, start_id: int, sample_size: int) -> list[int]:
+        encoded = self._checked(encoded)
+        if len(encoded) != 1:
+            raise ValueError(
+                f"generate: expected a batch of one row, got {len(encoded)} "
+                "(generate_batch takes many)"
+            )
+        ids: list[int] = self._greedy(encoded, start_id, sample_size)[0].tolist()
+        return ids
+
+
+def greedy_batch(decoder: Any, encoded: Array, start_id: int, sample_size: int) -> Array:
+    """``decoder.generate`` of each row; a decoder of the package decodes all rows together.
+
+    Returns
+    -------
+    ndarray of int64, shape (N, sample_size)
+    """
+    if isinstance(decoder, GreedyDecoder) and is_original(decoder):
+        return decoder._greedy(encoded, start_id, sample_size)
+    rows = [decoder.generate(row[np.newaxis], start_id, sample_size) for row in encoded]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), sample_size)
