@@ -34,6 +34,8 @@ class Dropout:
         ``dropout_ratio`` is no number, or outside its range.
     """
 
+    _mask: Array | None = None
+
     def __init__(self, dropout_ratio: float = 0.5) -> None:
         dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio <= 1:
@@ -41,7 +43,6 @@ class Dropout:
         self.params: list[Array] = []
         self.grads: list[Array] = []
         self.dropout_ratio = dropout_ratio
-        self._mask: Array | None = None
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Apply a new mask, drawn by ``np.random.rand(*x.shape)``; scale if not ``train_flg``.
@@ -110,6 +111,8 @@ class TimeDropout:
         ``dropout_ratio`` is no number, or outside its range.
     """
 
+    _mask: Array | None = None
+
     def __init__(self, dropout_ratio: float = 0.5) -> None:
         dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio < 1:
@@ -117,7 +120,6 @@ class TimeDropout:
         self.params: list[Array] = []
         self.grads: list[Array] = []
         self.dropout_ratio = dropout_ratio
-        self._mask: Array | None = None
         self.train_flg = True
 
     def forward(self, xs: Array) -> Array:

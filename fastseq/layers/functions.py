@@ -11,6 +11,18 @@ from fastseq.layers.base import as_array, as_float32, checked, label_ids
 Array = npt.NDArray[Any]
 
 
+class Loss(float):
+    """A loss: a float that has `item` and `dtype`, as a scalar of NumPy has."""
+
+    __slots__ = ()
+
+    dtype = np.dtype(np.float64)
+
+    def item(self) -> float:
+        """The same number as a plain float."""
+        return float(self)
+
+
 def sigmoid(x: Array) -> Array:
     """The logistic function, ``1 / (1 + exp(-x))``, of every element.
 
@@ -71,7 +83,7 @@ def softmax(x: Array) -> Array:
     return _kernels.softmax(x)
 
 
-def cross_entropy_error(y: Array, t: Array) -> float:
+def cross_entropy_error(y: Array, t: Array) -> Loss:
     """The mean over all rows of ``-log(y[t] + 1e-7)``.
 
     Parameters
@@ -83,7 +95,8 @@ def cross_entropy_error(y: Array, t: Array) -> float:
 
     Returns
     -------
-    float
+    Loss
+        A float.
 
     Raises
     ------
@@ -99,7 +112,7 @@ def cross_entropy_error(y: Array, t: Array) -> float:
     return mean_cross_entropy("y", y, label_ids("t", t, "(N, V)", *y.shape))
 
 
-def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> float:
+def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> Loss:
     """`cross_entropy_error` of rows (..., V) of any number of axes, and ids (...) below V.
 
     Raises
@@ -110,7 +123,7 @@ def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> float:
     if ids.size == 0:
         raise ValueError(f"{name}: expected at least one row, got none")
     of_labels = np.take_along_axis(probabilities, ids[..., np.newaxis], axis=-1)
-    return float(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
+    return Loss(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
 
 
 class Softmax:
@@ -122,10 +135,11 @@ class Softmax:
         Empty.
     """
 
+    _y: Array | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._y: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Probabilities of the scores.
@@ -178,10 +192,11 @@ class Sigmoid:
         Empty.
     """
 
+    _y: Array | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._y: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """The logistic function of every element.

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import as_array, as_float32, as_number, checked, label_ids
-from fastseq.layers.functions import mean_cross_entropy
+from fastseq.layers.functions import Loss, mean_cross_entropy
 
 Array = npt.NDArray[Any]
 
@@ -30,12 +30,13 @@ class SoftmaxWithLoss:
         Empty.
     """
 
+    _cache: tuple[Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
 
-    def forward(self, x: Array, t: Array) -> float:
+    def forward(self, x: Array, t: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -47,7 +48,8 @@ class SoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -99,12 +101,13 @@ class SigmoidWithLoss:
         Empty.
     """
 
+    _cache: tuple[Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
 
-    def forward(self, x: Array, t: Array) -> float:
+    def forward(self, x: Array, t: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -116,7 +119,8 @@ class SigmoidWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -167,13 +171,14 @@ class TimeSoftmaxWithLoss:
         Positions with this label count neither in the loss nor in the gradient.
     """
 
+    _cache: tuple[Array, Array, int, int] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
         self.ignore_label = -1
-        self._cache: tuple[Array, Array, int, int] | None = None
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -184,7 +189,8 @@ class TimeSoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -202,7 +208,7 @@ class TimeSoftmaxWithLoss:
         ignore_label = self.ignore_label
         loss, probabilities, count = _kernels.softmax_loss_forward(xs, labels, ignore_label)
         self._cache = probabilities, labels, ignore_label, count
-        return loss
+        return Loss(loss)
 
     def backward(self, dout: float = 1) -> Array:
         """Gradient of ``xs``, zero where the label is ignored.
@@ -237,12 +243,13 @@ class TimeSigmoidWithLoss:
         Empty.
     """
 
+    _cache: tuple[Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -254,7 +261,8 @@ class TimeSigmoidWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -303,12 +311,13 @@ class Simple_TimeSoftmaxWithLoss:
         Empty.
     """
 
+    _cache: tuple[Array, Array] | None = None
+
     def __init__(self) -> None:
         self.params: list[Array] = []
         self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -320,7 +329,8 @@ class Simple_TimeSoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------

@@ -22,6 +22,7 @@ from fastseq.layers import (
     softmax,
 )
 from fastseq.layers.base import as_array, as_integer, as_list
+from fastseq.layers.functions import Loss
 from fastseq.models.base import BaseModel, model_sizes
 from fastseq.models.seq2seq import collect, random_affine, random_lstm, random_weight
 
@@ -104,7 +105,7 @@ class Rnnlm(_LayeredModel):
         """
         return self._scores(xs)
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The mean loss of predicting ``ts``.
 
         Parameters
@@ -114,7 +115,8 @@ class Rnnlm(_LayeredModel):
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -216,7 +218,7 @@ class BetterRnnlm(_LayeredModel):
             layer.train_flg = train_flg
         return self._scores(xs)
 
-    def forward(self, xs: Array, ts: Array, train_flg: bool = True) -> float:
+    def forward(self, xs: Array, ts: Array, train_flg: bool = True) -> Loss:
         """The mean loss of predicting ``ts``.
 
         Parameters
@@ -228,7 +230,8 @@ class BetterRnnlm(_LayeredModel):
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------

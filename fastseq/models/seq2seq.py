@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
 from fastseq.layers.base import as_array, as_integer, checked, fusable, is_original
+from fastseq.layers.functions import Loss
 from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import BaseModel, model_sizes
 from fastseq.models.greedy import GreedyDecoder, greedy_batch
@@ -211,7 +212,7 @@ class Seq2seq(BaseModel):
         self.softmax = TimeSoftmaxWithLoss()
         self.params, self.grads = collect([self.encoder, self.decoder])
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss of predicting each id of ``ts`` from those before it.
 
         Parameters
@@ -223,7 +224,8 @@ class Seq2seq(BaseModel):
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------

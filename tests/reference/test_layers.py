@@ -369,7 +369,7 @@ def test_loss_formula_with_ignored_and_one_hot_labels() -> None:
     dxs = layer.backward()
     np.testing.assert_array_equal(dxs[ts == -1], 0)
     assert np.all(dxs[ts != -1] != 0)
-    assert type(layer.forward(xs.astype(np.float32), ts)) is float
+    assert isinstance(layer.forward(xs.astype(np.float32), ts), float)
 
     ids = np.where(ts == -1, 3, ts)
     assert layer.forward(xs, np.eye(V, dtype=int)[ids]) == layer.forward(xs, ids)

@@ -373,7 +373,7 @@ def test_cross_entropy_error() -> None:
     y, t = np.array([[0.2, 0.7, 0.1], [1.0, 0.0, 0.0]]), np.array([1, 2])
     expected = -(math.log(0.7 + 1e-7) + math.log(1e-7)) / 2
     assert_close(reference.cross_entropy_error(y, t), expected, **EXACT)
-    assert type(reference.cross_entropy_error(y.astype("f"), t)) is float
+    assert isinstance(reference.cross_entropy_error(y.astype("f"), t), float)
     assert reference.cross_entropy_error(y, np.eye(3)[t]) == reference.cross_entropy_error(y, t)
     for one in (np.array(1), np.array([1]), np.array([0, 1, 0])):
         assert_close(reference.cross_entropy_error(y[0], one), -math.log(0.7 + 1e-7), **EXACT)
@@ -454,6 +454,6 @@ def test_the_dtype_of_the_weights_passes_through(dtype: type) -> None:
         (reference.TimeSigmoidWithLoss(), xs[:, :, 0], LABELS % 2),
         (reference.Simple_TimeSoftmaxWithLoss(), xs, LABELS % D),
     ):
-        assert type(layer.forward(x, t)) is float
+        assert isinstance(layer.forward(x, t), float)
         arrays.append(layer.backward())
     assert {array.dtype for array in arrays} == {np.dtype(dtype)}
