@@ -303,7 +303,7 @@ def affine_backward(affine: Any, dout: Array, *parts: Array) -> list[Array]:
 
 
 def _by_parts(affine: object) -> bool:
-    return isinstance(affine, TimeAffine) and is_original(affine)
+    return type(affine) is TimeAffine and is_original(affine)
 
 
 class Simple_TimeAffine:

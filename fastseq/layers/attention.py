@@ -17,9 +17,16 @@ from fastseq.layers.base import as_array, checked, fusable, is_original
 Array = npt.NDArray[Any]
 
 
-def _one_step(name: str, array: Array, letters: str, *sizes: int | None) -> Array:
+def _one_step(name: str, array: Array, letters: str) -> Array:
     """A two-dimensional argument with the time axis of length 1 that the kernels expect."""
-    return checked(name, array, letters, *sizes)[:, np.newaxis]
+    array = as_array(name, array)
+    return (array if array.ndim == 2 else checked(name, array, letters, None, None))[:, np.newaxis]
+
+
+def _check_step(hs: Array, name: str, array: Array, letters: str, axes: tuple[int, int]) -> None:
+    """Raise the error that a kernel found, in the names and shapes of one step."""
+    sizes = checked("hs", hs, "(N, T, H)", None, None, None).shape
+    checked(name, array[:, 0], letters, *(sizes[axis] for axis in axes))
 
 
 @fusable
@@ -50,11 +57,15 @@ class WeightSum:
         -------
         ndarray of float32, shape (N, H)
         """
-        hs, a = checked("hs", hs, "(N, T, H)", None, None, None), as_array("a", a)
+        hs, a = as_array("hs", hs), as_array("a", a)
         if a.ndim == 3 and a.shape[2] == 1:
             a = a[:, :, 0]
-        weights = _one_step("a", a, "(N, T)", *hs.shape[:2])
-        context = _kernels.weight_sum_forward(hs, weights)
+        weights = _one_step("a", a, "(N, T)")
+        try:
+            context = _kernels.weight_sum_forward(hs, weights)
+        except (TypeError, ValueError):
+            _check_step(hs, "a", weights, "(N, T)", (0, 1))
+            raise
         self._cache = hs, weights
         return context[:, 0]
 
@@ -68,7 +79,7 @@ class WeightSum:
         """
         if self._cache is None:
             raise RuntimeError("WeightSum.backward was called before forward")
-        dout = _one_step("dc", dc, "(N, H)", None, None)
+        dout = _one_step("dc", dc, "(N, H)")
         dhs, da = _kernels.weight_sum_backward(dout, *self._cache)
         return dhs, da[:, 0]
 
@@ -102,9 +113,13 @@ class AttentionWeight:
         ndarray of float32, shape (N, T)
             Each row sums to 1.
         """
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
-        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
-        weights = _kernels.attention_weight_forward(hs, hs_dec)
+        hs = as_array("hs", hs)
+        hs_dec = _one_step("h", h, "(N, H)")
+        try:
+            weights = _kernels.attention_weight_forward(hs, hs_dec)
+        except (TypeError, ValueError):
+            _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
+            raise
         self._cache = hs, hs_dec, weights
         return weights[:, 0].copy()
 
@@ -118,7 +133,7 @@ class AttentionWeight:
         """
         if self._cache is None:
             raise RuntimeError("AttentionWeight.backward was called before forward")
-        dweights = _one_step("da", da, "(N, T)", None, None)
+        dweights = _one_step("da", da, "(N, T)")
         dhs, dh = _kernels.attention_weight_backward(dweights, *self._cache)
         return dhs, dh[:, 0]
 
@@ -163,9 +178,13 @@ class Attention:
             self.attention_weight = self.attention_weight_layer.forward(hs, h)
             c: Array = self.weight_sum_layer.forward(hs, self.attention_weight)
             return c
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
-        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
-        context, weights = _kernels.attention_forward(hs, hs_dec)
+        hs = as_array("hs", hs)
+        hs_dec = _one_step("h", h, "(N, H)")
+        try:
+            context, weights = _kernels.attention_forward(hs, hs_dec)
+        except (TypeError, ValueError):
+            _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
+            raise
         self._cache = hs, hs_dec, weights
         self.attention_weight = weights[:, 0]
         return context[:, 0]
@@ -180,7 +199,7 @@ class Attention:
         """
         if self._cache is not None:
             if self._has_original_layers():
-                dout = _one_step("dout", dout, "(N, H)", None, None)
+                dout = _one_step("dout", dout, "(N, H)")
                 dhs, dh = _kernels.attention_backward(dout, *self._cache)
                 return dhs, dh[:, 0]
             hs, hs_dec, _ = self._cache  # a layer was replaced after forward
@@ -190,8 +209,9 @@ class Attention:
         return dhs_sum + dhs_weight, dh
 
     def _has_original_layers(self) -> bool:
-        layers = self.attention_weight_layer, self.weight_sum_layer
-        return all(map(isinstance, layers, (AttentionWeight, WeightSum))) and is_original(*layers)
+        weigh, add = self.attention_weight_layer, self.weight_sum_layer
+        is_own = type(weigh) is AttentionWeight and type(add) is WeightSum
+        return is_own and is_original(weigh) and is_original(add)
 
 
 @fusable

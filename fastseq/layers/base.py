@@ -80,6 +80,12 @@ def as_list(name: str, items: Iterable[Any]) -> list[Any]:
         raise TypeError(f"{name}: expected a sequence, got {type(items).__name__}") from error
 
 
+def renamed(error: Exception, name: str, of_kernel: str) -> Exception:
+    """An error of a kernel, about the argument that a layer's caller knows by another name."""
+    text = str(error)
+    return type(error)(name + text.removeprefix(of_kernel)) if text.startswith(of_kernel) else error
+
+
 def check_choice(name: str, choice: object, choices: Iterable[str]) -> None:
     """ValueError unless it is one of the names."""
     if not isinstance(choice, str) or choice not in choices:
@@ -202,29 +208,24 @@ def side_by_side(*parts: Array) -> Array:
     return np.concatenate(repeated, axis=2)
 
 
-# Of each class that may run together with others: its methods, as the package defines them.
-_ORIGINALS: dict[type, dict[str, object]] = {}
+# Of each class that may run together with others: forward and backward, as the package has them.
+_ORIGINALS: dict[type, tuple[object, object]] = {}
 
 
 def fusable(cls: _Class) -> _Class:
     """Note the methods of a class, for `is_original`."""
-    names = ("forward", "backward", "generate")
-    _ORIGINALS[cls] = {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+    _ORIGINALS[cls] = cls.forward, cls.backward  # type: ignore[attr-defined]
     return cls
 
 
-def is_original(*layers: object) -> bool:
-    """Whether all layers are of `fusable` classes, and run the methods that the package defines.
+def is_original(layer: object) -> bool:
+    """Whether a layer is of a `fusable` class, and runs the methods that the package defines.
 
-    They do not if a subclass, the class or the layer itself has replaced one.
+    It does not if a subclass, the class or the layer itself has replaced `forward` or `backward`.
     """
-    for layer in layers:
-        cls = type(layer)
-        methods = _ORIGINALS.get(cls)
-        if methods is None:
-            return False
-        own = vars(layer)
-        for name, method in methods.items():
-            if getattr(cls, name) is not method or name in own:
-                return False
-    return True
+    cls: Any = type(layer)
+    methods = _ORIGINALS.get(cls)
+    if methods is None or cls.forward is not methods[0] or cls.backward is not methods[1]:
+        return False
+    own = layer.__dict__
+    return "forward" not in own and "backward" not in own

@@ -5,7 +5,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, fusable, zero_gradients
+from fastseq.layers.base import as_array, check_weight, checked, fusable, renamed, zero_gradients
 
 Array = npt.NDArray[Any]
 
@@ -53,10 +53,7 @@ class Embedding:
         TypeError
             ``idx`` is not of integers.
         """
-        ids = read_ids("idx", idx)
-        (W,) = self.params
-        out = _kernels.embedding_forward(W, ids)
-        self._ids = ids
+        self._ids, out = _look_up("idx", self.params[0], as_array("idx", idx))
         return out
 
     def backward(self, dout: Array) -> None:
@@ -133,10 +130,10 @@ class TimeEmbedding:
         TypeError, ValueError
             ``xs`` is not of integers, or not of two dimensions.
         """
-        ids = checked("xs", read_ids("xs", xs), "(N, T)", None, None)
-        (W,) = self.params
-        out = _kernels.embedding_forward(W, ids)
-        self._ids = ids
+        xs = as_array("xs", xs)
+        if xs.ndim != 2:
+            checked("xs", xs, "(N, T)", None, None, kinds="iu")
+        self._ids, out = _look_up("xs", self.params[0], xs)
         return out
 
     def backward(self, dout: Array) -> None:
@@ -157,18 +154,13 @@ class TimeEmbedding:
         _kernels.embedding_backward(dW, self._ids, dout)
 
 
-def read_ids(name: str, ids: object) -> Array:
-    """An argument as an array of ids, a copy: the caller may fill its own with the next batch.
-
-    Raises
-    ------
-    TypeError
-        It is not of integers.
-    """
-    own = as_array(name, ids).copy()
-    if own.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected an array of integers, got dtype {own.dtype}")
-    return own
+def _look_up(name: str, W: Array, ids: Array) -> tuple[Array, Array]:
+    """A copy of the ids, and their rows of W; errors name the argument that the ids came as."""
+    own = ids.copy()  # the caller may fill its array with the next batch before backward
+    try:
+        return own, _kernels.embedding_forward(W, own)
+    except (TypeError, IndexError) as error:
+        raise renamed(error, name, "ids") from error
 
 
 def remember_ids(embed: TimeEmbedding, ids: Array) -> None:

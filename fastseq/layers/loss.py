@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, as_float32, as_number, checked, label_ids
+from fastseq.layers.base import as_array, as_float32, as_number, checked, label_ids, renamed
 from fastseq.layers.functions import Loss, mean_cross_entropy
 
 Array = npt.NDArray[Any]
@@ -199,14 +199,15 @@ class TimeSoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or every label is ignored.
         """
-        ts = as_array("ts", ts)
-        xs = checked("xs", xs, "(N, T, V)", None, None, None)
-        N, T, V = xs.shape
-        if ts.ndim == 3:
-            ts = checked("ts", ts, "(N, T, V)", N, T, V).argmax(axis=2)
-        labels = checked("ts", ts, "(N, T)", N, T, kinds="iu").copy()
-        ignore_label = self.ignore_label
-        loss, probabilities, count = _kernels.softmax_loss_forward(xs, labels, ignore_label)
+        ts, xs = as_array("ts", ts), as_array("xs", xs)
+        if xs.ndim != 3:
+            checked("xs", xs, "(N, T, V)", None, None, None)
+        labels = checked("ts", ts, "(N, T, V)", *xs.shape).argmax(axis=2) if ts.ndim == 3 else ts
+        labels, ignore_label = labels.copy(), self.ignore_label
+        try:
+            loss, probabilities, count = _kernels.softmax_loss_forward(xs, labels, ignore_label)
+        except (TypeError, ValueError, IndexError) as error:
+            raise renamed(error, "ts", "labels") from error
         self._cache = probabilities, labels, ignore_label, count
         return Loss(loss)
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from fastseq.layers import TimeAttention, TimeEmbedding
 from fastseq.layers.affine import affine_backward, affine_forward
-from fastseq.layers.base import checked, fusable
+from fastseq.layers.base import checked, fusable, is_original
 from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import model_sizes
-from fastseq.models.greedy import GreedyDecoder
+from fastseq.models.greedy import GreedyDecoder, greedy
 from fastseq.models.seq2seq import (
     Encoder,
     Seq2seq,
@@ -120,8 +120,10 @@ class AttentionDecoder(GreedyDecoder):
         self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
         return affine_forward(self.affine, *self._affine_inputs)
 
-    def _layers(self) -> list[Any]:
-        return [*super()._layers(), self.attention]
+    def _has_original_layers(self) -> bool:
+        attention = self.attention
+        is_own = type(attention) is TimeAttention and is_original(attention)
+        return is_own and super()._has_original_layers()
 
     def _inputs_of_decode(self) -> dict[str, Any]:
         return {"hs_enc": self._enc_hs}
@@ -148,6 +150,7 @@ class AttentionDecoder(GreedyDecoder):
         denc_hs[:, -1] += self.lstm.dh
         return denc_hs
 
+    @greedy
     def generate(self, enc_hs: Array, start_id: int, sample_size: int) -> list[int]:
         """Greedy decoding of one sequence: the best id of each step is the next input.
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers import TimeAffine, TimeAttention, TimeEmbedding
+from fastseq.layers import TimeAffine, TimeEmbedding
 from fastseq.layers.base import as_array, as_integer, checked, is_original
 from fastseq.layers.recurrent.time_layer import decodable, decode
 
 Array = npt.NDArray[Any]
+
+
+_MOST_STEPS = np.iinfo(np.int64).max
+
+_Method = TypeVar("_Method", bound=Callable[..., list[int]])
+
+_GENERATE: set[object] = set()
+
+
+def greedy(generate: _Method) -> _Method:
+    """Note that a decoder's `generate` is that of one row of `GreedyDecoder`."""
+    _GENERATE.add(generate)
+    return generate
 
 
 class GreedyDecoder:
@@ -40,6 +54,7 @@ class GreedyDecoder:
         """
         return self._forward(xs, h)
 
+    @greedy
     def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
         """Greedy decoding of one sequence: the best id of each step is the next input.
 
@@ -70,9 +85,11 @@ class GreedyDecoder:
     def _scores(self, xs: Array) -> Array:
         raise NotImplementedError
 
-    def _layers(self) -> list[Any]:
-        """The layers besides the recurrent one."""
-        return [self.embed, self.affine]
+    def _has_original_layers(self) -> bool:
+        """Of the layers besides the recurrent one."""
+        embed, affine = self.embed, self.affine
+        is_own = type(embed) is TimeEmbedding and type(affine) is TimeAffine
+        return is_own and is_original(embed) and is_original(affine)
 
     def _inputs_of_decode(self) -> dict[str, Any]:
         """What a step reads besides the last id, as `_kernels.decode` takes it."""
@@ -88,39 +105,31 @@ class GreedyDecoder:
         return self._scores(xs)
 
     def _greedy(self, encoded: Array, start_id: int, sample_size: int) -> Array:
-        """The ids (N, sample_size) of the best score at each step, each fed to the next step."""
+        """The ids (N, sample_size) of the best score at each step, each fed to the next step.
+
+        The encoder's result is `_checked`.
+        """
         start, size = as_integer("start_id", start_id), as_integer("sample_size", sample_size)
-        if not 0 <= size <= np.iinfo(np.int64).max:
+        if not 0 <= size <= _MOST_STEPS:
             raise ValueError(f"sample_size: expected at least 0, got {size}")
-        encoded = self._checked(encoded)
         self._start(encoded)
         if decodable(self.lstm) and self._has_original_layers():
-            return self._decode(start, size)
+            found = decode(
+                self.lstm,
+                start,
+                size,
+                self.embed.params[0],
+                self.affine.params,
+                **self._inputs_of_decode(),
+            )
+            self._keep_weights(found.weights)
+            return found.ids
         ids = np.full((len(encoded), 1), start)
         samples = np.empty((len(encoded), size), dtype=np.int64)
         for step in range(size):
             ids = self._scores(ids).argmax(axis=2)
             samples[:, step] = ids[:, 0]
         return samples
-
-    def _has_original_layers(self) -> bool:
-        classes = TimeEmbedding, TimeAffine, TimeAttention
-        layers = self._layers()
-        return is_original(*layers) and all(map(isinstance, layers, classes))
-
-    def _decode(self, start_id: int, steps: int) -> Array:
-        """The ids (N, steps), found by one kernel call; the recurrent layer's state moves on."""
-        found = decode(
-            self.lstm,
-            start_id,
-            steps,
-            self.embed.params[0],
-            self.affine.params,
-            **self._inputs_of_decode(),
-        )
-        self._keep_weights(found.weights)
-        ids: Array = found.ids
-        return ids
 
     def _keep_weights(self, weights: Array | None) -> None:
         """Keep the attention weights (N, Te) of the last step."""
@@ -137,13 +146,14 @@ class GreedyDecoder:
 
 
 def greedy_batch(decoder: Any, encoded: Array, start_id: int, sample_size: int) -> Array:
-    """``decoder.generate`` of each row; a decoder of the package decodes all rows together.
+    """``decoder.generate`` of each row; that of the package decodes all rows together.
 
     Returns
     -------
     ndarray of int64, shape (N, sample_size)
     """
-    if isinstance(decoder, GreedyDecoder) and is_original(decoder):
-        return decoder._greedy(encoded, start_id, sample_size)
+    if type(decoder).generate in _GENERATE and "generate" not in vars(decoder):
+        ids: Array = decoder._greedy(decoder._checked(encoded), start_id, sample_size)
+        return ids
     rows = [decoder.generate(row[np.newaxis], start_id, sample_size) for row in encoded]
     return np.array(rows, dtype=np.int64).reshape(len(rows), sample_size)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers.base import checked
+from fastseq.layers.base import as_array, checked
 from fastseq.layers.recurrent.base import RecurrentBase
 from fastseq.layers.recurrent.engine import Recurrence
 
@@ -43,12 +43,16 @@ class CellLayer(RecurrentBase):
         if self._cache_is_shared:
             self._recurrence = self._new_recurrence()
             self._cache_is_shared = False
-        Wx, Wh = self.params[:2]
-        x = checked("x", x, "(N, D)", None, len(Wx))
-        h_prev = checked("h_prev", h_prev, "(N, H)", len(x), len(Wh))
-        if c_prev is not None:
-            c_prev = checked("c_prev", c_prev, "(N, H)", len(x), len(Wh))
-        _, h, c = self._recurrence.forward(self.params, x[:, np.newaxis], h_prev, c_prev)
+        try:
+            steps = as_array("x", x)[:, np.newaxis]
+            _, h, c = self._recurrence.forward(self.params, steps, h_prev, c_prev)
+        except (TypeError, ValueError, IndexError):
+            Wx, Wh = self.params[:2]  # the same error in the names and shapes of one step
+            N = len(checked("x", x, "(N, D)", None, len(Wx)))
+            checked("h_prev", h_prev, "(N, H)", N, len(Wh))
+            if c_prev is not None:
+                checked("c_prev", c_prev, "(N, H)", N, len(Wh))
+            raise
         self._cache = self._recurrence
         return h, c
 
@@ -58,10 +62,17 @@ class CellLayer(RecurrentBase):
         """The gradients of x, h_prev and c_prev."""
         if self._cache is None:
             raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
-        dh_next = checked("dh_next", dh_next, "(N, H)", None, len(self.params[1]))
-        dxs, _, dh_prev, dc_prev = self._cache.backward(
-            self.params, self.grads, dh_next[:, np.newaxis], dc=dc_next
-        )
+        try:
+            steps = as_array("dh_next", dh_next)[:, np.newaxis]
+            dxs, _, dh_prev, dc_prev = self._cache.backward(
+                self.params, self.grads, steps, dc=dc_next
+            )
+        except (TypeError, ValueError, IndexError):
+            H = len(self.params[1])
+            N = len(checked("dh_next", dh_next, "(N, H)", None, H))
+            if dc_next is not None:
+                checked("dc_next", dc_next, "(N, H)", N, H)
+            raise
         assert dxs is not None
         return dxs[:, 0], dh_prev, dc_prev
 

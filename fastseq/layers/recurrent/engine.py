@@ -1,7 +1,7 @@
 """The recurrent engine: runs any recurrent layer forward and backward over whole sequences."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,30 +10,6 @@ from fastseq import _kernels
 from fastseq.layers.base import check_weight, side_by_side
 
 Array = npt.NDArray[Any]
-
-
-class Embedded(NamedTuple):
-    """The inputs of a forward pass that read rows of an embedding."""
-
-    ids: Array  # (N, T)
-    embedding: Array  # (V, D)
-    context: Array | None  # (N, C)
-    h0: Array | None
-    c0: Array | None
-    lengths: Array | None
-
-
-class Gradients(NamedTuple):
-    """The gradients of the inputs of a forward pass.
-
-    ``dxs`` is None if the pass read an embedding, ``dcontext`` if there was no context, ``dc0`` if
-    the cell has no c.
-    """
-
-    dxs: Array | None
-    dcontext: Array | None
-    dh0: Array
-    dc0: Array | None
 
 
 class Recurrence:
@@ -58,7 +34,7 @@ class Recurrence:
         self.cell = cell
         self._has_bias = has_bias
         self._workspace = _kernels.Workspace()
-        self._embedded: Embedded | None = None
+        self._embedded: tuple[Any, ...] | None = None  # the inputs of a pass that read an embedding
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Recurrence, (self.cell, self._has_bias)
@@ -115,7 +91,7 @@ class Recurrence:
         if keep:
             self._embedded = None
             if embedding is not None:
-                self._embedded = Embedded(xs, embedding, context, h0, c0, lengths)
+                self._embedded = xs, embedding, context, h0, c0, lengths
         return results
 
     def backward(
@@ -127,7 +103,7 @@ class Recurrence:
         dc: Array | None = None,
         *,
         dembedding: Array | None = None,
-    ) -> Gradients:
+    ) -> tuple[Array | None, Array | None, Array, Array | None]:
         """Overwrite the gradients of the weights, and return those of the inputs.
 
         Parameters
@@ -143,7 +119,11 @@ class Recurrence:
 
         Returns
         -------
-        Gradients
+        dxs : ndarray of float32, shape (N, T, D), or None
+        dcontext : ndarray of float32, shape (N, C), or None
+            Only where the pass read an embedding with a context.
+        dh0 : ndarray of float32, shape (N, K H)
+        dc0 : ndarray of float32, shape (N, K H), or None
 
         Raises
         ------
@@ -156,25 +136,28 @@ class Recurrence:
             gradients = grads + [np.empty_like(each) for each in weights[len(grads) :]]
         dcontext = None
         if self._embedded is not None:
+            context = self._embedded[2]
             if dembedding is None:
-                self._repeat_on_vectors(params, self._embedded)
-            elif self._embedded.context is not None:
-                dcontext = np.empty(self._embedded.context.shape, dtype=np.float32)
+                self._repeat_on_vectors(params, *self._embedded)
+            elif context is not None:
+                dcontext = np.empty(context.shape, dtype=np.float32)
         dxs, dh0, dc0 = _kernels.recurrent_backward(
             self._workspace, dhs, weights, gradients, dh, dc, dcontext, dembedding
         )
-        return Gradients(dxs, dcontext, dh0, dc0)
+        return dxs, dcontext, dh0, dc0
 
     def forget(self) -> None:
         """Give the memory of the last pass back; a backward pass needs a new forward pass."""
         self._workspace.release()
         self._embedded = None
 
-    def _repeat_on_vectors(self, params: list[Array], given: Embedded) -> None:
-        xs = _kernels.embedding_forward(given.embedding, given.ids)
-        if given.context is not None:
-            xs = side_by_side(given.context, xs)
-        self.forward(params, xs, given.h0, given.c0, given.lengths)
+    def _repeat_on_vectors(
+        self, params: list[Array], ids: Array, embedding: Array, context: Array | None, *others: Any
+    ) -> None:
+        xs = _kernels.embedding_forward(embedding, ids)
+        if context is not None:
+            xs = side_by_side(context, xs)
+        self.forward(params, xs, *others)
 
     def _with_zeros(self, params: list[Array]) -> list[Array]:
         """The weights of one direction, zeros for those that the layer lacks."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers.base import as_array, checked, fusable
+from fastseq.layers.base import as_array, fusable
 from fastseq.layers.recurrent.cell import CellLayer
 from fastseq.layers.recurrent.time_layer import TimeLayer, step_layers
 
@@ -87,12 +87,9 @@ class LSTM(CellLayer):
         RuntimeError
             There was no `forward`.
         """
-        H = len(self.params[1])
-        dh_next = checked("dh_next", dh_next, "(N, H)", None, H)
         dc_next = as_array("dc_next", dc_next)
         if dc_next.ndim == 0:
-            dc_next = np.broadcast_to(dc_next, dh_next.shape)
-        dc_next = checked("dc_next", dc_next, "(N, H)", len(dh_next), H)
+            dc_next = np.broadcast_to(dc_next, np.shape(dh_next))
         dx, dh_prev, dc_prev = self._step_backward(dh_next, dc_next)
         assert dc_prev is not None
         return dx, dh_prev, dc_prev

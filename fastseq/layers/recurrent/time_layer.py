@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import as_array, is_original, side_by_side
-from fastseq.layers.embedding import TimeEmbedding, read_ids, remember_ids
+from fastseq.layers.embedding import TimeEmbedding, remember_ids
 from fastseq.layers.recurrent.base import RecurrentBase
 
 Array = npt.NDArray[Any]
@@ -82,7 +82,13 @@ class TimeLayer(RecurrentBase):
         """Let the next `forward` start from zeros."""
         self.h = self._c = None
 
-    def _run(self, xs: Array, **inputs: Any) -> Array:
+    def _run(
+        self,
+        xs: Array,
+        embedding: Array | None = None,
+        context: Array | None = None,
+        keep: bool = True,
+    ) -> Array:
         """As `forward`; the other arguments are those of `Recurrence.forward`."""
         h = c = None
         if self.stateful and self.h is not None:
@@ -92,7 +98,9 @@ class TimeLayer(RecurrentBase):
                     f"xs: expected {len(h)} rows, as in the state of this stateful layer, got "
                     f"{len(xs)}: call reset_state() or set_state() before the batch size changes"
                 )
-        hs, self.h, self._c = self._recurrence.forward(self.params, xs, h, c, **inputs)
+        hs, self.h, self._c = self._recurrence.forward(
+            self.params, xs, h, c, embedding=embedding, context=context, keep=keep
+        )
         self._steps, self._layers = hs.shape[1], None
         return hs
 
@@ -146,8 +154,8 @@ def embedded_forward(
         embedded = embed.forward(xs)
         hs: Array = layer.forward(embedded if context is None else side_by_side(context, embedded))
         return hs
-    ids = read_ids("xs", xs)
-    hs = layer._run(ids, embedding=embed.params[0], context=context, keep=keep)
+    ids = as_array("xs", xs).copy()  # the caller may fill its own with the next batch
+    hs = layer._run(ids, embed.params[0], context, keep)
     if keep:
         remember_ids(embed, ids)
     return hs
@@ -221,7 +229,8 @@ def decode(layer: TimeLayer, *arguments: Any, **options: Any) -> _kernels.Decode
 
 def _run_together(embed: object, layer: object) -> bool:
     return (
-        isinstance(embed, TimeEmbedding)
+        type(embed) is TimeEmbedding
         and isinstance(layer, TimeLayer)
-        and is_original(embed, layer)
+        and is_original(layer)
+        and is_original(embed)
     )

@@ -113,7 +113,7 @@ class RecurrentStack:
         dcontext = None
         for i in reversed(range(len(self.weights))):
             # forward was: xs = dropout(layer(xs, h0, c0))
-            found = self._recurrences[i].backward(
+            dxs, dcontext, dh_first, dc_first = self._recurrences[i].backward(
                 self.weights[i],
                 self._gradients[i],
                 self._dropouts[i].backward(dhs),
@@ -121,11 +121,10 @@ class RecurrentStack:
                 dc[i],
                 dembedding=None if i else self._dembedding,
             )
-            dh0.insert(0, found.dh0)
-            dc0.insert(0, found.dc0)
-            if found.dxs is not None:
-                dhs = found.dxs
-            dcontext = found.dcontext
+            dh0.insert(0, dh_first)
+            dc0.insert(0, dc_first)
+            if dxs is not None:
+                dhs = dxs
         return dcontext, dh0, dc0
 
     def _run(
