@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import (
+    Layer,
     as_array,
     check_weight,
     checked,
@@ -19,7 +20,7 @@ from fastseq.layers.base import (
 Array = npt.NDArray[Any]
 
 
-class MatMul:
+class MatMul(Layer):
     """The matrix product: ``y = x W``.
 
     Parameters
@@ -38,12 +39,9 @@ class MatMul:
         ``W`` is no float array, or of a shape that does not fit.
     """
 
-    _x: Array | None = None
-
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(K, M)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
+        self._hold(W)
 
     def forward(self, x: Array) -> Array:
         """Multiply the rows.
@@ -63,7 +61,7 @@ class MatMul:
         """
         x = as_array("x", x)
         out = _kernels.affine_forward(x, *self.params)
-        self._x = x
+        self._cache = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -82,12 +80,10 @@ class MatMul:
         RuntimeError
             There was no `forward`.
         """
-        if self._x is None:
-            raise RuntimeError("MatMul.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.params[0], *self.grads)
+        return _kernels.affine_backward(dout, self._last_pass(), self.params[0], *self.grads)
 
 
-class Affine:
+class Affine(MatMul):
     """The affine map of rows: ``y = x W + b``.
 
     Parameters
@@ -107,58 +103,14 @@ class Affine:
         A weight is no float array, or of a shape that does not fit.
     """
 
-    _x: Array | None = None
-
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
-        self.params = [W, b]
-        self.grads = zero_gradients(self.params)
-
-    def forward(self, x: Array) -> Array:
-        """Map the rows.
-
-        Parameters
-        ----------
-        x : ndarray of float, shape (..., K)
-
-        Returns
-        -------
-        ndarray of float32, shape (..., M)
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``x`` is of the wrong kind or width.
-        """
-        x = as_array("x", x)
-        out = _kernels.affine_forward(x, *self.params)
-        self._x = x
-        return out
-
-    def backward(self, dout: Array) -> Array:
-        """Gradient of ``x``; ``grads`` receive those of the weights.
-
-        Parameters
-        ----------
-        dout : ndarray of float, shape (..., M)
-
-        Returns
-        -------
-        ndarray of float32, shape (..., K)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._x is None:
-            raise RuntimeError("Affine.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.params[0], *self.grads)
+        self._hold(W, b)
 
 
 @fusable
-class TimeAffine:
+class TimeAffine(Layer):
     """The same affine map at every time step: ``y = x W + b``.
 
     Parameters
@@ -178,13 +130,10 @@ class TimeAffine:
         A weight is no float array, or of a shape that does not fit.
     """
 
-    _parts: tuple[Array, ...] | None = None  # of x, side by side
-
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
-        self.params = [W, b]
-        self.grads = zero_gradients(self.params)
+        self._hold(W, b)
 
     def forward(self, x: Array) -> Array:
         """Map every time step.
@@ -205,7 +154,7 @@ class TimeAffine:
         W, b = self.params
         x = checked("x", x, "(N, T, K)", None, None, len(W))
         out = _kernels.affine_forward(x, W, b)
-        self._parts = (x,)
+        self._cache = (x,)  # parts, side by side
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -224,11 +173,9 @@ class TimeAffine:
         RuntimeError
             There was no `forward`.
         """
-        if self._parts is None:
-            raise RuntimeError("TimeAffine.backward was called before forward")
         W, _ = self.params
         dW, db = self.grads
-        return _kernels.affine_backward(dout, side_by_side(*self._parts), W, dW, db)
+        return _kernels.affine_backward(dout, side_by_side(*self._last_pass()), W, dW, db)
 
 
 def affine_forward(affine: Any, *parts: Array) -> Array:
@@ -259,7 +206,7 @@ def affine_forward(affine: Any, *parts: Array) -> Array:
         if part.ndim == 2:
             out = np.repeat(out[:, np.newaxis], steps, axis=1)
         first = last
-    affine._parts = parts
+    affine._cache = parts
     return out
 
 
@@ -289,8 +236,7 @@ def affine_backward(affine: Any, dout: Array, *parts: Array) -> list[Array]:
         dx = affine.backward(dout)
         each = [dx[:, :, which] for which in columns]
         return [d if part.ndim == 3 else d.sum(axis=1) for d, part in zip(each, parts, strict=True)]
-    if affine._parts is None:
-        raise RuntimeError("TimeAffine.backward was called before forward")
+    affine._last_pass()
     W, _ = affine.params
     dW, db = affine.grads
     dout = checked("dout", dout, "(N, T, M)", *parts[-1].shape[:2], W.shape[1])
@@ -306,7 +252,7 @@ def _by_parts(affine: object) -> bool:
     return type(affine) is TimeAffine and is_original(affine)
 
 
-class Simple_TimeAffine:
+class Simple_TimeAffine(Layer):
     """As `TimeAffine`, with the arrays as attributes of their own.
 
     Parameters
@@ -327,8 +273,6 @@ class Simple_TimeAffine:
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
     """
-
-    _x: Array | None = None
 
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
@@ -354,7 +298,7 @@ class Simple_TimeAffine:
         """
         x = checked("x", x, "(N, T, K)", None, None, len(self.W))
         out = _kernels.affine_forward(x, self.W, self.b)
-        self._x = x
+        self._cache = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -373,6 +317,4 @@ class Simple_TimeAffine:
         RuntimeError
             There was no `forward`.
         """
-        if self._x is None:
-            raise RuntimeError("Simple_TimeAffine.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.W, self.dW, self.db)
+        return _kernels.affine_backward(dout, self._last_pass(), self.W, self.dW, self.db)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, checked, fusable, is_original
+from fastseq.layers.base import Layer, as_array, checked, fusable, is_original
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +30,7 @@ def _check_step(hs: Array, name: str, array: Array, letters: str, axes: tuple[in
 
 
 @fusable
-class WeightSum:
+class WeightSum(Layer):
     """The weighted sum of encoder states: ``c = sum over t of a_t h_t``.
 
     Attributes
@@ -38,12 +38,6 @@ class WeightSum:
     params, grads : list
         Empty.
     """
-
-    _cache: tuple[Array, Array] | None = None
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
 
     def forward(self, hs: Array, a: Array) -> Array:
         """Sum ``hs`` over time with weights ``a``.
@@ -77,15 +71,13 @@ class WeightSum:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("WeightSum.backward was called before forward")
         dout = _one_step("dc", dc, "(N, H)")
-        dhs, da = _kernels.weight_sum_backward(dout, *self._cache)
+        dhs, da = _kernels.weight_sum_backward(dout, *self._last_pass())
         return dhs, da[:, 0]
 
 
 @fusable
-class AttentionWeight:
+class AttentionWeight(Layer):
     """How much one decoder state looks at each encoder state: ``a = softmax(hs . h)``.
 
     Attributes
@@ -93,12 +85,6 @@ class AttentionWeight:
     params, grads : list
         Empty.
     """
-
-    _cache: tuple[Array, Array, Array] | None = None
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
 
     def forward(self, hs: Array, h: Array) -> Array:
         """Weigh the encoder states.
@@ -131,14 +117,12 @@ class AttentionWeight:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("AttentionWeight.backward was called before forward")
         dweights = _one_step("da", da, "(N, T)")
-        dhs, dh = _kernels.attention_weight_backward(dweights, *self._cache)
+        dhs, dh = _kernels.attention_weight_backward(dweights, *self._last_pass())
         return dhs, dh[:, 0]
 
 
-class Attention:
+class Attention(Layer):
     """Attention of one decoder state: `AttentionWeight`, then `WeightSum`.
 
     Attributes
@@ -155,8 +139,7 @@ class Attention:
     _cache: tuple[Array, Array, Array] | None = None  # where one kernel call did both
 
     def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.attention_weight_layer: Any = AttentionWeight()
         self.weight_sum_layer: Any = WeightSum()
         self.attention_weight: Array | None = None
@@ -215,7 +198,7 @@ class Attention:
 
 
 @fusable
-class TimeAttention:
+class TimeAttention(Layer):
     """Attention of every decoder step over all encoder states.
 
     Attributes
@@ -230,11 +213,8 @@ class TimeAttention:
 
     _layers: Any = None
 
-    _cache: tuple[Array, Array, Array] | None = None
-
     def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.attention_weights: list[Array] | None = None
 
     def forward(self, hs_enc: Array, hs_dec: Array) -> Array:
@@ -264,9 +244,7 @@ class TimeAttention:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("TimeAttention.backward was called before forward")
-        return _kernels.attention_backward(dout, *self._cache)
+        return _kernels.attention_backward(dout, *self._last_pass())
 
     @property
     def layers(self) -> Any:

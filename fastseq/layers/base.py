@@ -208,6 +208,38 @@ def side_by_side(*parts: Array) -> Array:
     return np.concatenate(repeated, axis=2)
 
 
+class Layer:
+    """Base of the layers that are not recurrent: parameters, and what `backward` needs.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        The caller's own arrays, and their gradients.
+    """
+
+    _cache: Any = None  # of the last forward pass; a pickle of the textbook's class has none
+
+    def __init__(self) -> None:
+        self._hold()
+
+    def _hold(self, *params: Array) -> None:
+        """Set the parameters, and zeros for their gradients."""
+        self.params = list(params)
+        self.grads = zero_gradients(params)
+
+    def _last_pass(self) -> Any:
+        """What `forward` kept.
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
+        return self._cache
+
+
 # Of each class that may run together with others: forward and backward, as the package has them.
 _ORIGINALS: dict[type, tuple[object, object]] = {}
 

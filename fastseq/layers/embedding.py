@@ -5,12 +5,19 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, fusable, renamed, zero_gradients
+from fastseq.layers.base import (
+    Layer,
+    as_array,
+    check_weight,
+    checked,
+    fusable,
+    renamed,
+)
 
 Array = npt.NDArray[Any]
 
 
-class Embedding:
+class Embedding(Layer):
     """Look up one vector for every id.
 
     Parameters
@@ -28,12 +35,9 @@ class Embedding:
         ``W`` is no float array of two dimensions.
     """
 
-    _ids: Array | None = None  # of the last forward pass
-
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(V, D)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
+        self._hold(W)
 
     def forward(self, idx: Array) -> Array:
         """Gather the rows of ``W``.
@@ -53,7 +57,7 @@ class Embedding:
         TypeError
             ``idx`` is not of integers.
         """
-        self._ids, out = _look_up("idx", self.params[0], as_array("idx", idx))
+        self._cache, out = _look_up("idx", self.params[0], as_array("idx", idx))
         return out
 
     def backward(self, dout: Array) -> None:
@@ -61,21 +65,19 @@ class Embedding:
 
         Parameters
         ----------
-        dout : ndarray of float, shape (N, D)
+        dout : ndarray of float, shape (N, D); of sequences (N, T, D)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
         """
-        if self._ids is None:
-            raise RuntimeError("Embedding.backward was called before forward")
         (dW,) = self.grads
-        _kernels.embedding_backward(dW, self._ids, dout)
+        _kernels.embedding_backward(dW, self._last_pass(), dout)
 
 
 @fusable
-class TimeEmbedding:
+class TimeEmbedding(Embedding):
     """Look up one vector for every id of every time step.
 
     Parameters
@@ -94,13 +96,6 @@ class TimeEmbedding:
     TypeError, ValueError
         ``W`` is no float array of two dimensions.
     """
-
-    _ids: Array | None = None  # of the last forward pass
-
-    def __init__(self, W: Array) -> None:
-        check_weight("W", W, "(V, D)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
 
     @property
     def W(self) -> Array:
@@ -133,25 +128,8 @@ class TimeEmbedding:
         xs = as_array("xs", xs)
         if xs.ndim != 2:
             checked("xs", xs, "(N, T)", None, None, kinds="iu")
-        self._ids, out = _look_up("xs", self.params[0], xs)
+        self._cache, out = _look_up("xs", self.params[0], xs)
         return out
-
-    def backward(self, dout: Array) -> None:
-        """Add the gradients of equal ids together in ``grads[0]``.
-
-        Parameters
-        ----------
-        dout : ndarray of float, shape (N, T, D)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._ids is None:
-            raise RuntimeError("TimeEmbedding.backward was called before forward")
-        (dW,) = self.grads
-        _kernels.embedding_backward(dW, self._ids, dout)
 
 
 def _look_up(name: str, W: Array, ids: Array) -> tuple[Array, Array]:
@@ -165,4 +143,4 @@ def _look_up(name: str, W: Array, ids: Array) -> tuple[Array, Array]:
 
 def remember_ids(embed: TimeEmbedding, ids: Array) -> None:
     """Let `TimeEmbedding.backward` follow a forward pass that another layer made of these ids."""
-    embed._ids = ids
+    embed._cache = ids

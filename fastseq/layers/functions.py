@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, as_float32, checked, label_ids
+from fastseq.layers.base import Layer, as_array, as_float32, checked, label_ids
 
 Array = npt.NDArray[Any]
 
@@ -126,7 +126,7 @@ def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> Loss:
     return Loss(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
 
 
-class Softmax:
+class Softmax(Layer):
     """`softmax` as a layer.
 
     Attributes
@@ -134,12 +134,6 @@ class Softmax:
     params, grads : list
         Empty.
     """
-
-    _y: Array | None = None
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
 
     def forward(self, x: Array) -> Array:
         """Probabilities of the scores.
@@ -157,8 +151,8 @@ class Softmax:
         TypeError, ValueError
             ``x`` is not of numbers, or without an axis.
         """
-        self._y = softmax(x)
-        return self._y.copy()
+        y = self._cache = softmax(x)
+        return y.copy()
 
     def backward(self, dout: Array) -> Array:
         """Gradient of the scores.
@@ -176,14 +170,13 @@ class Softmax:
         RuntimeError
             There was no `forward`.
         """
-        if self._y is None:
-            raise RuntimeError("Softmax.backward was called before forward")
-        dx = self._y * as_float32("dout", dout, self._y.shape)
-        dx -= self._y * dx.sum(axis=-1, keepdims=True)
+        y: Array = self._last_pass()
+        dx = y * as_float32("dout", dout, y.shape)
+        dx -= y * dx.sum(axis=-1, keepdims=True)
         return dx
 
 
-class Sigmoid:
+class Sigmoid(Layer):
     """`sigmoid` as a layer.
 
     Attributes
@@ -191,12 +184,6 @@ class Sigmoid:
     params, grads : list
         Empty.
     """
-
-    _y: Array | None = None
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
 
     def forward(self, x: Array) -> Array:
         """The logistic function of every element.
@@ -214,8 +201,8 @@ class Sigmoid:
         TypeError
             ``x`` is not of numbers.
         """
-        self._y = sigmoid(x)
-        return self._y.copy()
+        y = self._cache = sigmoid(x)
+        return y.copy()
 
     def backward(self, dout: Array) -> Array:
         """Gradient of ``x``.
@@ -233,7 +220,6 @@ class Sigmoid:
         RuntimeError
             There was no `forward`.
         """
-        if self._y is None:
-            raise RuntimeError("Sigmoid.backward was called before forward")
-        dx = as_float32("dout", dout, self._y.shape) * self._y
-        return np.asarray(dx * (1 - self._y))
+        y: Array = self._last_pass()
+        dx = as_float32("dout", dout, y.shape) * y
+        return np.asarray(dx * (1 - y))
