@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers import Affine, ScoredAttention
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.encoder import Encoded
 from fastseq.transducer.network.parameters import Layer, NetworkConfig
-from fastseq.transducer.network.rows import Steps
 
 Array = npt.NDArray[Any]
 

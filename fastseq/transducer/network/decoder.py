@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers import Affine
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.attention import AttentionalState
 from fastseq.transducer.network.encoder import Encoded
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
-from fastseq.transducer.network.rows import Dropout, Steps
+from fastseq.transducer.network.rows import Dropout
 from fastseq.transducer.network.stack import RecurrentStack
 
 Array = npt.NDArray[Any]

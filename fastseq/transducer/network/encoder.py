@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
-from fastseq.transducer.network.rows import Steps, reversed_rows
+from fastseq.transducer.network.rows import reversed_rows
 from fastseq.transducer.network.stack import RecurrentStack
 
 Array = npt.NDArray[Any]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.decoder import Decoder, State
 from fastseq.transducer.network.encoder import Encoded, Encoder
 from fastseq.transducer.network.loss import SmoothedLoss
@@ -19,7 +20,7 @@ from fastseq.transducer.network.parameters import (
     initial_parameters,
     parameter_shapes,
 )
-from fastseq.transducer.network.rows import Steps, check_ids, reversed_rows
+from fastseq.transducer.network.rows import check_ids, reversed_rows
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ __all__ = ["Batch", "Encoded", "Network", "NetworkConfig", "State", "parameter_s
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of sequences of ids, in arrays whose rows have unlike lengths.
+    """Pairs of sequences of ids, padded to one length.
 
     What lies past a length is not read.
 

@@ -1,4 +1,4 @@
-"""A recurrent layer of any cell, over rows of unlike length, in one direction or in both."""
+"""A recurrent layer of any cell, over padded sequences, in one direction or in both."""
 
 from collections.abc import Sequence
 from typing import Any
