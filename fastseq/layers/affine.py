@@ -178,8 +178,8 @@ class TimeAffine(Layer):
         return _kernels.affine_backward(dout, side_by_side(*self._last_pass()), W, dW, db)
 
 
-def affine_forward(affine: Any, *parts: Array) -> Array:
-    """``affine.forward`` of the parts side by side.
+def affine_forward(affine: Any, first: Array, second: Array) -> Array:
+    """``affine.forward`` of two parts side by side.
 
     A `TimeAffine` that is not replaced multiplies them part by part: nothing is copied together or
     repeated over time.
@@ -187,65 +187,60 @@ def affine_forward(affine: Any, *parts: Array) -> Array:
     Parameters
     ----------
     affine : TimeAffine, or another with its methods
-    *parts : ndarray of float, shape (N, T, K) or (N, K)
-        The last is (N, T, K).
+    first : ndarray of float, shape (N, T, K1) or (N, K1)
+    second : ndarray of float, shape (N, T, K2)
 
     Returns
     -------
     ndarray of float32, shape (N, T, M)
     """
     if not _by_parts(affine):
-        out: Array = affine.forward(side_by_side(*parts))
+        out: Array = affine.forward(side_by_side(first, second))
         return out
-    W, out = affine.params
-    steps = parts[-1].shape[1]
-    first = 0
-    for part in parts:
-        last = first + part.shape[-1]
-        out = _kernels.affine_forward(part, W[first:last], out)
-        if part.ndim == 2:
-            out = np.repeat(out[:, np.newaxis], steps, axis=1)
-        first = last
-    affine._cache = parts
+    W, b = affine.params
+    K = first.shape[-1]
+    out = _kernels.affine_forward(first, W[:K], b)
+    if first.ndim == 2:
+        out = np.repeat(out[:, np.newaxis], second.shape[1], axis=1)
+    out = _kernels.affine_forward(second, W[K:], out)
+    affine._cache = first, second
     return out
 
 
-def affine_backward(affine: Any, dout: Array, *parts: Array) -> list[Array]:
-    """Fill the gradients after `affine_forward` of these parts.
+def affine_backward(
+    affine: Any, dout: Array, first_is_repeated: bool = False
+) -> tuple[Array, Array]:
+    """Fill the gradients after `affine_forward` of two parts, or `forward` of both side by side.
 
     Parameters
     ----------
     affine
     dout : ndarray of float, shape (N, T, M)
-    *parts : ndarray of float
-        As in `affine_forward`.
+    first_is_repeated : bool
+        Whether the first part is (N, K), the same at every step.
 
     Returns
     -------
-    list of ndarray of float32
-        The gradient of each part.
+    dfirst, dsecond : ndarray of float32
+        The gradient of each part; of a ``forward`` of both, each has half of the columns.
 
     Raises
     ------
     RuntimeError
-        There was no `affine_forward`.
+        There was no forward pass.
     """
-    ends = np.cumsum([part.shape[-1] for part in parts])
-    columns = [slice(end - part.shape[-1], end) for end, part in zip(ends, parts, strict=True)]
-    if not _by_parts(affine):
+    if not (_by_parts(affine) and len(affine._last_pass()) == 2):
         dx = affine.backward(dout)
-        each = [dx[:, :, which] for which in columns]
-        return [d if part.ndim == 3 else d.sum(axis=1) for d, part in zip(each, parts, strict=True)]
-    affine._last_pass()
-    W, _ = affine.params
-    dW, db = affine.grads
-    dout = checked("dout", dout, "(N, T, M)", *parts[-1].shape[:2], W.shape[1])
-    gradients = []
-    for part, which in zip(parts, columns, strict=True):
-        dy = dout if part.ndim == 3 else dout.sum(axis=1)
-        last_db = db if part is parts[-1] else None
-        gradients.append(_kernels.affine_backward(dy, part, W[which], dW[which], last_db))
-    return gradients
+        half = dx.shape[2] // 2
+        first: Array = dx[:, :, :half].sum(axis=1) if first_is_repeated else dx[:, :, :half]
+        return first, dx[:, :, half:]
+    first, second = affine._cache
+    W, (dW, db) = affine.params[0], affine.grads
+    dout = checked("dout", dout, "(N, T, M)", *second.shape[:2], W.shape[1])
+    K = first.shape[-1]
+    summed = dout.sum(axis=1) if first.ndim == 2 else dout
+    dfirst = _kernels.affine_backward(summed, first, W[:K], dW[:K])
+    return dfirst, _kernels.affine_backward(dout, second, W[K:], dW[K:], db)
 
 
 def _by_parts(affine: object) -> bool:

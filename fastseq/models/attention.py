@@ -81,7 +81,6 @@ class AttentionDecoder(GreedyDecoder):
     """
 
     _enc_hs: Array
-    _affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states of the last forward pass
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
@@ -117,8 +116,7 @@ class AttentionDecoder(GreedyDecoder):
 
     def _scores(self, xs: Array) -> Array:
         dec_hs = embedded_forward(self.embed, self.lstm, xs)
-        self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
-        return affine_forward(self.affine, *self._affine_inputs)
+        return affine_forward(self.affine, self.attention.forward(self._enc_hs, dec_hs), dec_hs)
 
     def _has_original_layers(self) -> bool:
         attention = self.attention
@@ -140,10 +138,8 @@ class AttentionDecoder(GreedyDecoder):
         RuntimeError
             There was no `forward`.
         """
-        if not self._affine_inputs:
-            raise RuntimeError("AttentionDecoder.backward was called before forward")
         # forward was: scores = affine([contexts, dec_hs]);  contexts = attention(enc_hs, dec_hs)
-        dcontexts, ddec_hs = affine_backward(self.affine, dscore, *self._affine_inputs)
+        dcontexts, ddec_hs = affine_backward(self.affine, dscore)
         denc_hs, ddec_hs_attention = self.attention.backward(dcontexts)
         embedded_backward(self.embed, self.lstm, ddec_hs + ddec_hs_attention)
         # forward was: the first state is enc_hs[:, -1]

@@ -49,7 +49,7 @@ class PeekyDecoder(GreedyDecoder):
     """
 
     _h: Array  # the encoder's result
-    _hs: Array | None = None  # the hidden states of the last forward pass
+    cache: int | None = None  # H, which the textbook's own backward reads
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
@@ -63,8 +63,9 @@ class PeekyDecoder(GreedyDecoder):
         self.lstm.set_state(self._h)
 
     def _scores(self, xs: Array) -> Array:
-        self._hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
-        return affine_forward(self.affine, self._h, self._hs)
+        hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
+        self.cache = self._h.shape[1]
+        return affine_forward(self.affine, self._h, hs)
 
     def _inputs_of_decode(self) -> dict[str, Any]:
         return {"peek": self._h}
@@ -78,10 +79,8 @@ class PeekyDecoder(GreedyDecoder):
             There was no `forward`.
         """
         # forward was: scores = affine([h, hs]);  hs = lstm([h, embedding])
-        if self._hs is None:
-            raise RuntimeError("PeekyDecoder.backward was called before forward")
-        dh_affine, dhs = affine_backward(self.affine, dscore, self._h, self._hs)
-        dh_lstm = embedded_backward(self.embed, self.lstm, dhs, self._h.shape[1])
+        dh_affine, dhs = affine_backward(self.affine, dscore, first_is_repeated=True)
+        dh_lstm = embedded_backward(self.embed, self.lstm, dhs, dh_affine.shape[1])
         # h was used at every step twice, and as the first state
         dh: Array = self.lstm.dh + dh_affine + dh_lstm
         return dh

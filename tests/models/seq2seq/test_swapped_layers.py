@@ -259,3 +259,91 @@ def test_other_layers_may_be_wrapped_too(attribute: str) -> None:
     assert calls == ["forward", "backward"]
     assert model.generate(xs[:1], 1, 3) == expected[1]
     assert calls == ["forward", "backward"] + 3 * ["forward"]
+
+
+# ---- subclasses that replace one of forward and backward, as the textbook writes them ----
+
+
+def forward_of_encoder(self: Any, xs: Array) -> Any:
+    self.hs = self.lstm.forward(self.embed.forward(xs))
+    return self.hs[:, -1, :]
+
+
+def forward_of_decoder(self: Any, xs: Array, h: Array) -> Any:
+    self.lstm.set_state(h)
+    return self.affine.forward(self.lstm.forward(self.embed.forward(xs)))
+
+
+def forward_of_peeky(self: Any, xs: Array, h: Array) -> Any:
+    T, self.cache = xs.shape[1], h.shape[1]
+    self.lstm.set_state(h)
+    hs = np.repeat(h[:, np.newaxis], T, axis=1)
+    out = self.lstm.forward(np.concatenate((hs, self.embed.forward(xs)), axis=2))
+    return self.affine.forward(np.concatenate((hs, out), axis=2))
+
+
+def forward_of_attention(self: Any, xs: Array, enc_hs: Array) -> Any:
+    self.lstm.set_state(enc_hs[:, -1])
+    dec_hs = self.lstm.forward(self.embed.forward(xs))
+    c = self.attention.forward(enc_hs, dec_hs)
+    return self.affine.forward(np.concatenate((c, dec_hs), axis=2))
+
+
+def backward_of_encoder(self: Any, dh: Array) -> None:
+    dhs = np.zeros_like(self.hs)
+    dhs[:, -1, :] = dh
+    self.embed.backward(self.lstm.backward(dhs))
+
+
+def backward_of_decoder(self: Any, dscore: Array) -> Any:
+    self.embed.backward(self.lstm.backward(self.affine.backward(dscore)))
+    return self.lstm.dh
+
+
+def backward_of_peeky(self: Any, dscore: Array) -> Any:
+    K = self.cache
+    dout = self.affine.backward(dscore)
+    dhs, dout = dout[:, :, :K], self.lstm.backward(dout[:, :, K:])
+    self.embed.backward(dout[:, :, K:])
+    return self.lstm.dh + np.sum(dhs + dout[:, :, :K], axis=1)
+
+
+def backward_of_attention(self: Any, dscore: Array) -> Any:
+    dout = self.affine.backward(dscore)
+    K = dout.shape[2] // 2
+    denc_hs, ddec_hs = self.attention.backward(dout[:, :, :K])
+    dout = self.lstm.backward(dout[:, :, K:] + ddec_hs)
+    denc_hs[:, -1] += self.lstm.dh
+    self.embed.backward(dout)
+    return denc_hs
+
+
+METHODS: dict[str, dict[str, Callable[..., Any]]] = {
+    "Encoder": {"forward": forward_of_encoder, "backward": backward_of_encoder},
+    "Decoder": {"forward": forward_of_decoder, "backward": backward_of_decoder},
+    "PeekyDecoder": {"forward": forward_of_peeky, "backward": backward_of_peeky},
+    "AttentionDecoder": {"forward": forward_of_attention, "backward": backward_of_attention},
+}
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("part", METHODS)
+def test_a_subclass_replaces_one_method_and_inherits_the_other(part: str, method: str) -> None:
+    results = []
+    for package in (fastseq, fastseq_reference):
+        cls = type("Mine", (getattr(package, part),), {method: METHODS[part][method]})
+        np.random.seed(3)
+        each = cls(V, D, H)
+        random = np.random.RandomState(5)
+        found = []
+        for steps in (Te, Td):  # the second after a generation, which must leave nothing behind
+            xs = random.randint(0, V, (N, steps))
+            h = random.randn(*((N, 3, H) if part == "AttentionDecoder" else (N, H))).astype("f")
+            out = each.forward(*((xs,) if part == "Encoder" else (xs, h)))
+            din = each.backward(random.randn(*out.shape).astype("f"))
+            found += [out.copy(), *[grad.copy() for grad in each.grads]]
+            if din is not None:
+                found += [din.copy(), np.array(each.generate(h[:1], 1, 3))]
+        results.append(found)
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected, **float32_tolerance(2000, float(np.abs(expected).max())))
