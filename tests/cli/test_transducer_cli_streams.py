@@ -153,7 +153,7 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(data: Path, tmp_path: Pa
     assert process.returncode not in (0, 1) and not resumed.exists()
     done = fastseq_process(*arguments, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert 0 < done.stdout.count("\nepoch") < 20 - 3
+    assert 0 < done.stdout.count("\nepoch") <= 20 - 3
     assert resumed.read_bytes() == whole.read_bytes()
 
 

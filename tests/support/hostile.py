@@ -5,6 +5,7 @@ child process, and a crash there is a failure of that test alone.
 """
 
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -37,12 +38,12 @@ STEPS = {
 }
 
 _CHILD = """
-import faulthandler, sys
+import faulthandler, runpy, sys
 sys.path[:] = {path!r}
 faulthandler.enable()
 faulthandler.dump_traceback_later({seconds}, exit=True)
-import {module}
-{module}.{name}.__wrapped__(*{arguments!r}, **{named!r})
+test = runpy.run_path({file!r})[{name!r}]
+test.__wrapped__(*{arguments!r}, **{named!r})
 """
 
 
@@ -54,7 +55,7 @@ def isolated(test: Callable[..., None]) -> Callable[..., None]:
         code = _CHILD.format(
             path=sys.path,
             seconds=SECONDS,
-            module=test.__module__,
+            file=inspect.getfile(test),
             name=test.__name__,
             arguments=arguments,
             named=named,
