@@ -78,7 +78,7 @@ class WeightSum(Layer):
 
 @fusable
 class AttentionWeight(Layer):
-    """How much one decoder state looks at each encoder state: ``a = softmax(hs . h)``.
+    """The weight of each encoder state for one decoder state: ``a = softmax(hs . h)``.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ def as_array(name: str, array: object) -> Array:
     Raises
     ------
     TypeError, ValueError, MemoryError
-        It is nothing that NumPy makes an array of.
+        NumPy makes no array of it.
     """
     try:
         return np.asarray(array)
@@ -72,7 +72,7 @@ def as_list(name: str, items: Iterable[Any]) -> list[Any]:
     Raises
     ------
     TypeError
-        It has none.
+        It is not iterable.
     """
     try:
         return list(items)
@@ -101,15 +101,15 @@ def checked(
     Parameters
     ----------
     name : str
-        What the caller knows it as, for the message.
+        The argument's name, for the message.
     array : array_like
-        What came.
+        The argument.
     letters : str
         The expected shape in the letters of the documentation, as ``"(H, 4H)"``.
     *sizes : int or None
         The expected shape in numbers; None stands for any.
     kinds : str
-        The kinds of dtype that are let through.
+        The kinds of dtype that are accepted.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
     Parameters
     ----------
     name : str
-        What the caller knows them as, for the message.
+        The argument's name, for the message.
     labels : array_like
         Ids of the shape of the scores without their last axis; or one-hot, of their shape.
     letters : str

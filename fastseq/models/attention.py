@@ -1,4 +1,4 @@
-"""Sequence to sequence with attention: every step of the decoder looks at all encoder states.
+"""Sequence to sequence with attention: every step of the decoder attends to all encoder states.
 
 Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015.
 """
@@ -110,7 +110,7 @@ class AttentionDecoder(GreedyDecoder):
             raise ValueError(f"enc_hs: expected at least one step, got shape {enc_hs.shape}")
         return enc_hs
 
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self._enc_hs = encoded
         self.lstm.set_state(encoded[:, -1])
 

@@ -1,4 +1,4 @@
-"""What the decoders share: they start from the encoder's result, and decode greedily."""
+"""What the decoders share: the initial state, and greedy decoding."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def greedy(generate: _Method) -> _Method:
 
 
 class GreedyDecoder:
-    """Base of the decoders of a state h, which starts the recurrent layer.
+    """Base of the decoders, whose initial state comes from the encoder's result.
 
-    A subclass writes `_start`, which takes the encoder's result, and `_scores`, which runs any
+    A subclass writes `_set_initial_state`, which takes that result, and `_scores`, which runs any
     number of further time steps. Where no layer is replaced, one kernel call takes all steps of
     greedy decoding.
     """
@@ -79,7 +79,7 @@ class GreedyDecoder:
         """The encoder's result as an array."""
         return checked("h", encoded, "(N, H)", None, None)
 
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         raise NotImplementedError
 
     def _scores(self, xs: Array) -> Array:
@@ -101,7 +101,7 @@ class GreedyDecoder:
             raise ValueError(
                 f"xs: expected {len(encoded)} rows, as in the encoder's result, got {len(xs)}"
             )
-        self._start(encoded)
+        self._set_initial_state(encoded)
         return self._scores(xs)
 
     def _greedy(self, encoded: Array, start_id: int, sample_size: int) -> Array:
@@ -112,7 +112,7 @@ class GreedyDecoder:
         start, size = as_integer("start_id", start_id), as_integer("sample_size", sample_size)
         if not 0 <= size <= _MOST_STEPS:
             raise ValueError(f"sample_size: expected at least 0, got {size}")
-        self._start(encoded)
+        self._set_initial_state(encoded)
         if decodable(self.lstm) and self._has_original_layers():
             found = decode(
                 self.lstm,

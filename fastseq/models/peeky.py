@@ -1,4 +1,4 @@
-"""Peeky sequence to sequence: every step of the decoder sees the encoder's result.
+"""Peeky sequence to sequence: every step of the decoder reads the encoder's result.
 
 Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
 Translation", 2014: the context enters every step and the output.
@@ -58,7 +58,7 @@ class PeekyDecoder(GreedyDecoder):
         self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
 
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self._h = np.asarray(encoded, dtype=np.float32)
         self.lstm.set_state(self._h)
 

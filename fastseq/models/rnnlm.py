@@ -128,7 +128,7 @@ class Rnnlm(_LayeredModel):
         return self.loss_layer.forward(self.predict(xs), ts)
 
     def reset_state(self) -> None:
-        """Let the next call start from zeros."""
+        """Let the next call begin with a state of zeros."""
         self.lstm_layer.reset_state()
 
 
@@ -243,7 +243,7 @@ class BetterRnnlm(_LayeredModel):
         return self.loss_layer.forward(self.predict(xs, train_flg), ts)
 
     def reset_state(self) -> None:
-        """Let the next call start from zeros."""
+        """Let the next call begin with a state of zeros."""
         for layer in self.lstm_layers:
             layer.reset_state()
 
@@ -270,7 +270,7 @@ def _sample_ids(
 
 
 class RnnlmGen(Rnnlm):
-    """An `Rnnlm` that writes."""
+    """An `Rnnlm` that generates text."""
 
     def generate(
         self, start_id: int, skip_ids: Collection[int] | None = None, sample_size: int = 100
@@ -312,7 +312,7 @@ class RnnlmGen(Rnnlm):
 
 
 class BetterRnnlmGen(BetterRnnlm):
-    """A `BetterRnnlm` that writes."""
+    """A `BetterRnnlm` that generates text."""
 
     def generate(
         self, start_id: int, skip_ids: Collection[int] | None = None, sample_size: int = 100

@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder's last state starts the decoder.
+"""Sequence to sequence: the encoder's last state is the decoder's initial state.
 
 Sutskever, Vinyals and Le, "Sequence to Sequence Learning with Neural Networks", 2014.
 """
@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 256
 
 
 class Layer(Protocol):
-    """What has parameters and their gradients."""
+    """An object that has parameters and their gradients."""
 
     params: list[Array]
     grads: list[Array]
@@ -139,7 +139,7 @@ def encode(encoder: Any, xs: Array) -> Array:
 
 @fusable
 class Decoder(GreedyDecoder):
-    """Embedding, LSTM that starts from the encoder's state, affine map to scores.
+    """Embedding, LSTM whose initial state is the encoder's result, affine map to scores.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Decoder(GreedyDecoder):
         self.affine = random_affine(H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
 
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self.lstm.set_state(encoded)
 
     def _scores(self, xs: Array) -> Array:
@@ -219,7 +219,7 @@ class Seq2seq(BaseModel):
         ----------
         xs : ndarray of int, shape (N, Te)
         ts : ndarray of int, shape (N, Td)
-            The first column is the start symbol: the decoder reads ``ts[:, :-1]`` and is to say
+            The first column is the start symbol: the decoder reads ``ts[:, :-1]`` and is to predict
             ``ts[:, 1:]``.
 
         Returns

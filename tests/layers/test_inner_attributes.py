@@ -263,3 +263,48 @@ def test_a_loss_is_printed_as_a_number() -> None:
     loss = fastseq.cross_entropy_error(np.array([0.25, 0.75]), np.array(1))
     assert repr([loss]) == f"[{float(loss)!r}]"
     assert type(loss + 1) is float
+
+
+# ---- errors of the kernels, in the names that the layer's caller knows ----
+
+
+def test_errors_name_the_arguments_of_the_layer() -> None:
+    W, wrong = draw(D, H), np.array([[0, D]])
+    embedding, over_time = fastseq.Embedding(W), fastseq.TimeEmbedding(W)
+    with pytest.raises(IndexError, match=r"^idx\[0, 1\]: expected an id from 0 to 3.*got 4$"):
+        embedding.forward(wrong)
+    with pytest.raises(IndexError, match=r"^xs\[0, 1\]: expected an id from 0 to 3.*got 4$"):
+        over_time.forward(wrong)
+    with pytest.raises(TypeError, match="^xs: expected an array of integers"):
+        over_time.forward(wrong + 0.5)
+    loss = fastseq.TimeSoftmaxWithLoss()
+    with pytest.raises(IndexError, match=r"^ts\[0, 1\]: expected an id from 0 to 3.*got 4$"):
+        loss.forward(draw(1, 2, D), wrong)
+    with pytest.raises(ValueError, match=r"^ts: expected shape \(1, 2\).*got \(2, 1\)$"):
+        loss.forward(draw(1, 2, D), wrong.T)
+    with pytest.raises(ValueError, match="^ts: expected at least one that is not ignored"):
+        loss.forward(draw(1, 2, D), np.full((1, 2), -1))
+    cell, h = fastseq.LSTM(*weights(4)), draw(N, H)
+    for arguments, name in (
+        ((draw(N, D + 1), h, h), r"x: expected shape \(N, D\)"),
+        ((draw(N, D), h[:1], h), r"h_prev: expected shape \(N, H\)"),
+        ((draw(N, D), h, h[:, :1]), r"c_prev: expected shape \(N, H\)"),
+        ((draw(N, 1, D), h, h), r"x: expected shape \(N, D\)"),
+        ((np.float32(1), h, h), r"x: expected shape \(N, D\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}.*, got "):
+            cell.forward(*arguments)
+    cell.forward(draw(N, D), h, h)
+    with pytest.raises(ValueError, match=r"^dh_next: expected shape \(N, H\).*, got "):
+        cell.backward(h[:, :1], h)
+    with pytest.raises(ValueError, match=r"^dc_next: expected shape \(N, H\).*, got "):
+        cell.backward(h, h[:1])
+    hs = draw(N, T, H)
+    for call, name in (
+        (lambda: fastseq.WeightSum().forward(hs, draw(N, T + 1)), r"a: expected shape \(N, T\)"),
+        (lambda: fastseq.AttentionWeight().forward(hs, h[:1]), r"h: expected shape \(N, H\)"),
+        (lambda: fastseq.Attention().forward(hs[0], h), r"hs: expected shape \(N, T, H\)"),
+        (lambda: fastseq.Attention().forward(hs, hs), r"h: expected shape \(N, H\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}.*, got "):
+            call()

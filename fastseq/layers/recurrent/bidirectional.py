@@ -27,7 +27,7 @@ class TimeBiLSTM(LSTMLayer):
     b1, b2 : ndarray of float, shape (4H,)
         The weights of the first LSTM, and of the second; all six may be views.
     stateful : bool, default False
-        Start each `forward` from the states that the last one left.
+        Begin each `forward` with the states that the last one left.
 
     Attributes
     ----------

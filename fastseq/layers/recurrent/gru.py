@@ -95,7 +95,7 @@ class TimeGRU(TimeLayer):
     b : ndarray of float, shape (3H,), optional
         Without it the gates have no bias, as in `GRU`. All weights may be views.
     stateful : bool, default False
-        Start each `forward` from the state that the last one left.
+        Begin each `forward` with the state that the last one left.
     reset_after : bool, default False
         Let the reset gate act after the product.
     bh : ndarray of float, shape (H,), optional

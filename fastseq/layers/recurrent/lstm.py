@@ -119,7 +119,7 @@ class LSTMLayer(TimeLayer):
         self._dc = dc
 
     def set_state(self, h: Array, c: Array | None = None) -> None:
-        """Let the next `forward` of a stateful layer start from ``h`` and ``c`` (zeros if None)."""
+        """Let the next `forward` of a stateful layer begin with ``h`` and ``c`` (zeros if None)."""
         self.h, self.c = h, c
 
 
@@ -134,7 +134,7 @@ class TimeLSTM(LSTMLayer):
     b : ndarray of float, shape (4H,)
         All three may be views.
     stateful : bool, default False
-        Start each `forward` from the state that the last one left.
+        Begin each `forward` with the state that the last one left.
 
     Attributes
     ----------

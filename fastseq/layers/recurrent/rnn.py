@@ -55,7 +55,7 @@ class TimeRNN(TimeLayer):
     b : ndarray of float, shape (H,)
         All three may be views.
     stateful : bool, default False
-        Start each `forward` from the state that the last one left.
+        Begin each `forward` with the state that the last one left.
 
     Attributes
     ----------

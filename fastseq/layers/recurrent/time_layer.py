@@ -75,11 +75,11 @@ class TimeLayer(RecurrentBase):
         return dxs
 
     def set_state(self, h: Array) -> None:
-        """Let the next `forward` of a stateful layer start from ``h``."""
+        """Let the next `forward` of a stateful layer begin with the state ``h``."""
         self.h = h
 
     def reset_state(self) -> None:
-        """Let the next `forward` start from zeros."""
+        """Let the next `forward` begin with a state of zeros."""
         self.h = self._c = None
 
     def _run(

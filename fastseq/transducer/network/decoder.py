@@ -1,9 +1,9 @@
 """The decoder: embedding, recurrent layers, attention, and the scores of what comes next.
 
-The recurrent layers start from the encoder's last states (Sutskever, Vinyals and Le, "Sequence to
-Sequence Learning with Neural Networks", 2014). A peeky decoder sees the last state of the encoder's
-top layer at every step, and so does its output layer (Cho et al., "Learning Phrase Representations
-using RNN Encoder-Decoder for Statistical Machine Translation", 2014).
+The initial states of the recurrent layers are the last of the encoder (Sutskever, Vinyals and Le,
+"Sequence to Sequence Learning with Neural Networks", 2014). A peeky decoder and its output layer
+read the last state of the encoder's top layer at every step (Cho et al., "Learning Phrase
+Representations using RNN Encoder-Decoder for Statistical Machine Translation", 2014).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class State:
-    """Where the decoder is in N targets.
+    """The decoder's states in N targets.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class State:
 
 
 class Decoder:
-    """From what the encoder gives, and the symbols so far, to scores of the next.
+    """From the encoder's result and the symbols so far to scores of the next.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Decoder:
     ----------
     attention : AttentionalState or None
     layers : list
-        Everything that has parameters.
+        The parts that have parameters.
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
@@ -133,7 +133,7 @@ class Decoder:
         return doutputs, dh, dc
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
-        """Read one id in each row (N); `Network.step` says what comes of it."""
+        """Advance by one id in each row (N), as in `Network.step`."""
         peeked = encoded.h[-1] if self._peeky else None
         h, c = self._stack.step(ids, state.h, state.c, peeked)
         a, weights = h[-1], None
@@ -147,7 +147,7 @@ class Decoder:
     def answers(
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
-        """The best ids for each source, all steps in one call; `Network.answers` says more."""
+        """The best ids for each source, all steps in one call, as in `Network.answers`."""
         c = [each for each in encoded.c if each is not None]
         return _kernels.decode(
             self._stack.cell,

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the decoder sees of N sources.
+    """The encoder's result for N sources.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Encoded:
     c : list of ndarray of float32, shape (N, H), or of None
         The LSTM's other states.
     keys : ndarray of float32, shape (N, Te, H), or None
-        What additive attention makes of the outputs, once for all steps of the decoder.
+        The projected outputs that additive attention compares, once for all steps of the decoder.
     """
 
     outputs: Array
@@ -63,7 +63,7 @@ class Encoder:
     Attributes
     ----------
     layers : list
-        Everything that has parameters.
+        The parts that have parameters.
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:

@@ -31,7 +31,7 @@ __all__ = ["Batch", "Encoded", "Network", "NetworkConfig", "State", "parameter_s
 class Batch:
     """Pairs of sequences of ids, padded to one length.
 
-    What lies past a length is not read.
+    Values past a length are not read.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class Network:
         self._encoder.backward(*self._decoder.backward(self._loss.backward()))
 
     def encode(self, sources: Array, source_lengths: Array) -> Encoded:
-        """What the decoder sees of some sources. Nothing is kept, and there is no dropout.
+        """The encoder's result for some sources. Nothing is kept, and there is no dropout.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Network:
         return replace(encoded, keys=attention.keys(encoded.outputs))
 
     def first_state(self, encoded: Encoded) -> State:
-        """Where the decoder starts."""
+        """The initial state of the decoder."""
         return State(encoded.h, encoded.c)
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
@@ -192,7 +192,7 @@ class Network:
         Returns
         -------
         log_probabilities : ndarray of float32, shape (N, V)
-            Of what comes next.
+            Of the next symbol.
         state : State
             The next.
         weights : ndarray of float32, shape (N, Te), or None
@@ -228,7 +228,7 @@ class Network:
         sources : ndarray of int, shape (N, Te)
         source_lengths : ndarray of int, shape (N,)
         start_id, first_id, end_id : int
-            What is read first, the lowest that may be chosen, and what ends an answer.
+            The first input, the lowest id that may be chosen, and the id that ends an answer.
         limits : ndarray of int, shape (N,)
             The most symbols of each answer, `end_id` counted.
 

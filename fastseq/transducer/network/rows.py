@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 def check_ids(name: str, ids: object, count: int, lengths: object = None) -> tuple[Array, Array]:
     """Ids (N, T), each from 0 to ``count`` - 1, of rows with these lengths; and the lengths (N,).
 
-    What lies past a length is not looked at. Lengths of None stand for T each.
+    Values past a length are not read. Lengths of None stand for T each.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def check_ids(name: str, ids: object, count: int, lengths: object = None) -> tup
 
 
 def reversed_rows(rows: Array, lengths: Array) -> Array:
-    """The array (N, T) with each row reversed within its length; what lies past it stays."""
+    """The array (N, T) with each row reversed within its length; values past it stay."""
     places = np.arange(rows.shape[1])
     mirrored = lengths[:, np.newaxis] - 1 - places
     return np.take_along_axis(rows, np.where(mirrored < 0, places, mirrored), axis=1)

@@ -36,7 +36,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-# ---------------------------------------------------------------------------- the reference, pinned
+# ---- the reference
 
 
 def analytic_and_numerical(name: str) -> list[tuple[Array, Array]]:
