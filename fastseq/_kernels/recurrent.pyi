@@ -40,8 +40,8 @@ def recurrent_forward(
 
     cell is a name in `CELLS`, with G gates; only the LSTM has c. xs (N,T,D); params the arrays that
     ``CELLS[cell].weights`` names, for each of K = 1 or 2 directions, the second from each row's
-    end; h0, c0 (N,K H) or None for zeros; lengths (N), steps of each row, or None for T each. hs is
-    0 where a row has no step.
+    end; a bias may have one row, (1,n). h0, c0 (N,K H) or None for zeros; lengths (N), steps of
+    each row, or None for T each. hs is 0 where a row has no step.
 
     With an embedding (V,D), xs (N,T) are ids of its rows. A
     context (N,C) stands before x at every step: Wx is (C+D,G H), and context Wc is multiplied once.

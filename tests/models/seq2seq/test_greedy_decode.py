@@ -110,6 +110,19 @@ def test_weights_of_any_layout(
     assert equal(at_once(model, xs, 5), expected)
 
 
+def test_biases_of_one_row(isa: str, name: str) -> None:
+    model = build(name)
+    xs = questions(3)
+    expected = at_once(model, xs, 5)
+    for layer in (model.decoder.lstm, model.decoder.affine):
+        layer.params[-1] = layer.params[-1][np.newaxis]
+        layer.grads[-1] = layer.grads[-1][np.newaxis]
+    assert equal(at_once(model, xs, 5), expected)
+    assert model.forward(xs, xs) > 0
+    model.backward()
+    assert model.decoder.affine.grads[1].any()
+
+
 def test_threads_do_not_change_a_bit(
     isa: str, name: str, set_threads: Callable[[int], None]
 ) -> None:
