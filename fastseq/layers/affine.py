@@ -152,7 +152,7 @@ class TimeAffine(Layer):
             ``x`` is of the wrong kind, rank or width.
         """
         W, b = self.params
-        x = checked("x", x, "(N, T, K)", None, None, len(W))
+        x = _as_steps(x)
         out = _kernels.affine_forward(x, W, b)
         self._cache = (x,)  # parts, side by side
         return out
@@ -236,11 +236,18 @@ def affine_backward(
         return first, dx[:, :, half:]
     first, second = affine._cache
     W, (dW, db) = affine.params[0], affine.grads
-    dout = checked("dout", dout, "(N, T, M)", *second.shape[:2], W.shape[1])
     K = first.shape[-1]
-    summed = dout.sum(axis=1) if first.ndim == 2 else dout
-    dfirst = _kernels.affine_backward(summed, first, W[:K], dW[:K])
-    return dfirst, _kernels.affine_backward(dout, second, W[K:], dW[K:], db)
+    dout = as_array("dout", dout)
+    dsecond = _kernels.affine_backward(dout, second, W[K:], dW[K:], db)
+    if first.ndim == 2:
+        dout = dout.sum(axis=1)
+    return _kernels.affine_backward(dout, first, W[:K], dW[:K]), dsecond
+
+
+def _as_steps(x: Array) -> Array:
+    """An argument as an array with an axis of time."""
+    x = as_array("x", x)
+    return x if x.ndim == 3 else checked("x", x, "(N, T, K)", None, None, None)
 
 
 def _by_parts(affine: object) -> bool:
@@ -291,7 +298,7 @@ class Simple_TimeAffine(Layer):
         TypeError, ValueError
             ``x`` is of the wrong kind, rank or width.
         """
-        x = checked("x", x, "(N, T, K)", None, None, len(self.W))
+        x = _as_steps(x)
         out = _kernels.affine_forward(x, self.W, self.b)
         self._cache = x
         return out
