@@ -15,6 +15,8 @@ from fastseq._kernels.contract cimport fs_matrix
 # C-contiguous float32 of `ndim` dimensions, -1 for any.
 cdef np.ndarray as_floats(object x, str name, int ndim)
 cdef np.ndarray as_floats_or_none(object x, str name, int ndim)
+# The same of one dimension; an array of one row, (1, n), is read as that row.
+cdef np.ndarray as_vector(object x, str name)
 # float32, with strides that are multiples of 4 bytes: weights are read without a copy.
 cdef np.ndarray as_matrix(object x, str name)
 # A C-contiguous copy, int64.
@@ -22,6 +24,8 @@ cdef np.ndarray as_ids(object x, str name, int ndim)
 cdef np.ndarray as_ids_or_none(object x, str name, int ndim)
 # A view of a writeable float array, for an output.
 cdef np.ndarray as_output(object x, str name)
+# Of an array of one row, that row; of any other, the array.
+cdef np.ndarray row_of(np.ndarray x)
 # A view of an array of real numbers, of any dtype and layout.
 cdef np.ndarray as_numbers(object x, str name)
 cdef object as_integer(object x, str name)

@@ -98,6 +98,17 @@ cdef np.ndarray as_floats_or_none(object x, str name, int ndim):
     return None if x is None else as_floats(x, name, ndim)
 
 
+cdef np.ndarray as_vector(object x, str name):
+    cdef np.ndarray array = row_of(as_floats(x, name, -1))
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected 1 dimensions, got shape {shape_of(array)}")
+    return array
+
+
+cdef np.ndarray row_of(np.ndarray x):
+    return x[0] if x.ndim == 2 and x.shape[0] == 1 else x
+
+
 cdef np.ndarray as_matrix(object x, str name):
     cdef np.ndarray array = _as_real_array(x, name, 2)
     cdef int i

@@ -6,7 +6,7 @@ from types import MappingProxyType
 cimport numpy as np
 from libc.string cimport memset
 
-from fastseq._kernels.arrays cimport as_floats, as_matrix, as_sequence, matrix_of, wrong_shape
+from fastseq._kernels.arrays cimport as_matrix, as_sequence, as_vector, matrix_of, wrong_shape
 from fastseq._kernels.contract cimport (
     FS_CELLS,
     FS_ROW_PER_INPUT,
@@ -147,7 +147,7 @@ cdef Weights as_weights(Cell cell, object params, str name, tuple names):
     for i in range(len(given)):
         which = fs_cells[cell.number].weights[i % count]
         if fs_weights[which].rows == FS_VECTOR:
-            x = as_floats(given[i], own.names[i], 1)
+            x = as_vector(given[i], own.names[i])
         else:
             x = as_matrix(given[i], own.names[i])
         own.arrays.append(x)

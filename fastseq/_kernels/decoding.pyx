@@ -19,6 +19,7 @@ from fastseq._kernels.arrays cimport (
     as_number,
     as_sequence,
     as_size,
+    as_vector,
     check_lengths,
     check_shape,
     data_of,
@@ -56,7 +57,7 @@ cdef class Affine:
         if len(pair) != 2:
             raise ValueError(f"{name}: expected 2 arrays, W and b; got {len(pair)}")
         self.W = as_matrix(pair[0], f"{name}[0]")
-        self.b = as_floats(pair[1], f"{name}[1]", 1)
+        self.b = as_vector(pair[1], f"{name}[1]")
 
     cdef int check(self, ptrdiff_t inputs, ptrdiff_t outputs) except -1:
         if self.W is not None:

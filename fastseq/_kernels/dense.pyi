@@ -44,9 +44,9 @@ def embedding_backward(dW: Array, ids: Array, dout: Array) -> None:
     """Overwrite dW (V,D) with the sums of the rows of dout (S,D) that have the same id."""
 
 def affine_forward(x: Array, W: Array, b: Array | None = None) -> FloatArray:
-    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M) or (S,M)."""
+    """The product x W + b: (S,M) from x (S,K), W (K,M), b (M), (1,M) or (S,M)."""
 
 def affine_backward(
     dout: Array, x: Array, W: Array, dW: Array, db: Array | None = None
 ) -> FloatArray:
-    """Gradient of x (S,K) from dout (S,M); dW (K,M) and db (M) are overwritten."""
+    """Gradient of x (S,K) from dout (S,M); dW (K,M) and db, (M) or (1,M), are overwritten."""

@@ -23,6 +23,7 @@ from fastseq._kernels.arrays cimport (
     ids_of,
     matrix_of,
     new_floats,
+    row_of,
     rows_of,
     shape_of,
     writable,
@@ -241,6 +242,8 @@ def affine_forward(x, W, b=None):
     cdef ptrdiff_t R = rows_of(xs)
     cdef tuple shape = (*shape_of(xs)[:-1], M)
     cdef ptrdiff_t bias_row = 0
+    if bias is not None:
+        bias = row_of(bias)
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != M):
         if bias.ndim < 2 or shape_of(bias) != shape:
             raise wrong_shape("b", f"({M},), as many as W has columns", bias)
@@ -271,6 +274,7 @@ def affine_backward(dout, x, W, dW, db=None):
     check_shape(dys, "dout", (*shape_of(xs)[:-1], M))
     check_shape(out_W, "dW", (K, M))
     if out_b is not None:
+        out_b = row_of(out_b)
         check_shape(out_b, "db", (M,))
         check_no_overlap([out_W, out_b], ("dW", "db"))
     cdef ptrdiff_t R = rows_of(xs)

@@ -40,8 +40,8 @@ def recurrent_forward(
 
     cell is a name in `CELLS`, with G gates; only the LSTM has c. xs (N,T,D); params the arrays
     named in ``CELLS[cell].weights``, for each of K = 1 or 2 directions, the second of which runs
-    backwards in time; h0, c0 (N,K H) or None for zeros; lengths (N), the number of steps of each
-    row, or None for T each. hs is 0 past the end of a row.
+    backwards in time; a bias may have one row, (1,n). h0, c0 (N,K H) or None for zeros; lengths
+    (N), the number of steps of each row, or None for T each. hs is 0 past the end of a row.
 
     With an embedding (V,D), xs (N,T) are ids of its rows. A context (N,C) is concatenated before x
     at every step: Wx is (C+D,G H), and the product with the context is computed once.

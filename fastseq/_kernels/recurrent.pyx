@@ -26,6 +26,7 @@ from fastseq._kernels.arrays cimport (
     ids_of,
     matrix_of,
     new_floats,
+    row_of,
     shape_of,
     writable,
     wrong_shape,
@@ -151,7 +152,7 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
     cdef Cell own_cell = as_cell(cell)
     cdef bint embedded = embedding is not None
     cdef np.ndarray E = as_matrix(embedding, "embedding") if embedded else None
-    cdef np.ndarray x = as_ids(xs, "ids", 2) if embedded else as_floats(xs, "xs", 3)
+    cdef np.ndarray x = as_ids(xs, "xs", 2) if embedded else as_floats(xs, "xs", 3)
     cdef np.ndarray common = as_floats_or_none(context, "context", 2)
     cdef Weights own_weights = as_weights(own_cell, params, "params", None)
     cdef np.ndarray first_h = as_floats_or_none(h0, "h0", 2)
@@ -234,7 +235,7 @@ cdef int _check_inputs(np.ndarray x, Weights own, fs_recurrent_size *size) excep
     cdef np.ndarray Wx = own.arrays[0]
     if size.V > 0 or x.ndim == 2:
         # the kernels store ids in 32 bits
-        return check_ids(x, "ids", min(size.V, <ptrdiff_t> (1 << 31) - 1))
+        return check_ids(x, "xs", min(size.V, <ptrdiff_t> (1 << 31) - 1))
     if size.C == 0 and size.D != Wx.shape[0]:
         raise wrong_shape("xs", f"(N, T, {Wx.shape[0]}), with as many columns as Wx has rows", x)
     return 0
@@ -304,6 +305,8 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
             "dhs", f"{(size.N, size.T, columns)}, the shape of the last forward's result", d)
     own_weights.check(size.C + size.D, size.H)
     for i in range(len(outputs)):
+        if own_weights.arrays[i].ndim == 1:
+            outputs[i] = row_of(outputs[i])
         check_shape(outputs[i], names[i], shape_of(own_weights.arrays[i]))
     _check_state(last_dh, "dh", size.N, columns)
     _check_state(last_dc, "dc", size.N, columns)

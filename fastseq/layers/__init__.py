@@ -11,7 +11,6 @@ from fastseq.layers.attention import (
     TimeAttention,
     WeightSum,
 )
-from fastseq.layers.bidirectional import TimeBiLSTM
 from fastseq.layers.dropout import Dropout, TimeDropout
 from fastseq.layers.embedding import Embedding, TimeEmbedding
 from fastseq.layers.functions import (
@@ -22,7 +21,6 @@ from fastseq.layers.functions import (
     sigmoid,
     softmax,
 )
-from fastseq.layers.gru import GRU, TimeGRU
 from fastseq.layers.loss import (
     SigmoidWithLoss,
     Simple_TimeSoftmaxWithLoss,
@@ -30,9 +28,16 @@ from fastseq.layers.loss import (
     TimeSigmoidWithLoss,
     TimeSoftmaxWithLoss,
 )
-from fastseq.layers.recurrent import LSTM, TimeLSTM
-from fastseq.layers.recurrent_layer import RecurrentLayer
-from fastseq.layers.rnn import RNN, TimeRNN
+from fastseq.layers.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    RecurrentLayer,
+    TimeBiLSTM,
+    TimeGRU,
+    TimeLSTM,
+    TimeRNN,
+)
 from fastseq.layers.scored_attention import ScoredAttention
 
 __all__ = [

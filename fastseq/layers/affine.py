@@ -2,15 +2,25 @@
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, side_by_side, zero_gradients
+from fastseq.layers.base import (
+    Layer,
+    as_array,
+    check_weight,
+    checked,
+    fusable,
+    is_original,
+    side_by_side,
+    zero_gradients,
+)
 
 Array = npt.NDArray[Any]
 
 
-class MatMul:
+class MatMul(Layer):
     """The matrix product: ``y = x W``.
 
     Parameters
@@ -31,9 +41,7 @@ class MatMul:
 
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(K, M)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
-        self._x: Array | None = None
+        self._hold(W)
 
     def forward(self, x: Array) -> Array:
         """Multiply the rows.
@@ -53,7 +61,7 @@ class MatMul:
         """
         x = as_array("x", x)
         out = _kernels.affine_forward(x, *self.params)
-        self._x = x
+        self._cache = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -72,19 +80,17 @@ class MatMul:
         RuntimeError
             There was no `forward`.
         """
-        if self._x is None:
-            raise RuntimeError("MatMul.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.params[0], *self.grads)
+        return _kernels.affine_backward(dout, self._last_pass(), self.params[0], *self.grads)
 
 
-class Affine:
+class Affine(MatMul):
     """The affine map of rows: ``y = x W + b``.
 
     Parameters
     ----------
     W : ndarray of float, shape (K, M)
         May be a view, as ``embed_W.T``.
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
 
     Attributes
     ----------
@@ -100,60 +106,18 @@ class Affine:
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
-        self.params = [W, b]
-        self.grads = zero_gradients(self.params)
-        self._x: Array | None = None
-
-    def forward(self, x: Array) -> Array:
-        """Map the rows.
-
-        Parameters
-        ----------
-        x : ndarray of float, shape (..., K)
-
-        Returns
-        -------
-        ndarray of float32, shape (..., M)
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``x`` is of the wrong kind or width.
-        """
-        x = as_array("x", x)
-        out = _kernels.affine_forward(x, *self.params)
-        self._x = x
-        return out
-
-    def backward(self, dout: Array) -> Array:
-        """Gradient of ``x``; ``grads`` receive those of the weights.
-
-        Parameters
-        ----------
-        dout : ndarray of float, shape (..., M)
-
-        Returns
-        -------
-        ndarray of float32, shape (..., K)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._x is None:
-            raise RuntimeError("Affine.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.params[0], *self.grads)
+        self._hold(W, b)
 
 
-class TimeAffine:
+@fusable
+class TimeAffine(Layer):
     """The same affine map at every time step: ``y = x W + b``.
 
     Parameters
     ----------
     W : ndarray of float, shape (K, M)
         May be a view, as ``embed_W.T``.
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
 
     Attributes
     ----------
@@ -169,9 +133,7 @@ class TimeAffine:
     def __init__(self, W: Array, b: Array) -> None:
         _, M = check_weight("W", W, "(K, M)", None, None).shape
         check_weight("b", b, "(M,)", M)
-        self.params = [W, b]
-        self.grads = zero_gradients(self.params)
-        self._parts: tuple[Array, ...] | None = None  # of x, side by side
+        self._hold(W, b)
 
     def forward(self, x: Array) -> Array:
         """Map every time step.
@@ -190,9 +152,9 @@ class TimeAffine:
             ``x`` is of the wrong kind, rank or width.
         """
         W, b = self.params
-        x = checked("x", x, "(N, T, K)", None, None, len(W))
+        x = _as_steps(x)
         out = _kernels.affine_forward(x, W, b)
-        self._parts = (x,)
+        self._cache = (x,)  # parts, side by side
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -211,20 +173,94 @@ class TimeAffine:
         RuntimeError
             There was no `forward`.
         """
-        if self._parts is None:
-            raise RuntimeError("TimeAffine.backward was called before forward")
         W, _ = self.params
         dW, db = self.grads
-        return _kernels.affine_backward(dout, side_by_side(*self._parts), W, dW, db)
+        return _kernels.affine_backward(dout, side_by_side(*self._last_pass()), W, dW, db)
 
 
-class Simple_TimeAffine:
+def affine_forward(affine: Any, first: Array, second: Array) -> Array:
+    """``affine.forward`` of two parts side by side.
+
+    A `TimeAffine` that is not replaced multiplies them part by part: nothing is copied together or
+    repeated over time.
+
+    Parameters
+    ----------
+    affine : TimeAffine, or another with its methods
+    first : ndarray of float, shape (N, T, K1) or (N, K1)
+    second : ndarray of float, shape (N, T, K2)
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T, M)
+    """
+    if not _by_parts(affine):
+        out: Array = affine.forward(side_by_side(first, second))
+        return out
+    W, b = affine.params
+    K = first.shape[-1]
+    out = _kernels.affine_forward(first, W[:K], b)
+    if first.ndim == 2:
+        out = np.repeat(out[:, np.newaxis], second.shape[1], axis=1)
+    out = _kernels.affine_forward(second, W[K:], out)
+    affine._cache = first, second
+    return out
+
+
+def affine_backward(
+    affine: Any, dout: Array, first_is_repeated: bool = False
+) -> tuple[Array, Array]:
+    """Fill the gradients after `affine_forward` of two parts, or `forward` of both side by side.
+
+    Parameters
+    ----------
+    affine
+    dout : ndarray of float, shape (N, T, M)
+    first_is_repeated : bool
+        Whether the first part is (N, K), the same at every step.
+
+    Returns
+    -------
+    dfirst, dsecond : ndarray of float32
+        The gradient of each part; of a ``forward`` of both, each has half of the columns.
+
+    Raises
+    ------
+    RuntimeError
+        There was no forward pass.
+    """
+    if not (_by_parts(affine) and len(affine._last_pass()) == 2):
+        dx = affine.backward(dout)
+        half = dx.shape[2] // 2
+        first: Array = dx[:, :, :half].sum(axis=1) if first_is_repeated else dx[:, :, :half]
+        return first, dx[:, :, half:]
+    first, second = affine._cache
+    W, (dW, db) = affine.params[0], affine.grads
+    K = first.shape[-1]
+    dout = as_array("dout", dout)
+    dsecond = _kernels.affine_backward(dout, second, W[K:], dW[K:], db)
+    if first.ndim == 2:
+        dout = dout.sum(axis=1)
+    return _kernels.affine_backward(dout, first, W[:K], dW[:K]), dsecond
+
+
+def _as_steps(x: Array) -> Array:
+    """An argument as an array with an axis of time."""
+    x = as_array("x", x)
+    return x if x.ndim == 3 else checked("x", x, "(N, T, K)", None, None, None)
+
+
+def _by_parts(affine: object) -> bool:
+    return type(affine) is TimeAffine and is_original(affine)
+
+
+class Simple_TimeAffine(Layer):
     """As `TimeAffine`, with the arrays as attributes of their own.
 
     Parameters
     ----------
     W : ndarray of float, shape (K, M)
-    b : ndarray of float, shape (M,)
+    b : ndarray of float, shape (M,) or (1, M)
         Both may be views.
 
     Attributes
@@ -245,7 +281,6 @@ class Simple_TimeAffine:
         check_weight("b", b, "(M,)", M)
         self.W, self.b = W, b
         self.dW, self.db = zero_gradients((W, b))
-        self._x: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Map every time step.
@@ -263,9 +298,9 @@ class Simple_TimeAffine:
         TypeError, ValueError
             ``x`` is of the wrong kind, rank or width.
         """
-        x = checked("x", x, "(N, T, K)", None, None, len(self.W))
+        x = _as_steps(x)
         out = _kernels.affine_forward(x, self.W, self.b)
-        self._x = x
+        self._cache = x
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -284,6 +319,4 @@ class Simple_TimeAffine:
         RuntimeError
             There was no `forward`.
         """
-        if self._x is None:
-            raise RuntimeError("Simple_TimeAffine.backward was called before forward")
-        return _kernels.affine_backward(dout, self._x, self.W, self.dW, self.db)
+        return _kernels.affine_backward(dout, self._last_pass(), self.W, self.dW, self.db)

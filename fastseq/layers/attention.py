@@ -12,17 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, checked
+from fastseq.layers.base import Layer, as_array, checked, fusable, is_original
 
 Array = npt.NDArray[Any]
 
 
-def _one_step(name: str, array: Array, letters: str, *sizes: int | None) -> Array:
+def _one_step(name: str, array: Array, letters: str) -> Array:
     """A two-dimensional argument with the time axis of length 1 that the kernels expect."""
-    return checked(name, array, letters, *sizes)[:, np.newaxis]
+    array = as_array(name, array)
+    return (array if array.ndim == 2 else checked(name, array, letters, None, None))[:, np.newaxis]
 
 
-class WeightSum:
+def _check_step(hs: Array, name: str, array: Array, letters: str, axes: tuple[int, int]) -> None:
+    """Raise the error that a kernel found, in the names and shapes of one step."""
+    sizes = checked("hs", hs, "(N, T, H)", None, None, None).shape
+    checked(name, array[:, 0], letters, *(sizes[axis] for axis in axes))
+
+
+@fusable
+class WeightSum(Layer):
     """The weighted sum of encoder states: ``c = sum over t of a_t h_t``.
 
     Attributes
@@ -31,26 +39,27 @@ class WeightSum:
         Empty.
     """
 
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
-
     def forward(self, hs: Array, a: Array) -> Array:
         """Sum ``hs`` over time with weights ``a``.
 
         Parameters
         ----------
         hs : ndarray of float, shape (N, T, H)
-        a : ndarray of float, shape (N, T)
+        a : ndarray of float, shape (N, T) or (N, T, 1)
 
         Returns
         -------
         ndarray of float32, shape (N, H)
         """
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
-        weights = _one_step("a", a, "(N, T)", *hs.shape[:2])
-        context = _kernels.weight_sum_forward(hs, weights)
+        hs, a = as_array("hs", hs), as_array("a", a)
+        if a.ndim == 3 and a.shape[2] == 1:
+            a = a[:, :, 0]
+        weights = _one_step("a", a, "(N, T)")
+        try:
+            context = _kernels.weight_sum_forward(hs, weights)
+        except (TypeError, ValueError):
+            _check_step(hs, "a", weights, "(N, T)", (0, 1))
+            raise
         self._cache = hs, weights
         return context[:, 0]
 
@@ -62,26 +71,20 @@ class WeightSum:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("WeightSum.backward was called before forward")
-        dout = _one_step("dc", dc, "(N, H)", None, None)
-        dhs, da = _kernels.weight_sum_backward(dout, *self._cache)
+        dout = _one_step("dc", dc, "(N, H)")
+        dhs, da = _kernels.weight_sum_backward(dout, *self._last_pass())
         return dhs, da[:, 0]
 
 
-class AttentionWeight:
-    """How much one decoder state looks at each encoder state: ``a = softmax(hs . h)``.
+@fusable
+class AttentionWeight(Layer):
+    """The weight of each encoder state for one decoder state: ``a = softmax(hs . h)``.
 
     Attributes
     ----------
     params, grads : list
         Empty.
     """
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs: Array, h: Array) -> Array:
         """Weigh the encoder states.
@@ -96,9 +99,13 @@ class AttentionWeight:
         ndarray of float32, shape (N, T)
             Each row sums to 1.
         """
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
-        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
-        weights = _kernels.attention_weight_forward(hs, hs_dec)
+        hs = as_array("hs", hs)
+        hs_dec = _one_step("h", h, "(N, H)")
+        try:
+            weights = _kernels.attention_weight_forward(hs, hs_dec)
+        except (TypeError, ValueError):
+            _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
+            raise
         self._cache = hs, hs_dec, weights
         return weights[:, 0].copy()
 
@@ -110,29 +117,32 @@ class AttentionWeight:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("AttentionWeight.backward was called before forward")
-        dweights = _one_step("da", da, "(N, T)", None, None)
-        dhs, dh = _kernels.attention_weight_backward(dweights, *self._cache)
+        dweights = _one_step("da", da, "(N, T)")
+        dhs, dh = _kernels.attention_weight_backward(dweights, *self._last_pass())
         return dhs, dh[:, 0]
 
 
-class Attention:
+class Attention(Layer):
     """Attention of one decoder state: `AttentionWeight`, then `WeightSum`.
 
     Attributes
     ----------
     params, grads : list
         Empty.
+    attention_weight_layer : AttentionWeight
+    weight_sum_layer : WeightSum
+        Both may be replaced.
     attention_weight : ndarray of float32, shape (N, T), or None
         The weights of the last `forward`.
     """
 
+    _cache: tuple[Array, Array, Array] | None = None  # where one kernel call did both
+
     def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
+        self.attention_weight_layer: Any = AttentionWeight()
+        self.weight_sum_layer: Any = WeightSum()
         self.attention_weight: Array | None = None
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs: Array, h: Array) -> Array:
         """The context of ``h``.
@@ -146,9 +156,18 @@ class Attention:
         -------
         ndarray of float32, shape (N, H)
         """
-        hs = checked("hs", hs, "(N, T, H)", None, None, None)
-        hs_dec = _one_step("h", h, "(N, H)", hs.shape[0], hs.shape[2])
-        context, weights = _kernels.attention_forward(hs, hs_dec)
+        self._cache = None
+        if not self._has_original_layers():
+            self.attention_weight = self.attention_weight_layer.forward(hs, h)
+            c: Array = self.weight_sum_layer.forward(hs, self.attention_weight)
+            return c
+        hs = as_array("hs", hs)
+        hs_dec = _one_step("h", h, "(N, H)")
+        try:
+            context, weights = _kernels.attention_forward(hs, hs_dec)
+        except (TypeError, ValueError):
+            _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
+            raise
         self._cache = hs, hs_dec, weights
         self.attention_weight = weights[:, 0]
         return context[:, 0]
@@ -161,14 +180,25 @@ class Attention:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("Attention.backward was called before forward")
-        dout = _one_step("dout", dout, "(N, H)", None, None)
-        dhs, dh = _kernels.attention_backward(dout, *self._cache)
-        return dhs, dh[:, 0]
+        if self._cache is not None:
+            if self._has_original_layers():
+                dout = _one_step("dout", dout, "(N, H)")
+                dhs, dh = _kernels.attention_backward(dout, *self._cache)
+                return dhs, dh[:, 0]
+            hs, hs_dec, _ = self._cache  # a layer was replaced after forward
+            self.weight_sum_layer.forward(hs, self.attention_weight_layer.forward(hs, hs_dec[:, 0]))
+        dhs_sum, da = self.weight_sum_layer.backward(dout)
+        dhs_weight, dh = self.attention_weight_layer.backward(da)
+        return dhs_sum + dhs_weight, dh
+
+    def _has_original_layers(self) -> bool:
+        weigh, add = self.attention_weight_layer, self.weight_sum_layer
+        is_own = type(weigh) is AttentionWeight and type(add) is WeightSum
+        return is_own and is_original(weigh) and is_original(add)
 
 
-class TimeAttention:
+@fusable
+class TimeAttention(Layer):
     """Attention of every decoder step over all encoder states.
 
     Attributes
@@ -177,13 +207,15 @@ class TimeAttention:
         Empty.
     attention_weights : list of ndarray of float32, or None
         One array (N, Te) for each of the Td decoder steps of the last `forward`.
+    layers : list of Attention, or None
+        One for each of these steps, made when it is read; each has its `attention_weight`.
     """
 
+    _layers: Any = None
+
     def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.attention_weights: list[Array] | None = None
-        self._cache: tuple[Array, Array, Array] | None = None
 
     def forward(self, hs_enc: Array, hs_dec: Array) -> Array:
         """The contexts of all decoder steps.
@@ -201,6 +233,7 @@ class TimeAttention:
         contexts, weights = _kernels.attention_forward(hs_enc, hs_dec)
         self._cache = hs_enc, hs_dec, weights
         self.attention_weights = list(weights.transpose(1, 0, 2))
+        self._layers = None
         return contexts
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
@@ -211,6 +244,17 @@ class TimeAttention:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("TimeAttention.backward was called before forward")
-        return _kernels.attention_backward(dout, *self._cache)
+        return _kernels.attention_backward(dout, *self._last_pass())
+
+    @property
+    def layers(self) -> Any:
+        """One `Attention` for each step of the last `forward`, or None; a list may be assigned."""
+        if self._layers is None and self._cache is not None:
+            self._layers = [Attention() for _ in range(self._cache[1].shape[1])]
+            for layer, weights in zip(self._layers, self._cache[2].transpose(1, 0, 2), strict=True):
+                layer.attention_weight = weights
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: Any) -> None:
+        self._layers = layers

@@ -2,14 +2,14 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastseq import _kernels
-
 Array = npt.NDArray[Any]
+
+_Class = TypeVar("_Class", bound=type)
 
 _KINDS = {"f": "an array of floats", "iu": "an array of integers", "fiub": "an array of numbers"}
 
@@ -20,7 +20,7 @@ def as_array(name: str, array: object) -> Array:
     Raises
     ------
     TypeError, ValueError, MemoryError
-        It is nothing that NumPy makes an array of.
+        NumPy makes no array of it.
     """
     try:
         return np.asarray(array)
@@ -72,12 +72,18 @@ def as_list(name: str, items: Iterable[Any]) -> list[Any]:
     Raises
     ------
     TypeError
-        It has none.
+        It is not iterable.
     """
     try:
         return list(items)
     except TypeError as error:
         raise TypeError(f"{name}: expected a sequence, got {type(items).__name__}") from error
+
+
+def renamed(error: Exception, name: str, of_kernel: str) -> Exception:
+    """An error of a kernel, about the argument that a layer's caller knows by another name."""
+    text = str(error)
+    return type(error)(name + text.removeprefix(of_kernel)) if text.startswith(of_kernel) else error
 
 
 def check_choice(name: str, choice: object, choices: Iterable[str]) -> None:
@@ -95,15 +101,15 @@ def checked(
     Parameters
     ----------
     name : str
-        What the caller knows it as, for the message.
+        The argument's name, for the message.
     array : array_like
-        What came.
+        The argument.
     letters : str
         The expected shape in the letters of the documentation, as ``"(H, 4H)"``.
     *sizes : int or None
         The expected shape in numbers; None stands for any.
     kinds : str
-        The kinds of dtype that are let through.
+        The kinds of dtype that are accepted.
 
     Raises
     ------
@@ -126,6 +132,8 @@ def check_weight(name: str, weight: object, letters: str, *sizes: int | None) ->
     """Require an array of floats, which the layer will hold and never copy; else as `checked`."""
     if not isinstance(weight, np.ndarray):
         raise TypeError(f"{name}: expected an array of floats, got {type(weight).__name__}")
+    if len(sizes) == 1 and weight.ndim == 2 and len(weight) == 1:  # a bias of one row
+        sizes = (1, *sizes)
     return checked(name, weight, letters, *sizes, kinds="f")
 
 
@@ -156,7 +164,7 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
     Parameters
     ----------
     name : str
-        What the caller knows them as, for the message.
+        The argument's name, for the message.
     labels : array_like
         Ids of the shape of the scores without their last axis; or one-hot, of their shape.
     letters : str
@@ -186,42 +194,6 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
     return labels.astype(np.int64, copy=False)
 
 
-def check_recurrent_weights(cell: str, params: Sequence[Array]) -> None:
-    """Require the weights of a recurrent layer of one direction or two; else as `check_weight`.
-
-    Parameters
-    ----------
-    cell : str
-        One of `_kernels.CELLS`.
-    params : sequence of ndarray
-        As many as the cell has, or twice as many; names in messages end in 1 and 2 then.
-    """
-    info = _kernels.CELLS[cell]
-    numbers = [""] if len(params) == len(info.weights) else ["1", "2"]
-    names = [f"{weight}{number}" for number in numbers for weight in info.weights]
-    letters = [_letters(shape) for shape in info.shapes(0, 1)] * len(numbers)
-    # Wh has H rows, Wx has D
-    H, D = (len(check_weight(names[i], params[i], letters[i], None, None)) for i in (1, 0))
-    shapes = info.shapes(D, H) * len(numbers)
-    for name, weight, expected, shape in zip(names, params, letters, shapes, strict=True):
-        check_weight(name, weight, expected, *shape)
-
-
-def _letters(shape: tuple[int, ...]) -> str:
-    """A weight's shape in the letters of the documentation, from its numbers for D = 0, H = 1."""
-    axes = [{0: "D", 1: "H"}.get(size, f"{size}H") for size in shape]
-    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
-
-
-def check_batch_size(xs: Array, h: Array | None) -> None:
-    """Require as many rows as the state has that a stateful layer continues from."""
-    if h is not None and len(h) != len(xs):
-        raise ValueError(
-            f"xs: expected {len(h)} rows, as in the state of this stateful layer, "
-            f"got {len(xs)}: call reset_state() or set_state() before the batch size changes"
-        )
-
-
 def side_by_side(*parts: Array) -> Array:
     """The columns of all parts, of arrays (N, T, .) and of (N, .), which are repeated over time.
 
@@ -234,3 +206,58 @@ def side_by_side(*parts: Array) -> Array:
         part if part.ndim == 3 else np.repeat(part[:, np.newaxis], steps, axis=1) for part in parts
     ]
     return np.concatenate(repeated, axis=2)
+
+
+class Layer:
+    """Base of the layers that are not recurrent: parameters, and what `backward` needs.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        The caller's own arrays, and their gradients.
+    """
+
+    _cache: Any = None  # of the last forward pass; a pickle of the textbook's class has none
+
+    def __init__(self) -> None:
+        self._hold()
+
+    def _hold(self, *params: Array) -> None:
+        """Set the parameters, and zeros for their gradients."""
+        self.params = list(params)
+        self.grads = zero_gradients(params)
+
+    def _last_pass(self) -> Any:
+        """What `forward` kept.
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        if self._cache is None:
+            raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
+        return self._cache
+
+
+# Of each class that may run together with others: forward and backward, as the package has them.
+_ORIGINALS: dict[type, tuple[object, object]] = {}
+
+
+def fusable(cls: _Class) -> _Class:
+    """Note the methods of a class, for `is_original`."""
+    _ORIGINALS[cls] = cls.forward, cls.backward  # type: ignore[attr-defined]
+    return cls
+
+
+def is_original(layer: object) -> bool:
+    """Whether a layer is of a `fusable` class, and runs the methods that the package defines.
+
+    It does not if a subclass, the class or the layer itself has replaced `forward` or `backward`.
+    """
+    cls: Any = type(layer)
+    methods = _ORIGINALS.get(cls)
+    if methods is None or cls.forward is not methods[0] or cls.backward is not methods[1]:
+        return False
+    own = layer.__dict__
+    return "forward" not in own and "backward" not in own

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers.base import as_float32, as_number
+from fastseq.layers.base import Layer, as_float32, as_number
 
 Array = npt.NDArray[Any]
 
 
-class Dropout:
+class Dropout(Layer):
     """Zero a share of the values while training; scale all by ``1 - dropout_ratio`` otherwise.
 
     Parameters
@@ -38,10 +38,8 @@ class Dropout:
         dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio <= 1:
             raise ValueError(f"dropout_ratio: expected a number from 0 to 1, got {dropout_ratio}")
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.dropout_ratio = dropout_ratio
-        self._mask: Array | None = None
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Apply a new mask, drawn by ``np.random.rand(*x.shape)``; scale if not ``train_flg``.
@@ -63,10 +61,11 @@ class Dropout:
         x = as_float32("x", x)
         if train_flg:
             kept = np.random.rand(*x.shape) > self.dropout_ratio
-            self._mask = np.asarray(kept, dtype=np.float32)
+            self._cache = np.asarray(kept, dtype=np.float32)
         else:
-            self._mask = np.full(x.shape, 1 - self.dropout_ratio, dtype=np.float32)
-        return x * self._mask
+            self._cache = np.full(x.shape, 1 - self.dropout_ratio, dtype=np.float32)
+        out: Array = x * self._cache
+        return out
 
     def backward(self, dout: Array) -> Array:
         """What the last `forward` did to ``x``, done to ``dout``.
@@ -84,12 +83,11 @@ class Dropout:
         RuntimeError
             There was no `forward`.
         """
-        if self._mask is None:
-            raise RuntimeError("Dropout.backward was called before forward")
-        return as_float32("dout", dout, self._mask.shape) * self._mask
+        mask: Array = self._last_pass()
+        return as_float32("dout", dout, mask.shape) * mask
 
 
-class TimeDropout:
+class TimeDropout(Layer):
     """Zero a share of the values while training; scale the others by ``1 / (1 - dropout_ratio)``.
 
     Parameters
@@ -114,10 +112,8 @@ class TimeDropout:
         dropout_ratio = as_number("dropout_ratio", dropout_ratio)
         if not 0 <= dropout_ratio < 1:
             raise ValueError(f"dropout_ratio: expected at least 0 and below 1, got {dropout_ratio}")
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.dropout_ratio = dropout_ratio
-        self._mask: Array | None = None
         self.train_flg = True
 
     def forward(self, xs: Array) -> Array:
@@ -134,10 +130,11 @@ class TimeDropout:
         xs = as_float32("xs", xs)
         if self.train_flg:
             kept = np.random.rand(*xs.shape) > self.dropout_ratio
-            self._mask = kept * np.float32(1 / (1 - self.dropout_ratio))
+            self._cache = kept * np.float32(1 / (1 - self.dropout_ratio))
         else:
-            self._mask = np.ones(xs.shape, dtype=np.float32)
-        return xs * self._mask
+            self._cache = np.ones(xs.shape, dtype=np.float32)
+        out: Array = xs * self._cache
+        return out
 
     def backward(self, dout: Array) -> Array:
         """The mask of the last `forward`, applied to ``dout``.
@@ -147,6 +144,5 @@ class TimeDropout:
         RuntimeError
             There was no `forward`.
         """
-        if self._mask is None:
-            raise RuntimeError("TimeDropout.backward was called before forward")
-        return as_float32("dout", dout, self._mask.shape) * self._mask
+        mask: Array = self._last_pass()
+        return as_float32("dout", dout, mask.shape) * mask

@@ -5,12 +5,19 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, check_weight, checked, zero_gradients
+from fastseq.layers.base import (
+    Layer,
+    as_array,
+    check_weight,
+    checked,
+    fusable,
+    renamed,
+)
 
 Array = npt.NDArray[Any]
 
 
-class Embedding:
+class Embedding(Layer):
     """Look up one vector for every id.
 
     Parameters
@@ -30,9 +37,7 @@ class Embedding:
 
     def __init__(self, W: Array) -> None:
         check_weight("W", W, "(V, D)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
-        self._ids: Array | None = None
+        self._hold(W)
 
     def forward(self, idx: Array) -> Array:
         """Gather the rows of ``W``.
@@ -52,13 +57,7 @@ class Embedding:
         TypeError
             ``idx`` is not of integers.
         """
-        # a copy: the caller may fill the array with the next batch before backward
-        ids = as_array("idx", idx).copy()
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"idx: expected an array of integers, got dtype {ids.dtype}")
-        (W,) = self.params
-        out = _kernels.embedding_forward(W, ids)
-        self._ids = ids
+        self._cache, out = _look_up("idx", self.params[0], as_array("idx", idx))
         return out
 
     def backward(self, dout: Array) -> None:
@@ -66,20 +65,19 @@ class Embedding:
 
         Parameters
         ----------
-        dout : ndarray of float, shape (N, D)
+        dout : ndarray of float, shape (N, D); of sequences (N, T, D)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
         """
-        if self._ids is None:
-            raise RuntimeError("Embedding.backward was called before forward")
         (dW,) = self.grads
-        _kernels.embedding_backward(dW, self._ids, dout)
+        _kernels.embedding_backward(dW, self._last_pass(), dout)
 
 
-class TimeEmbedding:
+@fusable
+class TimeEmbedding(Embedding):
     """Look up one vector for every id of every time step.
 
     Parameters
@@ -98,12 +96,6 @@ class TimeEmbedding:
     TypeError, ValueError
         ``W`` is no float array of two dimensions.
     """
-
-    def __init__(self, W: Array) -> None:
-        check_weight("W", W, "(V, D)", None, None)
-        self.params = [W]
-        self.grads = zero_gradients(self.params)
-        self._ids: Array | None = None
 
     @property
     def W(self) -> Array:
@@ -133,26 +125,22 @@ class TimeEmbedding:
         TypeError, ValueError
             ``xs`` is not of integers, or not of two dimensions.
         """
-        # a copy: the caller may fill the array with the next batch before backward
-        ids = checked("xs", xs, "(N, T)", None, None, kinds="iu").copy()
-        (W,) = self.params
-        out = _kernels.embedding_forward(W, ids)
-        self._ids = ids
+        xs = as_array("xs", xs)
+        if xs.ndim != 2:
+            checked("xs", xs, "(N, T)", None, None, kinds="iu")
+        self._cache, out = _look_up("xs", self.params[0], xs)
         return out
 
-    def backward(self, dout: Array) -> None:
-        """Add the gradients of equal ids together in ``grads[0]``.
 
-        Parameters
-        ----------
-        dout : ndarray of float, shape (N, T, D)
+def _look_up(name: str, W: Array, ids: Array) -> tuple[Array, Array]:
+    """A copy of the ids, and their rows of W; errors name the argument that the ids came as."""
+    own = ids.copy()  # the caller may fill its array with the next batch before backward
+    try:
+        return own, _kernels.embedding_forward(W, own)
+    except (TypeError, IndexError) as error:
+        raise renamed(error, name, "ids") from error
 
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._ids is None:
-            raise RuntimeError("TimeEmbedding.backward was called before forward")
-        (dW,) = self.grads
-        _kernels.embedding_backward(dW, self._ids, dout)
+
+def remember_ids(embed: TimeEmbedding, ids: Array) -> None:
+    """Let `TimeEmbedding.backward` follow a forward pass that another layer made of these ids."""
+    embed._cache = ids

@@ -6,9 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, as_float32, checked, label_ids
+from fastseq.layers.base import Layer, as_array, as_float32, checked, label_ids
 
 Array = npt.NDArray[Any]
+
+
+class Loss(float):
+    """A loss: a float that has `item` and `dtype`, as a scalar of NumPy has."""
+
+    __slots__ = ()
+
+    dtype = np.dtype(np.float64)
+
+    def item(self) -> float:
+        """The same number as a plain float."""
+        return float(self)
 
 
 def sigmoid(x: Array) -> Array:
@@ -71,7 +83,7 @@ def softmax(x: Array) -> Array:
     return _kernels.softmax(x)
 
 
-def cross_entropy_error(y: Array, t: Array) -> float:
+def cross_entropy_error(y: Array, t: Array) -> Loss:
     """The mean over all rows of ``-log(y[t] + 1e-7)``.
 
     Parameters
@@ -83,7 +95,8 @@ def cross_entropy_error(y: Array, t: Array) -> float:
 
     Returns
     -------
-    float
+    Loss
+        A float.
 
     Raises
     ------
@@ -99,7 +112,7 @@ def cross_entropy_error(y: Array, t: Array) -> float:
     return mean_cross_entropy("y", y, label_ids("t", t, "(N, V)", *y.shape))
 
 
-def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> float:
+def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> Loss:
     """`cross_entropy_error` of rows (..., V) of any number of axes, and ids (...) below V.
 
     Raises
@@ -110,10 +123,10 @@ def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> float:
     if ids.size == 0:
         raise ValueError(f"{name}: expected at least one row, got none")
     of_labels = np.take_along_axis(probabilities, ids[..., np.newaxis], axis=-1)
-    return float(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
+    return Loss(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
 
 
-class Softmax:
+class Softmax(Layer):
     """`softmax` as a layer.
 
     Attributes
@@ -121,11 +134,6 @@ class Softmax:
     params, grads : list
         Empty.
     """
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._y: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """Probabilities of the scores.
@@ -143,8 +151,8 @@ class Softmax:
         TypeError, ValueError
             ``x`` is not of numbers, or without an axis.
         """
-        self._y = softmax(x)
-        return self._y.copy()
+        y = self._cache = softmax(x)
+        return y.copy()
 
     def backward(self, dout: Array) -> Array:
         """Gradient of the scores.
@@ -162,14 +170,13 @@ class Softmax:
         RuntimeError
             There was no `forward`.
         """
-        if self._y is None:
-            raise RuntimeError("Softmax.backward was called before forward")
-        dx = self._y * as_float32("dout", dout, self._y.shape)
-        dx -= self._y * dx.sum(axis=-1, keepdims=True)
+        y: Array = self._last_pass()
+        dx = y * as_float32("dout", dout, y.shape)
+        dx -= y * dx.sum(axis=-1, keepdims=True)
         return dx
 
 
-class Sigmoid:
+class Sigmoid(Layer):
     """`sigmoid` as a layer.
 
     Attributes
@@ -177,11 +184,6 @@ class Sigmoid:
     params, grads : list
         Empty.
     """
-
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._y: Array | None = None
 
     def forward(self, x: Array) -> Array:
         """The logistic function of every element.
@@ -199,8 +201,8 @@ class Sigmoid:
         TypeError
             ``x`` is not of numbers.
         """
-        self._y = sigmoid(x)
-        return self._y.copy()
+        y = self._cache = sigmoid(x)
+        return y.copy()
 
     def backward(self, dout: Array) -> Array:
         """Gradient of ``x``.
@@ -218,7 +220,6 @@ class Sigmoid:
         RuntimeError
             There was no `forward`.
         """
-        if self._y is None:
-            raise RuntimeError("Sigmoid.backward was called before forward")
-        dx = as_float32("dout", dout, self._y.shape) * self._y
-        return np.asarray(dx * (1 - self._y))
+        y: Array = self._last_pass()
+        dx = as_float32("dout", dout, y.shape) * y
+        return np.asarray(dx * (1 - y))

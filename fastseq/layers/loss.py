@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, as_float32, as_number, checked, label_ids
-from fastseq.layers.functions import mean_cross_entropy
+from fastseq.layers.base import Layer, as_array, as_float32, as_number, checked, label_ids, renamed
+from fastseq.layers.functions import Loss, mean_cross_entropy
 
 Array = npt.NDArray[Any]
 
@@ -19,7 +19,77 @@ def _binary_probabilities(x: Array) -> Array:
     return np.stack((_kernels.sigmoid(-x), _kernels.sigmoid(x)), axis=-1)
 
 
-class SoftmaxWithLoss:
+class _SoftmaxLoss(Layer):
+    """`cross_entropy_error` of the softmax of rows of scores."""
+
+    def backward(self, dout: float = 1) -> Array:
+        """Gradient of the scores.
+
+        Parameters
+        ----------
+        dout : float, default 1
+            The gradient of the loss.
+
+        Returns
+        -------
+        ndarray of float32, the shape of the scores
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        probabilities, labels = self._last_pass()
+        scale = as_number("dout", dout) / labels.size
+        return _kernels.softmax_loss_backward(probabilities, labels, None, scale)
+
+    def _loss(self, x_name: str, x: Array, t_name: str, t: Array, letters: str) -> Loss:
+        t = as_array(t_name, t)  # both are arrays before either is checked
+        x = checked(x_name, x, letters, *[None] * len(letters.split()))
+        labels = label_ids(t_name, t, letters, *x.shape)
+        probabilities = _kernels.softmax(x)
+        loss = mean_cross_entropy(x_name, probabilities, labels)
+        self._cache = probabilities, labels
+        return loss
+
+
+class _SigmoidLoss(Layer):
+    """`cross_entropy_error` of ``[1 - y, y]``, ``y = sigmoid(x)``, for every score."""
+
+    def backward(self, dout: float = 1) -> Array:
+        """Gradient of the scores.
+
+        Parameters
+        ----------
+        dout : float, default 1
+            The gradient of the loss.
+
+        Returns
+        -------
+        ndarray of float32, the shape of the scores
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward`.
+        """
+        y, labels = self._last_pass()
+        scale = np.float32(as_number("dout", dout) / labels.size)
+        gradient: Array = (y - labels.astype(np.float32)) * scale
+        return gradient
+
+    def _loss(self, x_name: str, x: Array, t_name: str, t: Array, letters: str) -> Loss:
+        t = as_array(t_name, t)
+        x = checked(x_name, x, letters, *[None] * len(letters.split()))
+        two = letters.rstrip(",)") + ", 2)"
+        labels = label_ids(t_name, t, two, *x.shape, 2)
+        probabilities = _binary_probabilities(x)
+        loss = mean_cross_entropy(x_name, probabilities, labels)
+        self._cache = probabilities[..., 1], labels
+        return loss
+
+
+class SoftmaxWithLoss(_SoftmaxLoss):
     """The mean over the rows of ``-log(softmax(x)[label] + 1e-7)``.
 
     The gradient is that of the loss without its 1e-7.
@@ -30,12 +100,7 @@ class SoftmaxWithLoss:
         Empty.
     """
 
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
-
-    def forward(self, x: Array, t: Array) -> float:
+    def forward(self, x: Array, t: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -47,7 +112,8 @@ class SoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -56,39 +122,10 @@ class SoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
-        t = as_array("t", t)  # both are arrays before either is checked
-        x = checked("x", x, "(N, V)", None, None)
-        labels = label_ids("t", t, "(N, V)", *x.shape)
-        probabilities = _kernels.softmax(x)
-        loss = mean_cross_entropy("x", probabilities, labels)
-        self._cache = probabilities, labels
-        return loss
-
-    def backward(self, dout: float = 1) -> Array:
-        """Gradient of ``x``.
-
-        Parameters
-        ----------
-        dout : float, default 1
-            The gradient of the loss.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, V)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._cache is None:
-            raise RuntimeError("SoftmaxWithLoss.backward was called before forward")
-        probabilities, labels = self._cache
-        scale = as_number("dout", dout) / labels.size
-        return _kernels.softmax_loss_backward(probabilities, labels, None, scale)
+        return self._loss("x", x, "t", t, "(N, V)")
 
 
-class SigmoidWithLoss:
+class SigmoidWithLoss(_SigmoidLoss):
     """A yes or no for each row: `cross_entropy_error` of ``[1 - y, y]``, ``y = sigmoid(x)``.
 
     The gradient is that of the loss without its 1e-7.
@@ -99,12 +136,7 @@ class SigmoidWithLoss:
         Empty.
     """
 
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
-
-    def forward(self, x: Array, t: Array) -> float:
+    def forward(self, x: Array, t: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -116,7 +148,8 @@ class SigmoidWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -125,38 +158,10 @@ class SigmoidWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
-        t = as_array("t", t)
-        x = checked("x", x, "(N,)", None)
-        labels = label_ids("t", t, "(N, 2)", *x.shape, 2)
-        probabilities = _binary_probabilities(x)
-        loss = mean_cross_entropy("x", probabilities, labels)
-        self._cache = probabilities[..., 1], labels
-        return loss
-
-    def backward(self, dout: float = 1) -> Array:
-        """Gradient of ``x``.
-
-        Parameters
-        ----------
-        dout : float, default 1
-            The gradient of the loss.
-
-        Returns
-        -------
-        ndarray of float32, shape (N,)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._cache is None:
-            raise RuntimeError("SigmoidWithLoss.backward was called before forward")
-        y, labels = self._cache
-        return (y - labels.astype(np.float32)) * np.float32(as_number("dout", dout) / labels.size)
+        return self._loss("x", x, "t", t, "(N,)")
 
 
-class TimeSoftmaxWithLoss:
+class TimeSoftmaxWithLoss(Layer):
     """The mean of ``-log softmax(xs)[label]`` over all positions whose label is not ignored.
 
     Attributes
@@ -168,12 +173,10 @@ class TimeSoftmaxWithLoss:
     """
 
     def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
+        super().__init__()
         self.ignore_label = -1
-        self._cache: tuple[Array, Array, int, int] | None = None
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -184,7 +187,8 @@ class TimeSoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -193,16 +197,17 @@ class TimeSoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or every label is ignored.
         """
-        ts = as_array("ts", ts)
-        xs = checked("xs", xs, "(N, T, V)", None, None, None)
-        N, T, V = xs.shape
-        if ts.ndim == 3:
-            ts = checked("ts", ts, "(N, T, V)", N, T, V).argmax(axis=2)
-        labels = checked("ts", ts, "(N, T)", N, T, kinds="iu").copy()
-        ignore_label = self.ignore_label
-        loss, probabilities, count = _kernels.softmax_loss_forward(xs, labels, ignore_label)
+        ts, xs = as_array("ts", ts), as_array("xs", xs)
+        if xs.ndim != 3:
+            checked("xs", xs, "(N, T, V)", None, None, None)
+        labels = checked("ts", ts, "(N, T, V)", *xs.shape).argmax(axis=2) if ts.ndim == 3 else ts
+        labels, ignore_label = labels.copy(), self.ignore_label
+        try:
+            loss, probabilities, count = _kernels.softmax_loss_forward(xs, labels, ignore_label)
+        except (TypeError, ValueError, IndexError) as error:
+            raise renamed(error, "ts", "labels") from error
         self._cache = probabilities, labels, ignore_label, count
-        return loss
+        return Loss(loss)
 
     def backward(self, dout: float = 1) -> Array:
         """Gradient of ``xs``, zero where the label is ignored.
@@ -221,14 +226,12 @@ class TimeSoftmaxWithLoss:
         RuntimeError
             There was no `forward`.
         """
-        if self._cache is None:
-            raise RuntimeError("TimeSoftmaxWithLoss.backward was called before forward")
-        probabilities, labels, ignore_label, count = self._cache
+        probabilities, labels, ignore_label, count = self._last_pass()
         scale = as_number("dout", dout) / count
         return _kernels.softmax_loss_backward(probabilities, labels, ignore_label, scale)
 
 
-class TimeSigmoidWithLoss:
+class TimeSigmoidWithLoss(_SigmoidLoss):
     """The mean over the time steps of `SigmoidWithLoss`.
 
     Attributes
@@ -237,12 +240,7 @@ class TimeSigmoidWithLoss:
         Empty.
     """
 
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
-
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -254,7 +252,8 @@ class TimeSigmoidWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -263,38 +262,10 @@ class TimeSigmoidWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
-        ts = as_array("ts", ts)
-        xs = checked("xs", xs, "(N, T)", None, None)
-        labels = label_ids("ts", ts, "(N, T, 2)", *xs.shape, 2)
-        probabilities = _binary_probabilities(xs)
-        loss = mean_cross_entropy("xs", probabilities, labels)
-        self._cache = probabilities[..., 1], labels
-        return loss
-
-    def backward(self, dout: float = 1) -> Array:
-        """Gradient of ``xs``.
-
-        Parameters
-        ----------
-        dout : float, default 1
-            The gradient of the loss.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._cache is None:
-            raise RuntimeError("TimeSigmoidWithLoss.backward was called before forward")
-        y, labels = self._cache
-        return (y - labels.astype(np.float32)) * np.float32(as_number("dout", dout) / labels.size)
+        return self._loss("xs", xs, "ts", ts, "(N, T)")
 
 
-class Simple_TimeSoftmaxWithLoss:
+class Simple_TimeSoftmaxWithLoss(_SoftmaxLoss):
     """The mean over the time steps of `SoftmaxWithLoss`; every label counts.
 
     Attributes
@@ -303,12 +274,7 @@ class Simple_TimeSoftmaxWithLoss:
         Empty.
     """
 
-    def __init__(self) -> None:
-        self.params: list[Array] = []
-        self.grads: list[Array] = []
-        self._cache: tuple[Array, Array] | None = None
-
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss.
 
         Parameters
@@ -320,7 +286,8 @@ class Simple_TimeSoftmaxWithLoss:
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -329,33 +296,4 @@ class Simple_TimeSoftmaxWithLoss:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or there is no row.
         """
-        ts = as_array("ts", ts)
-        xs = checked("xs", xs, "(N, T, V)", None, None, None)
-        labels = label_ids("ts", ts, "(N, T, V)", *xs.shape)
-        probabilities = _kernels.softmax(xs)
-        loss = mean_cross_entropy("xs", probabilities, labels)
-        self._cache = probabilities, labels
-        return loss
-
-    def backward(self, dout: float = 1) -> Array:
-        """Gradient of ``xs``.
-
-        Parameters
-        ----------
-        dout : float, default 1
-            The gradient of the loss.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, V)
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        if self._cache is None:
-            raise RuntimeError("Simple_TimeSoftmaxWithLoss.backward was called before forward")
-        probabilities, labels = self._cache
-        scale = as_number("dout", dout) / labels.size
-        return _kernels.softmax_loss_backward(probabilities, labels, None, scale)
+        return self._loss("xs", xs, "ts", ts, "(N, T, V)")

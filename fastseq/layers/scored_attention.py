@@ -1,4 +1,4 @@
-"""Attention of every decoder step, with a choice of scores and with rows of unlike length.
+"""Attention of every decoder step, with a choice of scores, over padded sequences.
 
 ::
 
@@ -10,30 +10,19 @@
     additive     scores = v . tanh(enc W_enc + dec W_dec)        Bahdanau, Cho and Bengio 2015
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.affine import MatMul
-from fastseq.layers.base import as_list, check_choice, check_weight, checked, zero_gradients
+from fastseq.layers.base import Layer, as_list, check_choice, check_weight, checked, zero_gradients
+from fastseq.layers.packed import Steps
 
 Array = npt.NDArray[Any]
 
 _PARAMS = {"dot": (), "scaled_dot": (), "general": ("W",), "additive": ("W_enc", "W_dec", "v")}
-
-
-class _Pass(NamedTuple):
-    """What `backward` needs of a `forward`. Enc and dec are compared: the states or projections."""
-
-    hs_enc: Array
-    enc: Array
-    dec: Array
-    weights: Array
-    encoder_lengths: Array | None
-    decoder_lengths: Array | None
 
 
 def _check_params(kind: str, params: list[Array]) -> None:
@@ -59,29 +48,7 @@ def _own_lengths(name: str, lengths: Array | None, N: int) -> Array | None:
     return None if lengths is None else checked(name, lengths, "(N,)", N, kinds="iu").copy()
 
 
-def _gather(xs: Array, lengths: Array | None) -> Array:
-    """The steps of all rows in one run, so that padding takes no part in a product."""
-    if lengths is None:
-        return xs
-    _, T, width = xs.shape
-    return xs.reshape(-1, width)[_positions(lengths, T)]
-
-
-def _scatter(steps: Array, lengths: Array | None, T: int) -> Array:
-    """From the steps of all rows (N, T, ...) again, 0 past the lengths."""
-    if lengths is None:
-        return steps
-    width = steps.shape[1]
-    xs = np.zeros((len(lengths), T, width), steps.dtype)
-    xs.reshape(-1, width)[_positions(lengths, T)] = steps
-    return xs
-
-
-def _positions(lengths: Array, T: int) -> Array:
-    return np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
-
-
-class ScoredAttention:
+class ScoredAttention(Layer):
     """Attention of every decoder step over the encoder steps of its row.
 
     Parameters
@@ -125,7 +92,6 @@ class ScoredAttention:
         self._projections = [MatMul(W) for W in params[:2]]  # all of general, all but v of additive
         self.grads = [grad for layer in self._projections for grad in layer.grads]
         self.grads += zero_gradients(params[2:])
-        self._pass: _Pass | None = None
 
     def forward(
         self,
@@ -155,7 +121,7 @@ class ScoredAttention:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or a length out of range.
         """
-        self._pass = None
+        self._cache = None
         H = len(self.params[0]) if self.params else None
         hs_enc = checked("hs_enc", hs_enc, "(N, Te, H)", None, None, H)
         N, _, H = hs_enc.shape
@@ -173,7 +139,8 @@ class ScoredAttention:
             contexts = _kernels.weight_sum_forward(hs_enc, weights, *lengths)
         else:
             contexts, weights = _kernels.attention_forward(enc, dec, self._scale(H), *lengths)
-        self._pass = _Pass(hs_enc, enc, dec, weights, *lengths)
+        # enc and dec are compared: the states or their projections
+        self._cache = hs_enc, enc, dec, weights, *lengths
         self.attention_weights = weights
         return contexts
 
@@ -192,9 +159,7 @@ class ScoredAttention:
         TypeError, ValueError
             ``dout`` is of the wrong kind or shape.
         """
-        if self._pass is None:
-            raise RuntimeError("ScoredAttention.backward was called before forward")
-        hs_enc, enc, dec, weights, *lengths = self._pass
+        hs_enc, enc, dec, weights, *lengths = self._last_pass()
         if self.kind == "additive":
             dhs_enc, dweights = _kernels.weight_sum_backward(dout, hs_enc, weights, *lengths)
             denc, ddec = _kernels.additive_weight_backward(
@@ -214,10 +179,16 @@ class ScoredAttention:
 
     def _project(self, index: int, hs: Array, lengths: Array | None) -> Array:
         """States times W, of the steps that the rows have."""
-        steps = self._projections[index].forward(_gather(hs, lengths))
-        return _scatter(steps, lengths, hs.shape[1])
+        return self._of_steps(self._projections[index].forward, hs, lengths)
 
     def _project_backward(self, index: int, dout: Array, lengths: Array | None) -> Array:
         """Gradient of the states; ``grads`` receive that of W."""
-        dsteps = self._projections[index].backward(_gather(dout, lengths))
-        return _scatter(dsteps, lengths, dout.shape[1])
+        return self._of_steps(self._projections[index].backward, dout, lengths)
+
+    @staticmethod
+    def _of_steps(function: Callable[[Array], Array], xs: Array, lengths: Array | None) -> Array:
+        """A function of the steps that the rows have: padding takes no part in a product."""
+        if lengths is None:
+            return function(xs)
+        steps = Steps(lengths, xs.shape[1])
+        return steps.scatter(function(steps.gather(xs)))

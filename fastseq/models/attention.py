@@ -1,4 +1,4 @@
-"""Sequence to sequence with attention: every step of the decoder looks at all encoder states.
+"""Sequence to sequence with attention: every step of the decoder attends to all encoder states.
 
 Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015.
 """
@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAttention, TimeEmbedding
-from fastseq.layers.base import checked
-from fastseq.layers.fused import (
-    affine_backward,
-    affine_forward,
-    embedded_backward,
-    embedded_forward,
-)
+from fastseq.layers.affine import affine_backward, affine_forward
+from fastseq.layers.base import checked, fusable, is_original
+from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import model_sizes
+from fastseq.models.greedy import GreedyDecoder, greedy
 from fastseq.models.seq2seq import (
     Encoder,
-    GreedyDecoder,
     Seq2seq,
     collect,
     random_affine,
@@ -32,6 +27,7 @@ from fastseq.models.seq2seq import (
 Array = npt.NDArray[Any]
 
 
+@fusable
 class AttentionEncoder(Encoder):
     """An `Encoder` whose result is all hidden states."""
 
@@ -60,9 +56,10 @@ class AttentionEncoder(Encoder):
         RuntimeError
             There was no `forward`.
         """
-        self._backward_states(dhs)
+        embedded_backward(self.embed, self.lstm, dhs)
 
 
+@fusable
 class AttentionDecoder(GreedyDecoder):
     """Embedding, LSTM from the last encoder state on, attention, affine map of ``[c, hs]``.
 
@@ -83,6 +80,8 @@ class AttentionDecoder(GreedyDecoder):
         Those of the four, in this order.
     """
 
+    _enc_hs: Array
+
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
         self.embed = TimeEmbedding(random_weight(V, D, 100))
@@ -90,8 +89,6 @@ class AttentionDecoder(GreedyDecoder):
         self.attention = TimeAttention()
         self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.attention, self.affine])
-        self._enc_hs: Array = np.zeros((0, 1, H), dtype=np.float32)
-        self._affine_inputs: tuple[Array, ...] = ()  # contexts and hidden states
 
     def forward(self, xs: Array, enc_hs: Array) -> Array:
         """Score the next id at every step.
@@ -113,23 +110,25 @@ class AttentionDecoder(GreedyDecoder):
             raise ValueError(f"enc_hs: expected at least one step, got shape {enc_hs.shape}")
         return enc_hs
 
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self._enc_hs = encoded
         self.lstm.set_state(encoded[:, -1])
 
     def _scores(self, xs: Array) -> Array:
         dec_hs = embedded_forward(self.embed, self.lstm, xs)
-        self._affine_inputs = self.attention.forward(self._enc_hs, dec_hs), dec_hs
-        return affine_forward(self.affine, *self._affine_inputs)
+        return affine_forward(self.affine, self.attention.forward(self._enc_hs, dec_hs), dec_hs)
 
-    def _own_layers(self) -> bool:
-        return super()._own_layers() and type(self.attention) is TimeAttention
+    def _has_original_layers(self) -> bool:
+        attention = self.attention
+        is_own = type(attention) is TimeAttention and is_original(attention)
+        return is_own and super()._has_original_layers()
 
-    def _best_ids(self, start_id: int, steps: int) -> Array:
-        ids, weights = self._decode(start_id, steps, self._enc_hs)
+    def _inputs_of_decode(self) -> dict[str, Any]:
+        return {"hs_enc": self._enc_hs}
+
+    def _keep_weights(self, weights: Array | None) -> None:
         assert weights is not None
         self.attention.attention_weights = [weights]
-        return ids
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
@@ -139,17 +138,15 @@ class AttentionDecoder(GreedyDecoder):
         RuntimeError
             There was no `forward`.
         """
-        if not self._affine_inputs:
-            raise RuntimeError("AttentionDecoder.backward was called before forward")
         # forward was: scores = affine([contexts, dec_hs]);  contexts = attention(enc_hs, dec_hs)
-        dcontexts, ddec_hs = affine_backward(self.affine, dscore, *self._affine_inputs)
+        dcontexts, ddec_hs = affine_backward(self.affine, dscore)
         denc_hs, ddec_hs_attention = self.attention.backward(dcontexts)
-        ddec_hs += ddec_hs_attention
-        embedded_backward(self.embed, self.lstm, ddec_hs)
+        embedded_backward(self.embed, self.lstm, ddec_hs + ddec_hs_attention)
         # forward was: the first state is enc_hs[:, -1]
         denc_hs[:, -1] += self.lstm.dh
         return denc_hs
 
+    @greedy
     def generate(self, enc_hs: Array, start_id: int, sample_size: int) -> list[int]:
         """Greedy decoding of one sequence: the best id of each step is the next input.
 

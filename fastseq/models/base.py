@@ -240,7 +240,7 @@ def _dump_npz(arrays: list[Array]) -> bytes:
 # Pickles. What NumPy's arrays name when they are unpickled is replaced by records that only note
 # what they are given; the arrays are built afterwards, from records that were checked.
 
-# An array takes about 30 instructions, whatever its size; no honest list of parameters has more.
+# An array takes about 30 instructions, whatever its size; no list of parameters needs more.
 _MOST_INSTRUCTIONS = 100_000
 
 
@@ -289,7 +289,7 @@ class _ParameterUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A function that makes the record for a name that a NumPy array needs."""
-        # Each is a new object: a hostile file may write to it, and harms nobody.
+        # Each is a new object, which a hostile file may change without an effect on others.
         match module.replace("numpy._core", "numpy.core"), name:
             case "numpy", "dtype":
                 return lambda *args: _DtypeRecord(*args)
@@ -303,7 +303,7 @@ class _ParameterUnpickler(pickle.Unpickler):
                 )
             case "_codecs", "encode":
                 return lambda text, _: str.encode(text, "latin-1")
-        raise ValueError(f"it asks for {module}.{name}, which no array of floats needs")
+        raise ValueError(f"it refers to {module}.{name}, which no array of floats needs")
 
 
 def _load_pickle(content: bytes, limit: int) -> list[Array]:

@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fastseq.layers import TimeBiLSTM, TimeEmbedding, TimeSoftmaxWithLoss
-from fastseq.layers.fused import embedded_backward, embedded_forward
-from fastseq.models.attention import AttentionDecoder
+from fastseq.layers import TimeBiLSTM, TimeEmbedding
+from fastseq.layers.base import fusable
+from fastseq.models.attention import AttentionDecoder, AttentionEncoder
 from fastseq.models.base import model_sizes
-from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight, some_steps
+from fastseq.models.seq2seq import Seq2seq, collect, random_lstm, random_weight
 
 Array = npt.NDArray[Any]
 
 
-class AttentionBiEncoder:
+@fusable
+class AttentionBiEncoder(AttentionEncoder):
     """Embedding, then an LSTM in each direction; all hidden states are the result.
 
     Parameters
@@ -32,6 +33,8 @@ class AttentionBiEncoder:
     ----------
     embed : TimeEmbedding
     lstm : TimeBiLSTM
+    hs : ndarray of float32, shape (N, T, 2H), or None
+        All hidden states of the last `forward`.
     params, grads : list of ndarray
         Those of `embed`, then of `lstm`. They are drawn in this order, the first direction before
         the second.
@@ -45,30 +48,6 @@ class AttentionBiEncoder:
         )
         self.lstm = TimeBiLSTM(Wx1, Wh1, b1, Wx2, Wh2, b2)
         self.params, self.grads = collect([self.embed, self.lstm])
-
-    def forward(self, xs: Array) -> Array:
-        """Read the sequences.
-
-        Parameters
-        ----------
-        xs : ndarray of int, shape (N, T)
-            T is at least 1.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, 2H)
-        """
-        return embedded_forward(self.embed, self.lstm, some_steps(xs))
-
-    def backward(self, dhs: Array) -> None:
-        """Fill the gradients from ``dhs`` (N, T, 2H).
-
-        Raises
-        ------
-        RuntimeError
-            There was no `forward`.
-        """
-        embedded_backward(self.embed, self.lstm, dhs)
 
 
 class AttentionBiSeq2seq(Seq2seq):
@@ -90,7 +69,4 @@ class AttentionBiSeq2seq(Seq2seq):
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
-        self.encoder = AttentionBiEncoder(V, D, H)
-        self.decoder = AttentionDecoder(V, D, 2 * H)
-        self.softmax = TimeSoftmaxWithLoss()
-        self.params, self.grads = collect([self.encoder, self.decoder])
+        self._connect(AttentionBiEncoder(V, D, H), AttentionDecoder(V, D, 2 * H))

@@ -1,4 +1,4 @@
-"""Peeky sequence to sequence: every step of the decoder sees the encoder's result.
+"""Peeky sequence to sequence: every step of the decoder reads the encoder's result.
 
 Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
 Translation", 2014: the context enters every step and the output.
@@ -12,15 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeEmbedding
-from fastseq.layers.fused import (
-    affine_backward,
-    affine_forward,
-    embedded_backward,
-    embedded_forward,
-)
+from fastseq.layers.affine import affine_backward, affine_forward
+from fastseq.layers.base import fusable
+from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import model_sizes
+from fastseq.models.greedy import GreedyDecoder
 from fastseq.models.seq2seq import (
-    GreedyDecoder,
     Seq2seq,
     collect,
     random_affine,
@@ -31,6 +28,7 @@ from fastseq.models.seq2seq import (
 Array = npt.NDArray[Any]
 
 
+@fusable
 class PeekyDecoder(GreedyDecoder):
     """A decoder whose LSTM reads ``[h, embedding]``, and whose affine map ``[h, hidden state]``.
 
@@ -50,40 +48,27 @@ class PeekyDecoder(GreedyDecoder):
         Those of the three, in this order.
     """
 
+    _h: Array  # the encoder's result
+    cache: int | None = None  # H, which the textbook's own backward reads
+
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
         self.embed = TimeEmbedding(random_weight(V, D, 100))
         self.lstm = random_lstm(H + D, H, stateful=True)
         self.affine = random_affine(2 * H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
-        self._h: Array = np.zeros((0, H), dtype=np.float32)
-        self._hs: Array = np.zeros((0, 0, H), dtype=np.float32)
 
-    def forward(self, xs: Array, h: Array) -> Array:
-        """Score the next id at every step.
-
-        Parameters
-        ----------
-        xs : ndarray of int, shape (N, T)
-        h : ndarray of float, shape (N, H)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, V)
-        """
-        return self._forward(xs, h)
-
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self._h = np.asarray(encoded, dtype=np.float32)
         self.lstm.set_state(self._h)
 
     def _scores(self, xs: Array) -> Array:
-        self._hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
-        return affine_forward(self.affine, self._h, self._hs)
+        hs = embedded_forward(self.embed, self.lstm, xs, context=self._h)
+        self.cache = self._h.shape[1]
+        return affine_forward(self.affine, self._h, hs)
 
-    def _best_ids(self, start_id: int, steps: int) -> Array:
-        ids, _ = self._decode(start_id, steps, peeky=True)
-        return ids
+    def _inputs_of_decode(self) -> dict[str, Any]:
+        return {"peek": self._h}
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
@@ -94,32 +79,11 @@ class PeekyDecoder(GreedyDecoder):
             There was no `forward`.
         """
         # forward was: scores = affine([h, hs]);  hs = lstm([h, embedding])
-        dh_affine, dhs = affine_backward(self.affine, dscore, self._h, self._hs)
-        dh_lstm = embedded_backward(self.embed, self.lstm, dhs)
-        assert dh_lstm is not None
-        assert self.lstm.dh is not None
+        dh_affine, dhs = affine_backward(self.affine, dscore, first_is_repeated=True)
+        dh_lstm = embedded_backward(self.embed, self.lstm, dhs, dh_affine.shape[1])
         # h was used at every step twice, and as the first state
-        return self.lstm.dh + dh_affine + dh_lstm
-
-    def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
-        """Greedy decoding of one sequence: the best id of each step is the next input.
-
-        Parameters
-        ----------
-        h : ndarray of float, shape (1, H)
-        start_id : int
-        sample_size : int
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        ValueError
-            ``h`` has another number of rows than one.
-        """
-        return self._greedy_row(h, start_id, sample_size)
+        dh: Array = self.lstm.dh + dh_affine + dh_lstm
+        return dh
 
 
 class PeekySeq2seq(Seq2seq):

@@ -22,6 +22,7 @@ from fastseq.layers import (
     softmax,
 )
 from fastseq.layers.base import as_array, as_integer, as_list
+from fastseq.layers.functions import Loss
 from fastseq.models.base import BaseModel, model_sizes
 from fastseq.models.seq2seq import collect, random_affine, random_lstm, random_weight
 
@@ -104,7 +105,7 @@ class Rnnlm(_LayeredModel):
         """
         return self._scores(xs)
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The mean loss of predicting ``ts``.
 
         Parameters
@@ -114,7 +115,8 @@ class Rnnlm(_LayeredModel):
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -126,7 +128,7 @@ class Rnnlm(_LayeredModel):
         return self.loss_layer.forward(self.predict(xs), ts)
 
     def reset_state(self) -> None:
-        """Let the next call start from zeros."""
+        """Let the next call begin with a state of zeros."""
         self.lstm_layer.reset_state()
 
 
@@ -216,7 +218,7 @@ class BetterRnnlm(_LayeredModel):
             layer.train_flg = train_flg
         return self._scores(xs)
 
-    def forward(self, xs: Array, ts: Array, train_flg: bool = True) -> float:
+    def forward(self, xs: Array, ts: Array, train_flg: bool = True) -> Loss:
         """The mean loss of predicting ``ts``.
 
         Parameters
@@ -228,7 +230,8 @@ class BetterRnnlm(_LayeredModel):
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -240,34 +243,15 @@ class BetterRnnlm(_LayeredModel):
         return self.loss_layer.forward(self.predict(xs, train_flg), ts)
 
     def reset_state(self) -> None:
-        """Let the next call start from zeros."""
+        """Let the next call begin with a state of zeros."""
         for layer in self.lstm_layers:
             layer.reset_state()
 
 
-def _sample_ids(
-    predict: Callable[[Array], Array],
-    start_id: int,
-    skip_ids: Collection[int] | None,
-    sample_size: int,
-) -> list[int]:
-    """``start_id``, then ids drawn one by one; a skipped id is drawn again, one time step later."""
-    given = as_list("skip_ids", skip_ids) if skip_ids is not None else ()
-    skipped = frozenset(as_integer("skip_ids", skip_id) for skip_id in given)
-    ids = [as_integer("start_id", start_id)]
-    size = as_integer("sample_size", sample_size)
-    while len(ids) < size:
-        score = predict(np.array([[ids[-1]]])).ravel()
-        if len(skipped) >= len(score) and all(each in skipped for each in range(len(score))):
-            raise ValueError(f"skip_ids: expected to leave an id; all {len(score)} are skipped")
-        drawn = int(np.random.choice(len(score), p=softmax(score)))
-        if drawn not in skipped:
-            ids.append(drawn)
-    return ids
+class _Generator:
+    """Text that a language model generates."""
 
-
-class RnnlmGen(Rnnlm):
-    """An `Rnnlm` that writes."""
+    predict: Callable[..., Array]
 
     def generate(
         self, start_id: int, skip_ids: Collection[int] | None = None, sample_size: int = 100
@@ -297,7 +281,22 @@ class RnnlmGen(Rnnlm):
         ValueError
             ``skip_ids`` leaves no id, or the state is that of a batch: call `reset_state` first.
         """
-        return _sample_ids(self.predict, start_id, skip_ids, sample_size)
+        given = as_list("skip_ids", skip_ids) if skip_ids is not None else ()
+        skipped = frozenset(as_integer("skip_ids", skip_id) for skip_id in given)
+        ids = [as_integer("start_id", start_id)]
+        size = as_integer("sample_size", sample_size)
+        while len(ids) < size:
+            score = self.predict(np.array([[ids[-1]]])).ravel()
+            if len(skipped) >= len(score) and all(each in skipped for each in range(len(score))):
+                raise ValueError(f"skip_ids: expected to leave an id; all {len(score)} are skipped")
+            drawn = int(np.random.choice(len(score), p=softmax(score)))
+            if drawn not in skipped:
+                ids.append(drawn)
+        return ids
+
+
+class RnnlmGen(_Generator, Rnnlm):
+    """An `Rnnlm` that generates text."""
 
     def get_state(self) -> State:
         """The state ``(h, c)`` of the LSTM, for `set_state`."""
@@ -308,38 +307,8 @@ class RnnlmGen(Rnnlm):
         _set_state(self.lstm_layer, state)
 
 
-class BetterRnnlmGen(BetterRnnlm):
-    """A `BetterRnnlm` that writes."""
-
-    def generate(
-        self, start_id: int, skip_ids: Collection[int] | None = None, sample_size: int = 100
-    ) -> list[int]:
-        """Go on from an id, each next id drawn by ``np.random.choice`` with its probability.
-
-        Parameters
-        ----------
-        start_id : int
-            The first id of the result.
-        skip_ids : collection of int, optional
-            Ids that are never taken: where one is drawn, the model reads the id before it again,
-            and another is drawn.
-        sample_size : int
-            How many ids to give, ``start_id`` among them.
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        IndexError
-            ``start_id`` is out of range.
-        TypeError
-            An argument is no integer, or ``skip_ids`` no collection of integers.
-        ValueError
-            ``skip_ids`` leaves no id, or the state is that of a batch: call `reset_state` first.
-        """
-        return _sample_ids(self.predict, start_id, skip_ids, sample_size)
+class BetterRnnlmGen(_Generator, BetterRnnlm):
+    """A `BetterRnnlm` that generates text."""
 
     def get_state(self) -> list[State]:
         """The state ``(h, c)`` of each LSTM layer, for `set_state`."""

@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder's last state starts the decoder.
+"""Sequence to sequence: the encoder's last state is the decoder's initial state.
 
 Sutskever, Vinyals and Le, "Sequence to Sequence Learning with Neural Networks", 2014.
 """
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
-from fastseq.layers.base import as_array, as_integer, checked
-from fastseq.layers.fused import embedded_backward, embedded_forward, greedy_decode
+from fastseq.layers.base import as_array, as_integer, checked, fusable, is_original
+from fastseq.layers.functions import Loss
+from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forward
 from fastseq.models.base import BaseModel, model_sizes
+from fastseq.models.greedy import GreedyDecoder, greedy_batch
 
 Array = npt.NDArray[Any]
 
@@ -23,7 +25,7 @@ _ROWS_AT_ONCE = 256
 
 
 class Layer(Protocol):
-    """What has parameters and their gradients."""
+    """An object that has parameters and their gradients."""
 
     params: list[Array]
     grads: list[Array]
@@ -64,6 +66,7 @@ def some_steps(xs: Array) -> Array:
     return xs
 
 
+@fusable
 class Encoder:
     """Embedding, then LSTM; the last hidden state is the result.
 
@@ -82,12 +85,14 @@ class Encoder:
         All hidden states of the last `forward`.
     """
 
+    lstm: Any
+    hs: Array | None = None
+
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         V, D, H = model_sizes(vocab_size, wordvec_size, hidden_size)
         self.embed = TimeEmbedding(random_weight(V, D, 100))
         self.lstm = random_lstm(D, H, stateful=False)
         self.params, self.grads = collect([self.embed, self.lstm])
-        self.hs: Array | None = None
 
     def forward(self, xs: Array) -> Array:
         """Read the sequences.
@@ -101,7 +106,7 @@ class Encoder:
         -------
         ndarray of float32, shape (N, H)
         """
-        self.hs = self._hidden_states(xs)
+        self.hs = embedded_forward(self.embed, self.lstm, some_steps(xs))
         return self._result(self.hs)
 
     def backward(self, dh: Array) -> None:
@@ -117,100 +122,24 @@ class Encoder:
         N, _, H = self.hs.shape
         dhs = np.zeros_like(self.hs)
         dhs[:, -1, :] = checked("dh", dh, "(N, H)", N, H)
-        self._backward_states(dhs)
-
-    def _encode(self, xs: Array) -> Array:
-        """The result of `forward`, with nothing kept for a `backward`."""
-        return self._result(self._hidden_states(xs, keep=False))
+        embedded_backward(self.embed, self.lstm, dhs)
 
     def _result(self, hs: Array) -> Array:
         return hs[:, -1, :].copy()
 
-    def _hidden_states(self, xs: Array, keep: bool = True) -> Array:
-        return embedded_forward(self.embed, self.lstm, some_steps(xs), keep=keep)
 
-    def _backward_states(self, dhs: Array) -> None:
-        embedded_backward(self.embed, self.lstm, dhs)
-
-
-class GreedyDecoder:
-    """What the decoders share: they start from the encoder's result, then score ids step by step.
-
-    A subclass writes `_start`, which takes the encoder's result, and `_scores`, which runs any
-    number of further time steps; its ``forward`` is the one, then the other. Where all layers are
-    the package's own, one kernel call takes all steps of greedy decoding, to the same bits.
-    """
-
-    embed: TimeEmbedding
-    lstm: TimeLSTM
-    affine: TimeAffine
-
-    def _checked(self, encoded: Array) -> Array:
-        """The encoder's result as an array."""
-        return checked("h", encoded, "(N, H)", None, None)
-
-    def _start(self, encoded: Array) -> None:
-        raise NotImplementedError
-
-    def _scores(self, xs: Array) -> Array:
-        raise NotImplementedError
-
-    def _own_layers(self) -> bool:
-        return (
-            type(self.embed) is TimeEmbedding
-            and type(self.lstm) is TimeLSTM
-            and type(self.affine) is TimeAffine
-        )
-
-    def _best_ids(self, start_id: int, steps: int) -> Array:
-        """The ids (N, steps) that one kernel call finds."""
-        ids, _ = self._decode(start_id, steps)
-        return ids
-
-    def _decode(
-        self, start_id: int, steps: int, hs_enc: Array | None = None, peeky: bool = False
-    ) -> tuple[Array, Array | None]:
-        """Ids and last attention weights of so many steps; the LSTM moves on."""
-        return greedy_decode(self.embed, self.lstm, self.affine, start_id, steps, hs_enc, peeky)
-
-    def _forward(self, xs: Array, encoded: Array) -> Array:
-        xs, encoded = as_array("xs", xs), self._checked(encoded)
-        if xs.ndim == 2 and len(xs) != len(encoded):
-            raise ValueError(
-                f"xs: expected {len(encoded)} rows, as in the encoder's result, got {len(xs)}"
-            )
-        self._start(encoded)
-        return self._scores(xs)
-
-    def _greedy(self, encoded: Array, start_id: int, sample_size: int) -> Array:
-        """The ids (N, sample_size) of the best score at each step, each fed to the next step."""
-        start, size = as_integer("start_id", start_id), as_integer("sample_size", sample_size)
-        if not 0 <= size <= np.iinfo(np.int64).max:
-            raise ValueError(f"sample_size: expected at least 0, got {size}")
-        encoded = self._checked(encoded)
-        self._start(encoded)
-        if self._own_layers():
-            return self._best_ids(start, size)
-        ids = np.full((len(encoded), 1), start)
-        samples = np.empty((len(encoded), size), dtype=np.int64)
-        for step in range(size):
-            ids = self._scores(ids).argmax(axis=2)
-            samples[:, step] = ids[:, 0]
-        return samples
-
-    def _greedy_row(self, encoded: Array, start_id: int, sample_size: int) -> list[int]:
-        encoded = self._checked(encoded)
-        if len(encoded) != 1:
-            raise ValueError(
-                f"generate: expected a batch of one row, got {len(encoded)} "
-                "(generate_batch takes many)"
-            )
-        ids: list[int] = self._greedy(encoded, start_id, sample_size)[0].tolist()
-        return ids
+def encode(encoder: Any, xs: Array) -> Array:
+    """``encoder.forward(xs)``; an encoder of the package keeps nothing for a `backward`."""
+    if not (isinstance(encoder, Encoder) and is_original(encoder)):
+        result: Array = encoder.forward(xs)
+        return result
+    hs = embedded_forward(encoder.embed, encoder.lstm, some_steps(xs), keep=False)
+    return encoder._result(hs)
 
 
+@fusable
 class Decoder(GreedyDecoder):
-    """Embedding, LSTM that starts from the encoder's state, affine map to scores.
+    """Embedding, LSTM whose initial state is the encoder's result, affine map to scores.
 
     Parameters
     ----------
@@ -234,25 +163,12 @@ class Decoder(GreedyDecoder):
         self.affine = random_affine(H, V)
         self.params, self.grads = collect([self.embed, self.lstm, self.affine])
 
-    def forward(self, xs: Array, h: Array) -> Array:
-        """Score the next id at every step.
-
-        Parameters
-        ----------
-        xs : ndarray of int, shape (N, T)
-        h : ndarray of float, shape (N, H)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, T, V)
-        """
-        return self._forward(xs, h)
-
-    def _start(self, encoded: Array) -> None:
+    def _set_initial_state(self, encoded: Array) -> None:
         self.lstm.set_state(encoded)
 
     def _scores(self, xs: Array) -> Array:
-        return self.affine.forward(embedded_forward(self.embed, self.lstm, xs))
+        scores: Array = self.affine.forward(embedded_forward(self.embed, self.lstm, xs))
+        return scores
 
     def backward(self, dscore: Array) -> Array:
         """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
@@ -263,28 +179,8 @@ class Decoder(GreedyDecoder):
             There was no `forward`.
         """
         embedded_backward(self.embed, self.lstm, self.affine.backward(dscore))
-        assert self.lstm.dh is not None
-        return self.lstm.dh
-
-    def generate(self, h: Array, start_id: int, sample_size: int) -> list[int]:
-        """Greedy decoding of one sequence: the best id of each step is the next input.
-
-        Parameters
-        ----------
-        h : ndarray of float, shape (1, H)
-        start_id : int
-        sample_size : int
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        ValueError
-            ``h`` has another number of rows than one.
-        """
-        return self._greedy_row(h, start_id, sample_size)
+        dh: Array = self.lstm.dh
+        return dh
 
 
 class Seq2seq(BaseModel):
@@ -309,24 +205,27 @@ class Seq2seq(BaseModel):
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
         sizes = model_sizes(vocab_size, wordvec_size, hidden_size)
-        self.encoder = self._encoder_class(*sizes)
-        self.decoder = self._decoder_class(*sizes)
+        self._connect(self._encoder_class(*sizes), self._decoder_class(*sizes))
+
+    def _connect(self, encoder: Any, decoder: Any) -> None:
+        self.encoder, self.decoder = encoder, decoder
         self.softmax = TimeSoftmaxWithLoss()
         self.params, self.grads = collect([self.encoder, self.decoder])
 
-    def forward(self, xs: Array, ts: Array) -> float:
+    def forward(self, xs: Array, ts: Array) -> Loss:
         """The loss of predicting each id of ``ts`` from those before it.
 
         Parameters
         ----------
         xs : ndarray of int, shape (N, Te)
         ts : ndarray of int, shape (N, Td)
-            The first column is the start symbol: the decoder reads ``ts[:, :-1]`` and is to say
+            The first column is the start symbol: the decoder reads ``ts[:, :-1]`` and is to predict
             ``ts[:, 1:]``.
 
         Returns
         -------
-        float
+        Loss
+            A float.
 
         Raises
         ------
@@ -393,8 +292,9 @@ class Seq2seq(BaseModel):
         start_id = as_integer("start_id", start_id)
         sample_size = as_integer("sample_size", sample_size)
         slices = [xs[i : i + _ROWS_AT_ONCE] for i in range(0, max(len(xs), 1), _ROWS_AT_ONCE)]
-        is_own = type(self.encoder) is self._encoder_class
-        encode = self.encoder._encode if is_own else self.encoder.forward
         return np.concatenate(
-            [self.decoder._greedy(encode(rows), start_id, sample_size) for rows in slices]
+            [
+                greedy_batch(self.decoder, encode(self.encoder, rows), start_id, sample_size)
+                for rows in slices
+            ]
         )

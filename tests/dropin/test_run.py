@@ -153,7 +153,7 @@ def test_the_scripts_own_files_are_found(tree: Path) -> None:
     )
     for folder in (tree, tree / "ch07"):
         result = output("run", tree / "ch07" / "script.py", cwd=folder).splitlines()
-        assert result[0] == "3 [0 1 2] 3 <class 'fastseq.layers.recurrent.TimeLSTM'>"
+        assert result[0] == "3 [0 1 2] 3 <class 'fastseq.layers.recurrent.lstm.TimeLSTM'>"
         assert eval(result[1]) == [str(tree / "common")]
 
 

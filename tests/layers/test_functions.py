@@ -89,7 +89,7 @@ def test_cross_entropy_error_is_the_reference(N: int, V: int) -> None:
     y, t = probabilities(N, V)
     expected = fastseq_reference.cross_entropy_error(y.astype(np.float64), t)
     loss = cross_entropy_error(y, t)
-    assert type(loss) is float
+    assert isinstance(loss, float)
     assert_close(loss, expected, rtol=1e-6, atol=1e-12)
     for labels in (np.eye(V)[t], np.eye(V, dtype=bool)[t], t.astype(">i2"), t.tolist()):
         assert cross_entropy_error(y, labels) == loss

@@ -70,7 +70,7 @@ def assert_results_close(actual: Any, expected: Any, rows: int) -> None:
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_is_the_reference(isa: str, name: str, shape: tuple[int, ...]) -> None:
     actual, expected, rows = run_both(name, shape)
-    assert type(actual[0]) is float
+    assert isinstance(actual[0], float)
     assert actual[1].dtype == np.float32
     assert_results_close(actual, expected, rows)
 

@@ -120,6 +120,6 @@ def test_the_dtype_of_the_weights_passes_through(dtype: type) -> None:
         (reference.TimeSigmoidWithLoss(), xs[:, :, 0], LABELS % 2),
         (reference.Simple_TimeSoftmaxWithLoss(), xs, LABELS % D),
     ):
-        assert type(layer.forward(x, t)) is float
+        assert isinstance(layer.forward(x, t), float)
         arrays.append(layer.backward())
     assert {array.dtype for array in arrays} == {np.dtype(dtype)}

@@ -41,7 +41,7 @@ def test_loss_formula_with_ignored_and_one_hot_labels() -> None:
     dxs = layer.backward()
     np.testing.assert_array_equal(dxs[ts == -1], 0)
     assert np.all(dxs[ts != -1] != 0)
-    assert type(layer.forward(xs.astype(np.float32), ts)) is float
+    assert isinstance(layer.forward(xs.astype(np.float32), ts), float)
 
     ids = np.where(ts == -1, 3, ts)
     assert layer.forward(xs, np.eye(V, dtype=int)[ids]) == layer.forward(xs, ids)
@@ -105,7 +105,7 @@ def test_cross_entropy_error() -> None:
     y, t = np.array([[0.2, 0.7, 0.1], [1.0, 0.0, 0.0]]), np.array([1, 2])
     expected = -(math.log(0.7 + 1e-7) + math.log(1e-7)) / 2
     assert_close(reference.cross_entropy_error(y, t), expected, **EXACT)
-    assert type(reference.cross_entropy_error(y.astype("f"), t)) is float
+    assert isinstance(reference.cross_entropy_error(y.astype("f"), t), float)
     assert reference.cross_entropy_error(y, np.eye(3)[t]) == reference.cross_entropy_error(y, t)
     for one in (np.array(1), np.array([1]), np.array([0, 1, 0])):
         assert_close(reference.cross_entropy_error(y[0], one), -math.log(0.7 + 1e-7), **EXACT)

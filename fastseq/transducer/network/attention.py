@@ -1,6 +1,6 @@
-"""Attention of a decoder, and the attentional state that comes of it.
+"""Attention of a decoder, and the attentional state computed from it.
 
-From a state of the decoder and the context that it attends to comes
+The attentional state of a decoder state and its context is
 ``a = tanh([context | state] W_combine + b_combine)`` (Luong, Pham and Manning, "Effective
 Approaches to Attention-based Neural Machine Translation", 2015, equation 5).
 """
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers import Affine, ScoredAttention
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.encoder import Encoded
 from fastseq.transducer.network.parameters import Layer, NetworkConfig
-from fastseq.transducer.network.rows import Steps
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ class AttentionalState:
     Attributes
     ----------
     layers : list
-        Everything that has parameters.
+        The parts that have parameters.
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
@@ -67,7 +67,7 @@ class AttentionalState:
         return doutputs, dstates + steps.scatter(dboth[:, H:])
 
     def keys(self, outputs: Array) -> Array | None:
-        """What additive attention makes of the encoder's outputs, once for all steps."""
+        """The projected outputs that additive attention compares, once for all steps."""
         if self._attention.kind != "additive":
             return None
         return _kernels.affine_forward(outputs, self._attention.params[0])
@@ -79,7 +79,7 @@ class AttentionalState:
         return _kernels.tanh(_kernels.affine_forward(both, *self._combine.params)), weights[:, 0]
 
     def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
-        """What `_kernels.decode` takes for the same, step after step."""
+        """The arguments of `_kernels.decode` for the same computation."""
         given: dict[str, Any] = {
             "hs_enc": encoded.outputs,
             "encoder_lengths": encoded.lengths,

@@ -1,9 +1,9 @@
 """The decoder: embedding, recurrent layers, attention, and the scores of what comes next.
 
-The recurrent layers start from the encoder's last states (Sutskever, Vinyals and Le, "Sequence to
-Sequence Learning with Neural Networks", 2014). A peeky decoder sees the last state of the encoder's
-top layer at every step, and so does its output layer (Cho et al., "Learning Phrase Representations
-using RNN Encoder-Decoder for Statistical Machine Translation", 2014).
+The initial states of the recurrent layers are the last of the encoder (Sutskever, Vinyals and Le,
+"Sequence to Sequence Learning with Neural Networks", 2014). A peeky decoder and its output layer
+read the last state of the encoder's top layer at every step (Cho et al., "Learning Phrase
+Representations using RNN Encoder-Decoder for Statistical Machine Translation", 2014).
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers import Affine, RecurrentLayer
+from fastseq.layers import Affine
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.attention import AttentionalState
-from fastseq.transducer.network.embedded import EmbeddedLayer
 from fastseq.transducer.network.encoder import Encoded
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
-from fastseq.transducer.network.rows import Dropout, Steps
+from fastseq.transducer.network.rows import Dropout
+from fastseq.transducer.network.stack import RecurrentStack
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class State:
-    """Where the decoder is in N targets.
+    """The decoder's states in N targets.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class State:
 
 
 class Decoder:
-    """From what the encoder gives, and the symbols so far, to scores of the next.
+    """From the encoder's result and the symbols so far to scores of the next.
 
     Parameters
     ----------
@@ -58,23 +59,21 @@ class Decoder:
     ----------
     attention : AttentionalState or None
     layers : list
-        Everything that has parameters.
+        The parts that have parameters.
     """
 
     def __init__(self, config: NetworkConfig, params: dict[str, Array]) -> None:
         cell = config.recurrent_cell
         self._peeky = config.peeky
-        first, *others = (
+        weights = [
             recurrent_parameters(cell, params, f"decoder.{layer}") for layer in range(config.layers)
-        )
-        self._first = EmbeddedLayer(params["target_embedding"], cell, first)
-        self._others = [RecurrentLayer(cell, weights) for weights in others]
-        self._dropouts = [Dropout(config.dropout) for _ in range(config.layers)]
+        ]
+        self._stack = RecurrentStack(cell, params["target_embedding"], weights, config.dropout)
         self.attention = None if config.attention == "none" else AttentionalState(config, params)
         self._output_dropout = Dropout(config.dropout)
         self._output = Affine(params["output.W"], params["output.b"])
         self._cache: tuple[Steps, Encoded] | None = None
-        self.layers: list[Layer] = [self._first, *self._others, self._output]
+        self.layers: list[Layer] = [self._stack, self._output]
         if self.attention is not None:
             self.layers += self.attention.layers
 
@@ -102,15 +101,9 @@ class Decoder:
         """
         steps = Steps(lengths, inputs.shape[1])
         self._cache = steps, encoded
-        first_dropout, *dropouts = self._dropouts
         peeked = encoded.h[-1] if self._peeky else None
         ids = steps.scatter(steps.gather(inputs))  # 0 past a row's length
-        xs, _, _ = self._first.forward(ids, lengths, encoded.h[0], encoded.c[0], peeked)
-        xs = first_dropout.forward(xs, generator)
-        stack = zip(self._others, dropouts, encoded.h[1:], encoded.c[1:], strict=True)
-        for layer, dropout, h0, c0 in stack:
-            xs, _, _ = layer.forward(xs, h0, c0, lengths)
-            xs = dropout.forward(xs, generator)
+        xs, _, _ = self._stack.forward(ids, lengths, generator, encoded.h, encoded.c, peeked)
         if self.attention is None:
             a = steps.gather(xs)
         else:
@@ -124,8 +117,6 @@ class Decoder:
         assert self._cache is not None
         steps, encoded = self._cache
         H = encoded.outputs.shape[2]
-        dh: list[Array] = []
-        dc: list[Array | None] = []
         da = self._output_dropout.backward(self._output.backward(dscores))
         if self._peeky:
             # forward was: a = [peeked | a]
@@ -134,30 +125,17 @@ class Decoder:
             doutputs, dxs = np.zeros_like(encoded.outputs), steps.scatter(da)
         else:
             doutputs, dxs = self.attention.backward(da)
-        first_dropout, *dropouts = self._dropouts
-        for layer, dropout in reversed(list(zip(self._others, dropouts, strict=True))):
-            # forward was: xs = dropout(layer(xs, h0, c0))
-            dxs, dh0, dc0 = layer.backward(dropout.backward(dxs))
-            dh.insert(0, dh0)
-            dc.insert(0, dc0)
-        dcontext, dh0, dc0 = self._first.backward(first_dropout.backward(dxs))
-        dh.insert(0, dh0)
-        dc.insert(0, dc0)
+        none = [None] * len(encoded.h)
+        dcontext, dh, dc = self._stack.backward(dxs, none, none)
         if dcontext is not None:
             # forward was: the context of the first layer, and a part of a, is the top layer's h
             dh[-1] += dcontext + steps.total(dpeeked)
         return doutputs, dh, dc
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
-        """Read one id in each row (N); `Network.step` says what comes of it."""
+        """Advance by one id in each row (N), as in `Network.step`."""
         peeked = encoded.h[-1] if self._peeky else None
-        xs, h1, c1 = self._first.step(ids, state.h[0], state.c[0], peeked)
-        h: list[Array] = [h1]
-        c: list[Array | None] = [c1]
-        for layer, h0, c0 in zip(self._others, state.h[1:], state.c[1:], strict=True):
-            xs, h1, c1 = _kernels.recurrent_forward(None, layer.cell, xs, layer.params, h0, c0)
-            h.append(h1)
-            c.append(c1)
+        h, c = self._stack.step(ids, state.h, state.c, peeked)
         a, weights = h[-1], None
         if self.attention is not None:
             a, weights = self.attention.step(encoded, a)
@@ -169,16 +147,15 @@ class Decoder:
     def answers(
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
-        """The best ids for each source, all steps in one call; `Network.answers` says more."""
-        W, *first = self._first.params
+        """The best ids for each source, all steps in one call, as in `Network.answers`."""
         c = [each for each in encoded.c if each is not None]
         return _kernels.decode(
-            self._first.cell,
+            self._stack.cell,
             start_id,
             int(limits.max(initial=0)),
             np.array(encoded.h),
-            W,
-            [first, *(layer.params for layer in self._others)],
+            self._stack.embedding,
+            self._stack.weights,
             self._output.params,
             c0=np.array(c) if c else None,
             first_id=first_id,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
+from fastseq.layers.packed import Steps
 from fastseq.transducer.network.decoder import Decoder, State
 from fastseq.transducer.network.encoder import Encoded, Encoder
 from fastseq.transducer.network.loss import SmoothedLoss
@@ -19,7 +20,7 @@ from fastseq.transducer.network.parameters import (
     initial_parameters,
     parameter_shapes,
 )
-from fastseq.transducer.network.rows import Steps, check_ids, reversed_rows
+from fastseq.transducer.network.rows import check_ids, reversed_rows
 
 Array = npt.NDArray[Any]
 
@@ -28,9 +29,9 @@ __all__ = ["Batch", "Encoded", "Network", "NetworkConfig", "State", "parameter_s
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of sequences of ids, in arrays whose rows have unlike lengths.
+    """Pairs of sequences of ids, padded to one length.
 
-    What lies past a length is not read.
+    Values past a length are not read.
 
     Attributes
     ----------
@@ -151,7 +152,7 @@ class Network:
         self._encoder.backward(*self._decoder.backward(self._loss.backward()))
 
     def encode(self, sources: Array, source_lengths: Array) -> Encoded:
-        """What the decoder sees of some sources. Nothing is kept, and there is no dropout.
+        """The encoder's result for some sources. Nothing is kept, and there is no dropout.
 
         Parameters
         ----------
@@ -174,7 +175,7 @@ class Network:
         return replace(encoded, keys=attention.keys(encoded.outputs))
 
     def first_state(self, encoded: Encoded) -> State:
-        """Where the decoder starts."""
+        """The initial state of the decoder."""
         return State(encoded.h, encoded.c)
 
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
@@ -191,7 +192,7 @@ class Network:
         Returns
         -------
         log_probabilities : ndarray of float32, shape (N, V)
-            Of what comes next.
+            Of the next symbol.
         state : State
             The next.
         weights : ndarray of float32, shape (N, Te), or None
@@ -227,7 +228,7 @@ class Network:
         sources : ndarray of int, shape (N, Te)
         source_lengths : ndarray of int, shape (N,)
         start_id, first_id, end_id : int
-            What is read first, the lowest that may be chosen, and what ends an answer.
+            The first input, the lowest id that may be chosen, and the id that ends an answer.
         limits : ndarray of int, shape (N,)
             The most symbols of each answer, `end_id` counted.
 

@@ -1,4 +1,4 @@
-"""What a network is made of: its configuration; its parameters' names, shapes and first values."""
+"""The configuration of a network; the names, shapes and initial values of its parameters."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class NetworkConfig:
 
 
 class Layer(Protocol):
-    """What has parameters and their gradients."""
+    """An object that has parameters and their gradients."""
 
     params: list[Array]
     grads: list[Array]
@@ -141,12 +141,12 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
 
 
 def initial_parameters(config: NetworkConfig, generator: np.random.Generator) -> dict[str, Array]:
-    """Draw the parameters that training starts from.
+    """Draw the initial parameters.
 
-    Embeddings are standard normal: values that are small beside the weights are what holds the
-    first epochs up. Other weights are uniform up to 1 / sqrt(n) where n is the number of hidden
-    units of a recurrent layer, or of inputs of any other. Biases are 0, those of the LSTM's forget
-    gate 1 (Gers, Schmidhuber and Cummins, "Learning to Forget", 2000).
+    Embeddings are standard normal: much smaller values slow the first epochs down. Other weights
+    are uniform up to 1 / sqrt(n), where n is the number of hidden units of a recurrent layer, or of
+    inputs of any other. Biases are 0, those of the LSTM's forget gate 1 (Gers, Schmidhuber and
+    Cummins, "Learning to Forget", 2000).
 
     Parameters
     ----------

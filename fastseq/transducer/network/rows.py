@@ -1,4 +1,4 @@
-"""Rows of unlike length in one array: their checks, their steps end to end, dropout over them."""
+"""Variable-length sequences in one array: checks, reversal, dropout."""
 
 from __future__ import annotations
 
@@ -12,46 +12,10 @@ from fastseq.layers.base import checked
 Array = npt.NDArray[Any]
 
 
-class Steps:
-    """The R real steps of arrays (N, T, ...) whose rows have unlike lengths.
-
-    Parameters
-    ----------
-    lengths : ndarray of int, shape (N,)
-        Each from 1 to T; R is their sum.
-    T : int
-    """
-
-    def __init__(self, lengths: Array, T: int) -> None:
-        self._shape = len(lengths), T
-        self._places = np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
-        self._rows = self._places // T
-        self._starts = np.cumsum(lengths) - lengths
-
-    def gather(self, x: Array) -> Array:
-        """The real steps end to end, row by row: (R, ...) of (N, T, ...)."""
-        return x.reshape(-1, *x.shape[2:]).take(self._places, axis=0)
-
-    def scatter(self, steps: Array) -> Array:
-        """The inverse of `gather`, 0 where a row has no step."""
-        N, T = self._shape
-        x = np.zeros((N * T, *steps.shape[1:]), dtype=steps.dtype)
-        x[self._places] = steps
-        return x.reshape(N, T, *steps.shape[1:])
-
-    def repeat(self, x: Array) -> Array:
-        """Each row of x (N, ...) once for each of its steps: (R, ...)."""
-        return x.take(self._rows, axis=0)
-
-    def total(self, steps: Array) -> Array:
-        """The sum over each row's steps: (N, ...) of (R, ...)."""
-        return np.add.reduceat(steps, self._starts, axis=0)
-
-
 def check_ids(name: str, ids: object, count: int, lengths: object = None) -> tuple[Array, Array]:
     """Ids (N, T), each from 0 to ``count`` - 1, of rows with these lengths; and the lengths (N,).
 
-    What lies past a length is not looked at. Lengths of None stand for T each.
+    Values past a length are not read. Lengths of None stand for T each.
 
     Raises
     ------
@@ -82,7 +46,7 @@ def check_ids(name: str, ids: object, count: int, lengths: object = None) -> tup
 
 
 def reversed_rows(rows: Array, lengths: Array) -> Array:
-    """The array (N, T) with each row reversed within its length; what lies past it stays."""
+    """The array (N, T) with each row reversed within its length; values past it stay."""
     places = np.arange(rows.shape[1])
     mirrored = lengths[:, np.newaxis] - 1 - places
     return np.take_along_axis(rows, np.where(mirrored < 0, places, mirrored), axis=1)

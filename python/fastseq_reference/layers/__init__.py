@@ -11,7 +11,6 @@ from fastseq_reference.layers.attention import (
     TimeAttention,
     WeightSum,
 )
-from fastseq_reference.layers.bidirectional import TimeBiLSTM
 from fastseq_reference.layers.dropout import Dropout, TimeDropout
 from fastseq_reference.layers.embedding import Embedding, TimeEmbedding
 from fastseq_reference.layers.functions import (
@@ -22,7 +21,6 @@ from fastseq_reference.layers.functions import (
     sigmoid,
     softmax,
 )
-from fastseq_reference.layers.gru import GRU, TimeGRU
 from fastseq_reference.layers.loss import (
     SigmoidWithLoss,
     Simple_TimeSoftmaxWithLoss,
@@ -30,9 +28,16 @@ from fastseq_reference.layers.loss import (
     TimeSigmoidWithLoss,
     TimeSoftmaxWithLoss,
 )
-from fastseq_reference.layers.recurrent import LSTM, TimeLSTM
-from fastseq_reference.layers.recurrent_layer import RecurrentLayer
-from fastseq_reference.layers.rnn import RNN, TimeRNN
+from fastseq_reference.layers.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    RecurrentLayer,
+    TimeBiLSTM,
+    TimeGRU,
+    TimeLSTM,
+    TimeRNN,
+)
 from fastseq_reference.layers.scored_attention import ScoredAttention
 
 __all__ = [

@@ -71,7 +71,7 @@ def cross_entropy_error(y: Array, t: Array) -> float:
     if t.ndim == 2:
         t = t.argmax(axis=1)
     N = y.shape[0]
-    return float(-np.sum(np.log(y[np.arange(N), t] + 1e-7)) / N)
+    return np.float64(-np.sum(np.log(y[np.arange(N), t] + 1e-7)) / N)
 
 
 class Softmax:

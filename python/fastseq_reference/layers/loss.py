@@ -160,7 +160,7 @@ class TimeSoftmaxWithLoss:
         loss = -np.sum(log_p[rows, labels[rows]]) / len(rows)
 
         self.cache = (log_p, labels, rows, xs.shape)
-        return float(loss)
+        return np.float64(loss)
 
     def backward(self, dout: float = 1) -> Array:
         """Gradient of the scores: ``(p - onehot) dout / count``, zero where the label is ignored.

@@ -1,4 +1,4 @@
-"""Attention of every decoder step, with a choice of scores and with rows of unlike length."""
+"""Attention of every decoder step, with a choice of scores and over padded sequences."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -31,6 +31,8 @@ class AttentionBiEncoder:
     ----------
     embed : TimeEmbedding
     lstm : TimeBiLSTM
+    hs : (N, T, 2H) array or None
+        All states of the last ``forward``.
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
@@ -50,6 +52,7 @@ class AttentionBiEncoder:
 
         self.params: list[Array] = self.embed.params + self.lstm.params
         self.grads: list[Array] = self.embed.grads + self.lstm.grads
+        self.hs: Array | None = None
 
     def forward(self, xs: Array) -> Array:
         """Encode the sequences.
@@ -63,7 +66,8 @@ class AttentionBiEncoder:
         hs : (N, T, 2H) array
         """
         xs = self.embed.forward(xs)
-        return self.lstm.forward(xs)
+        self.hs = self.lstm.forward(xs)
+        return self.hs
 
     def backward(self, dhs: Array) -> None:
         """Overwrite ``grads``; ids have no gradient.

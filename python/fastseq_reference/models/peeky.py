@@ -49,6 +49,7 @@ class PeekyDecoder:
 
         self.params: list[Array] = self.embed.params + self.lstm.params + self.affine.params
         self.grads: list[Array] = self.embed.grads + self.lstm.grads + self.affine.grads
+        self.cache: int | None = None
 
     def forward(self, xs: Array, h: Array) -> Array:
         """Scores of the next symbol at every step.
@@ -65,6 +66,7 @@ class PeekyDecoder:
         """
         N, T = xs.shape
         H = h.shape[1]
+        self.cache = H
 
         self.lstm.set_state(h)
         out = self.embed.forward(xs)
@@ -90,8 +92,7 @@ class PeekyDecoder:
         RuntimeError
             When there was no forward pass.
         """
-        H = self.lstm.params[1].shape[0]
-
+        H = self.cache
         # forward was: score = affine([hs, lstm output])
         dout = self.affine.backward(dscore)
         dhs_affine, dout = dout[:, :, :H], dout[:, :, H:]

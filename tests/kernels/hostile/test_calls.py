@@ -216,7 +216,7 @@ def test_an_id_of_any_integer_type_is_in_the_vocabulary() -> None:
                 None, "lstm", ids, lstm_weights(4, 8), embedding=W
             ),
         ):
-            with pytest.raises(IndexError, match=rf"ids\[1, 0\].*{wrong}"):
+            with pytest.raises(IndexError, match=rf"(ids|xs)\[1, 0\].*{wrong}"):
                 call()
         for call in (
             lambda ids=ids: _kernels.softmax_loss_forward(draw(2, 2, 9), ids, None),

@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from fastseq.layers import GRU, TimeGRU
-from layers.recurrent.test_rnn_gru import (
+from support.cells import ReferenceTimeGRUResetAfter, TimeGRUResetAfter, draw_weights
+from support.helpers import assert_close, float32_tolerance
+from support.recurrent_units import (
     UNITS,
     assert_results_close,
     draw,
@@ -16,8 +18,6 @@ from layers.recurrent.test_rnn_gru import (
     run_both,
     terms,
 )
-from support.cells import ReferenceTimeGRUResetAfter, TimeGRUResetAfter, draw_weights
-from support.helpers import assert_close, float32_tolerance
 
 Array = npt.NDArray[Any]
 

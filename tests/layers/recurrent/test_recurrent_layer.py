@@ -362,11 +362,13 @@ def test_wrong_construction() -> None:
 def test_wrong_arguments() -> None:
     case = Case("gru", 1, 2, 3, 4, 5)
     layer = case.layer()
-    with pytest.raises(ValueError, match=r"^xs: expected shape \(N, T, D\)"):
+    with pytest.raises(ValueError, match=r"^xs: expected 3 dimensions, got shape \(2, 4\)"):
         layer.forward(case.xs[:, 0])
     with pytest.raises(ValueError, match=r"^h0: expected shape \(2, 5\), got \(1, 5\)"):
         layer.forward(case.xs, case.states["h0"][:1])
-    with pytest.raises(ValueError, match="^c0: expected None, for only the LSTM has c"):
+    with pytest.raises(
+        ValueError, match="^c0: expected None, as a cell gru has no c; got an array"
+    ):
         layer.forward(case.xs, c0=case.states["h0"])
     with pytest.raises(ValueError, match=r"^lengths: expected shape \(2,\)"):
         layer.forward(case.xs, lengths=[1])
@@ -375,7 +377,9 @@ def test_wrong_arguments() -> None:
     layer.forward(case.xs)
     with pytest.raises(ValueError, match="^dhs: expected shape"):
         layer.backward(case.dhs[:, :2])
-    with pytest.raises(ValueError, match="^dc: expected None, for only the LSTM has c"):
+    with pytest.raises(
+        ValueError, match="^dc: expected None, as a cell gru has no c; got an array"
+    ):
         layer.backward(case.dhs, dc=case.dstates["dh"])
 
 

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.layers.base import as_array
-from fastseq.layers.hidden_state import Cell, TimeCell
+from fastseq.layers.base import as_array, fusable
+from fastseq.layers.recurrent.cell import HiddenStateCell
+from fastseq.layers.recurrent.time_layer import TimeLayer, step_layers
 
 Array = npt.NDArray[Any]
 
 
-class GRU(Cell):
+class GRU(HiddenStateCell):
     """One step of a gated recurrent unit.
 
     With blocks z, r, g::
@@ -43,7 +44,9 @@ class GRU(Cell):
     ----------
     Wx : ndarray of float, shape (D, 3H)
     Wh : ndarray of float, shape (H, 3H)
-    b : ndarray of float, shape (3H,)
+    b : ndarray of float, shape (3H,), optional
+        Without it the gates have no bias, as in the textbook's first edition, and `params` are
+        ``[Wx, Wh]``.
     reset_after : bool, default False
         Let the reset gate act after the product.
     bh : ndarray of float, shape (H,), optional
@@ -55,6 +58,8 @@ class GRU(Cell):
     params, grads : list of ndarray
         ``[Wx, Wh, b]``, with ``reset_after`` ``[Wx, Wh, b, bh]``: the caller's own arrays, and
         their gradients after `backward`.
+    cache : object
+        What `backward` needs of the last `forward`; may be kept, and set before `backward`.
 
     Raises
     ------
@@ -63,29 +68,34 @@ class GRU(Cell):
         ``reset_after``.
     """
 
+    _cell = "gru"
+
     def __init__(
         self,
         Wx: Array,
         Wh: Array,
-        b: Array,
+        b: Array | None = None,
         *,
         reset_after: bool = False,
         bh: Array | None = None,
     ) -> None:
-        super().__init__(*_cell_and_params(Wx, Wh, b, reset_after, bh))
+        if reset_after:
+            self._cell = "gru_reset_after"
+        super().__init__(_params(Wx, Wh, b, reset_after, bh))
 
 
-class TimeGRU(TimeCell):
+@fusable
+class TimeGRU(TimeLayer):
     """A gated recurrent unit over a whole sequence, of the equations of `GRU`.
 
     Parameters
     ----------
     Wx : ndarray of float, shape (D, 3H)
     Wh : ndarray of float, shape (H, 3H)
-    b : ndarray of float, shape (3H,)
-        All weights may be views.
+    b : ndarray of float, shape (3H,), optional
+        Without it the gates have no bias, as in `GRU`. All weights may be views.
     stateful : bool, default False
-        Start each `forward` from the state that the last one left.
+        Begin each `forward` with the state that the last one left.
     reset_after : bool, default False
         Let the reset gate act after the product.
     bh : ndarray of float, shape (H,), optional
@@ -100,7 +110,9 @@ class TimeGRU(TimeCell):
     h : ndarray of float32, shape (N, H), or None
         The state after the last step; None before the first.
     dh : ndarray of float32, shape (N, H), or None
-        After `backward`, the gradient of the state the sequence started from.
+        After `backward`, the gradient of the initial state.
+    layers : list of GRU, or None
+        One for each step of the last `forward`.
 
     Raises
     ------
@@ -131,28 +143,39 @@ class TimeGRU(TimeCell):
     [(3, 12), (4, 12), (12,), (4,)]
     """
 
+    _cell = "gru"
+    layers = step_layers(lambda layer: _one_step(*layer.params))
+
     def __init__(
         self,
         Wx: Array,
         Wh: Array,
-        b: Array,
+        b: Array | None = None,
         stateful: bool = False,
         *,
         reset_after: bool = False,
         bh: Array | None = None,
     ) -> None:
-        super().__init__(*_cell_and_params(Wx, Wh, b, reset_after, bh), stateful)
+        if reset_after:
+            self._cell = "gru_reset_after"
+        super().__init__(_params(Wx, Wh, b, reset_after, bh), stateful)
 
 
-def _cell_and_params(
-    Wx: Array, Wh: Array, b: Array, reset_after: bool, bh: Array | None
-) -> tuple[str, list[Array]]:
-    """The name of the variant, and its weights."""
+def _params(
+    Wx: Array, Wh: Array, b: Array | None, reset_after: bool, bh: Array | None
+) -> list[Array]:
     if not reset_after:
         if bh is not None:
             raise ValueError("bh: expected None without reset_after, got an array")
-        return "gru", [Wx, Wh, b]
+        return [Wx, Wh] if b is None else [Wx, Wh, b]
+    if b is None:
+        raise ValueError("b: expected an array with reset_after, got None")
     if bh is None:
         # of arguments that are no arrays too, which are refused by their own names later
         bh = np.zeros(as_array("Wh", Wh).shape[:1], dtype=as_array("Wx", Wx).dtype)
-    return "gru_reset_after", [Wx, Wh, b, bh]
+    return [Wx, Wh, b, bh]
+
+
+def _one_step(Wx: Array, Wh: Array, b: Array | None = None, bh: Array | None = None) -> GRU:
+    """A `GRU` with the weights of a `TimeGRU`."""
+    return GRU(Wx, Wh, b, reset_after=bh is not None, bh=bh)

@@ -1,4 +1,4 @@
-"""A recurrent layer of any cell, over rows of unlike length, in one direction or in both."""
+"""A recurrent layer of any cell, over padded sequences, in one direction or in both."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq_reference.layers.gru import GRU
-from fastseq_reference.layers.recurrent import LSTM
-from fastseq_reference.layers.rnn import RNN
+from fastseq_reference.layers.recurrent.gru import GRU
+from fastseq_reference.layers.recurrent.lstm import LSTM
+from fastseq_reference.layers.recurrent.rnn import RNN
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq_reference.layers.recurrent import TimeLSTM
+from fastseq_reference.layers.recurrent.lstm import TimeLSTM
 
 Array = npt.NDArray[Any]
 

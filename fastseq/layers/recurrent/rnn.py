@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fastseq.layers.hidden_state import Cell, TimeCell
+from fastseq.layers.base import fusable
+from fastseq.layers.recurrent.cell import HiddenStateCell
+from fastseq.layers.recurrent.time_layer import TimeLayer, step_layers
 
 Array = npt.NDArray[Any]
 
 
-class RNN(Cell):
+class RNN(HiddenStateCell):
     """One step of a simple recurrent network.
 
     Parameters
@@ -27,6 +29,8 @@ class RNN(Cell):
     ----------
     params, grads : list of ndarray
         ``[Wx, Wh, b]``, the caller's own arrays, and their gradients after `backward`.
+    cache : object
+        What `backward` needs of the last `forward`; may be kept, and set before `backward`.
 
     Raises
     ------
@@ -34,11 +38,14 @@ class RNN(Cell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "rnn"
+
     def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
-        super().__init__("rnn", [Wx, Wh, b])
+        super().__init__([Wx, Wh, b])
 
 
-class TimeRNN(TimeCell):
+@fusable
+class TimeRNN(TimeLayer):
     """A simple recurrent network over a whole sequence.
 
     Parameters
@@ -48,7 +55,7 @@ class TimeRNN(TimeCell):
     b : ndarray of float, shape (H,)
         All three may be views.
     stateful : bool, default False
-        Start each `forward` from the state that the last one left.
+        Begin each `forward` with the state that the last one left.
 
     Attributes
     ----------
@@ -57,7 +64,9 @@ class TimeRNN(TimeCell):
     h : ndarray of float32, shape (N, H), or None
         The state after the last step; None before the first.
     dh : ndarray of float32, shape (N, H), or None
-        After `backward`, the gradient of the state the sequence started from.
+        After `backward`, the gradient of the initial state.
+    layers : list of RNN, or None
+        One for each step of the last `forward`.
 
     Raises
     ------
@@ -65,5 +74,8 @@ class TimeRNN(TimeCell):
         A weight is no float array, or of a shape that does not fit.
     """
 
+    _cell = "rnn"
+    layers = step_layers(lambda layer: RNN(*layer.params))
+
     def __init__(self, Wx: Array, Wh: Array, b: Array, stateful: bool = False) -> None:
-        super().__init__("rnn", [Wx, Wh, b], stateful)
+        super().__init__([Wx, Wh, b], stateful)

@@ -11,21 +11,33 @@ from fastseq_reference.layers.functions import sigmoid
 Array = npt.NDArray[Any]
 
 
-def _parameters(Wx: Array, Wh: Array, b: Array, reset_after: bool, bh: Array | None) -> list[Array]:
-    """``[Wx, Wh, b]``, and ``bh`` (zeros by default) where the reset gate acts after the product.
+def _parameters(
+    Wx: Array, Wh: Array, b: Array | None, reset_after: bool, bh: Array | None
+) -> list[Array]:
+    """``[Wx, Wh, b]`` or, without a bias, ``[Wx, Wh]``.
+
+    And ``bh`` (zeros by default) where the reset gate acts after the product.
 
     Raises
     ------
     ValueError
-        When there is a ``bh`` without ``reset_after``.
+        When there is a ``bh`` without ``reset_after``, or ``reset_after`` without ``b``.
     """
     if not reset_after:
         if bh is not None:
             raise ValueError("bh: expected None without reset_after, got an array")
-        return [Wx, Wh, b]
+        return [Wx, Wh] if b is None else [Wx, Wh, b]
+    if b is None:
+        raise ValueError("b: expected an array with reset_after, got None")
     if bh is None:
         bh = np.zeros(Wh.shape[0], dtype=Wx.dtype)
     return [Wx, Wh, b, bh]
+
+
+def _with_bias(arrays: list[Array]) -> tuple[Array, Array, Array]:
+    """Three of the arrays; without a bias, zeros stand for it."""
+    Wx, Wh = arrays[:2]
+    return Wx, Wh, arrays[2] if len(arrays) > 2 else np.zeros(Wx.shape[1], dtype=Wx.dtype)
 
 
 class GRU:
@@ -42,7 +54,8 @@ class GRU:
     ----------
     Wx : (D, 3H) array
     Wh : (H, 3H) array
-    b : (3H,) array
+    b : (3H,) array, optional
+        Without it the gates have no bias, and ``params`` are ``[Wx, Wh]``.
     reset_after : bool
     bh : (H,) array, optional
         Only with ``reset_after``: the bias that the reset gate scales; zeros by default.
@@ -63,7 +76,7 @@ class GRU:
         self,
         Wx: Array,
         Wh: Array,
-        b: Array,
+        b: Array | None = None,
         *,
         reset_after: bool = False,
         bh: Array | None = None,
@@ -85,11 +98,11 @@ class GRU:
         -------
         h_next : (N, H) array
         """
-        Wx, Wh, b = self.params[:3]
+        Wx, Wh, b = _with_bias(self.params)
         H = h_prev.shape[1]
         Wxz, Wxr, Wxg = Wx[:, :H], Wx[:, H : 2 * H], Wx[:, 2 * H :]
         Whz, Whr, Whg = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
-        bz, br, bg = b[:H], b[H : 2 * H], b[2 * H :]
+        bz, br, bg = b[..., :H], b[..., H : 2 * H], b[..., 2 * H :]
 
         z = sigmoid(np.dot(x, Wxz) + np.dot(h_prev, Whz) + bz)
         r = sigmoid(np.dot(x, Wxr) + np.dot(h_prev, Whr) + br)
@@ -127,7 +140,7 @@ class GRU:
         Wx, Wh = self.params[:2]
         H = h_prev.shape[1]
         Whz, Whr, Whg = Wh[:, :H], Wh[:, H : 2 * H], Wh[:, 2 * H :]
-        dWx, dWh, db = self.grads[:3]
+        dWx, dWh, db = _with_bias(self.grads)
 
         # forward was: h_next = (1 - z) * h_prev + z * g
         dz = dh_next * (g - h_prev)
@@ -174,7 +187,8 @@ class TimeGRU:
     ----------
     Wx : (D, 3H) array
     Wh : (H, 3H) array
-    b : (3H,) array
+    b : (3H,) array, optional
+        Without it the gates have no bias, as in `GRU`.
     stateful : bool
         Whether ``forward`` continues from the state that the previous call left.
     reset_after : bool
@@ -199,7 +213,7 @@ class TimeGRU:
         self,
         Wx: Array,
         Wh: Array,
-        b: Array,
+        b: Array | None = None,
         stateful: bool = False,
         *,
         reset_after: bool = False,
@@ -230,7 +244,8 @@ class TimeGRU:
         ValueError
             When the layer is stateful and its state belongs to another batch size.
         """
-        Wx, Wh, b = self.params[:3]
+        Wx, Wh, *_ = self.params
+        b = self.params[2] if len(self.params) > 2 else None
         bh = self.params[3] if self._reset_after else None
         N, T, _ = xs.shape
         H = Wh.shape[0]

@@ -9,7 +9,7 @@ import pytest
 
 import fastseq
 from fastseq.layers import TimeAffine
-from fastseq.models.seq2seq import Encoder
+from fastseq.models import Encoder, PeekyDecoder
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +38,22 @@ def questions(N: int) -> Array:
 
 def by_layers(model: Any, xs: Array, steps: int) -> list[Any]:
     """Ids, state and weights when each id is read by a call of the layers."""
-    decoder = model.decoder
-    decoder._start(model.encoder.forward(xs))
+    decoder, encoded = model.decoder, model.encoder.forward(xs)
+    attends, peeks = hasattr(decoder, "attention"), type(decoder) is PeekyDecoder
+    first = encoded[:, -1] if attends else encoded
+    decoder.lstm.set_state(first)
     ids = np.full((len(xs), 1), START)
     samples = np.empty((len(xs), steps), dtype=np.int64)
     for step in range(steps):
-        ids = decoder._scores(ids).argmax(axis=2)
+        out = decoder.embed.forward(ids)
+        if peeks:
+            out = np.concatenate((first[:, np.newaxis], out), axis=2)
+        out = decoder.lstm.forward(out)
+        if attends:
+            out = np.concatenate((decoder.attention.forward(encoded, out), out), axis=2)
+        if peeks:
+            out = np.concatenate((first[:, np.newaxis], out), axis=2)
+        ids = decoder.affine.forward(out).argmax(axis=2)
         samples[:, step] = ids[:, 0]
     return [samples, *left_behind(decoder)]
 
@@ -98,6 +108,19 @@ def test_weights_of_any_layout(
     for layer in (decoder.embed, decoder.lstm, decoder.affine):
         layer.params[:] = [awkward(param) for param in layer.params]
     assert equal(at_once(model, xs, 5), expected)
+
+
+def test_biases_of_one_row(isa: str, name: str) -> None:
+    model = build(name)
+    xs = questions(3)
+    expected = at_once(model, xs, 5)
+    for layer in (model.decoder.lstm, model.decoder.affine):
+        layer.params[-1] = layer.params[-1][np.newaxis]
+        layer.grads[-1] = layer.grads[-1][np.newaxis]
+    assert equal(at_once(model, xs, 5), expected)
+    assert model.forward(xs, xs) > 0
+    model.backward()
+    assert model.decoder.affine.grads[1].any()
 
 
 def test_threads_do_not_change_a_bit(

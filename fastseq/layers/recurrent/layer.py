@@ -1,4 +1,4 @@
-"""A recurrent layer of any cell, over rows of unlike length, in one direction or in both.
+"""A recurrent layer of any cell, over packed sequences, in one direction or in both.
 
 The cells are those of `RNN`, `LSTM` and both variants of `GRU`. Of two directions, the second takes
 each row from its last step to its first (Schuster and Paliwal, "Bidirectional Recurrent Neural
@@ -11,18 +11,13 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import (
-    as_list,
-    check_choice,
-    check_recurrent_weights,
-    checked,
-    zero_gradients,
-)
+from fastseq.layers.base import as_list, check_choice
+from fastseq.layers.recurrent.base import RecurrentBase
 
 Array = npt.NDArray[Any]
 
 
-class RecurrentLayer:
+class RecurrentLayer(RecurrentBase):
     """A recurrent layer over whole sequences, which keeps no state between two of them.
 
     K below is the number of directions, G the number of the cell's gates: 1 of the plain RNN, 3 of
@@ -57,11 +52,8 @@ class RecurrentLayer:
                 f"params: expected {count} arrays, or {2 * count} for two directions, "
                 f"got {len(params)}"
             )
-        check_recurrent_weights(cell, params)
-        self.cell = cell
-        self.params = params
-        self.grads = zero_gradients(self.params)
-        self._workspace = _kernels.Workspace()
+        self.cell = self._cell = cell
+        super().__init__(params)
 
     def forward(
         self,
@@ -95,11 +87,7 @@ class RecurrentLayer:
         TypeError, ValueError
             An argument is of the wrong kind or shape, or a length is out of range.
         """
-        xs = checked("xs", xs, "(N, T, D)", None, None, len(self.params[0]))
-        self._check_cell_state("c0", c0)
-        return _kernels.recurrent_forward(
-            self._workspace, self.cell, xs, self.params, h0, c0, lengths
-        )
+        return self._recurrence.forward(self.params, xs, h0, c0, lengths)
 
     def backward(
         self, dhs: Array, dh: Array | None = None, dc: Array | None = None
@@ -127,13 +115,6 @@ class RecurrentLayer:
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        self._check_cell_state("dc", dc)
-        dxs, dh0, dc0 = _kernels.recurrent_backward(
-            self._workspace, dhs, self.params, self.grads, dh, dc
-        )
+        dxs, _, dh0, dc0 = self._recurrence.backward(self.params, self.grads, dhs, dh, dc)
         assert dxs is not None
         return dxs, dh0, dc0
-
-    def _check_cell_state(self, name: str, state: Array | None) -> None:
-        if state is not None and _kernels.CELLS[self.cell].states == 1:
-            raise ValueError(f"{name}: expected None, for only the LSTM has c; got an array")
