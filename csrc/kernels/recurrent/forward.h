@@ -75,9 +75,10 @@ static void store_states(float *to, const float *from, const recurrent_run *run)
 /* The initial states of rows [begin, end), h or c. */
 static void load_initial_states(float *to, const float *from, const recurrent_run *run,
                                 ptrdiff_t begin, ptrdiff_t end) {
-    const ptrdiff_t begun = min_size(end, max_size(begin, count_rows(run, 0)));
-    load_states(to, from, run, begin, begun);
-    load_states(to + run->state_rows * run->Hp, from, run, begun, end); /* rows without a step */
+    const ptrdiff_t with_steps = min_size(end, max_size(begin, count_rows(run, 0)));
+    load_states(to, from, run, begin, with_steps);
+    load_states(to + run->state_rows * run->Hp, from, run, with_steps,
+                end); /* rows without a step */
 }
 
 /* Row `id` of the embedding. */
