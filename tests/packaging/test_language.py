@@ -81,7 +81,3 @@ def test_the_repository_has_no_finding(language: dict[str, Any]) -> None:
     assert len(files) > 50
     assert Path(__file__) not in files
     assert language["main"]([]) == 0
-
-
-def test_the_pending_paths_exist(language: dict[str, Any]) -> None:
-    assert [path for path in language["PENDING"] if not (ROOT / path).exists()] == []
