@@ -143,6 +143,7 @@ def test_a_failed_check_sets_the_exit_status(build_driver: BuildDriver) -> None:
 
 
 @pytest.mark.usefixtures("setup")
+@pytest.mark.slow  # tens of minutes in an emulator
 def test_neon_in_an_emulator() -> None:
     if shutil.which("sh") is None:
         pytest.skip("needs a shell")
