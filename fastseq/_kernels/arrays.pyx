@@ -29,9 +29,8 @@ cdef str _describe(np.ndarray x):
 
 cdef object _with_name(object error, str name):
     """An error of the same kind whose message begins with the name of the argument."""
-    kind = MemoryError if isinstance(error, MemoryError) else (
-        TypeError if isinstance(error, TypeError) else ValueError)
-    return kind(f"{name}: {error}")
+    kinds = [kind for kind in (MemoryError, TypeError) if isinstance(error, kind)]
+    return (kinds or [ValueError])[0](f"{name}: {error}")
 
 
 cdef np.ndarray _as_array(object x, str name, int ndim):
@@ -137,8 +136,7 @@ cdef np.ndarray as_ids_or_none(object x, str name, int ndim):
 
 cdef np.ndarray as_output(object x, str name):
     cdef np.ndarray array
-    cdef char *first
-    cdef char *end
+    cdef char *first, *end
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
     array = _own_view(x)
@@ -206,10 +204,8 @@ cdef int check_shape(np.ndarray x, str name, tuple shape) except -1:
 
 cdef object wrong_id(np.ndarray x, ptrdiff_t position, str name, ptrdiff_t count):
     index_text = ", ".join(str(int(j)) for j in np.unravel_index(position, shape_of(x)))
-    return IndexError(
-        f"{name}[{index_text}]: expected an id from 0 to {count - 1} (vocabulary size {count}), "
-        f"got {x.flat[position]}"
-    )
+    return IndexError(f"{name}[{index_text}]: expected an id from 0 to {count - 1} "
+                      f"(vocabulary size {count}), got {x.flat[position]}")
 
 
 cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1:
@@ -221,11 +217,11 @@ cdef int check_ids(np.ndarray x, str name, ptrdiff_t count) except -1:
     cdef ptrdiff_t i
     for i in range(size):
         signs |= <uint64_t> values[i] | (last - <uint64_t> values[i])
-    if size == 0 or <int64_t> signs >= 0:
-        return 0
-    for i in range(size):
-        if values[i] < 0 or values[i] >= count:
-            raise wrong_id(x, i, name, count)
+    if size > 0 and <int64_t> signs < 0:
+        i = 0
+        while 0 <= values[i] < count:
+            i += 1
+        raise wrong_id(x, i, name, count)
     return 0
 
 
@@ -262,10 +258,8 @@ cdef int _extent(np.ndarray x, char **first, char **end) noexcept:
 
 cdef bint overlap(np.ndarray a, np.ndarray b) noexcept:
     """Whether the address ranges of a and b overlap."""
-    cdef char *first_a
-    cdef char *first_b
-    cdef char *end_a
-    cdef char *end_b
+    cdef char *first_a, *end_a
+    cdef char *first_b, *end_b
     if np.PyArray_SIZE(a) == 0 or np.PyArray_SIZE(b) == 0:
         return False
     _extent(a, &first_a, &end_a)
@@ -282,10 +276,8 @@ cdef int check_no_overlap(list outputs, tuple names) except -1:
         for j in range(i if a is not None else 0):
             b = outputs[j]
             if b is not None and overlap(a, b) and np.shares_memory(a, b):
-                raise ValueError(
-                    f"{names[j]}, {names[i]}: expected arrays that do not share memory, as "
-                    "both are outputs"
-                )
+                raise ValueError(f"{names[j]}, {names[i]}: expected arrays that do not share "
+                                 "memory, as both are outputs")
     return 0
 
 
@@ -297,9 +289,9 @@ cdef int check_no_overlap(list outputs, tuple names) except -1:
 
 cdef enum:
     MAX_CACHED_BLOCKS = 32
-    MAX_CACHED_BYTES = 64 << 20     # in all; the oldest are freed first
+    MAX_CACHED_BYTES = 64 << 20  # in all; the oldest are freed first
     MIN_CACHED_BYTES = 64 << 10  # smaller blocks are freed
-    MAX_DIMENSIONS = 64      # of a NumPy array
+    MAX_DIMENSIONS = 64  # of a NumPy array
 
 cdef ptrdiff_t MAX_FLOATS = <ptrdiff_t> 1 << 60  # more than any machine has memory for
 
@@ -320,8 +312,7 @@ cdef Block _remove_cached(int which) noexcept:
 
 
 cdef Block _acquire_block(size_t size) noexcept:
-    """The smallest cached block of `size` to 1.25 `size`, or a new one; its memory is NULL if the
-    allocation failed."""
+    """The smallest cached block of `size` to 1.25 `size`, or a new one; its memory may be NULL."""
     cdef Block block
     cdef int best = -1
     cdef int i
@@ -388,8 +379,7 @@ cdef np.ndarray new_floats(tuple shape):
     if exact > MAX_FLOATS:
         raise MemoryError(f"cannot allocate an array of shape {shape}")
     buffer.reserve(total)
-    cdef np.ndarray array = np.PyArray_SimpleNewFromData(
-        ndim, sizes, np.NPY_FLOAT32, buffer.data)
+    cdef np.ndarray array = np.PyArray_SimpleNewFromData(ndim, sizes, np.NPY_FLOAT32, buffer.data)
     np.set_array_base(array, buffer)
     return array
 
