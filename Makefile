@@ -19,7 +19,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format wheel clean FORCE
+.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,13 @@ wheel: $(VENV)/python  ## a wheel in dist/
 	@rm -rf build/lib.* build/bdist.*
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+wheels:  ## the sdist, and from it the wheels of every Python here and Linux platform; checked
+	@$(PYTHON) .ci/wheels.py build $(ARGS)
+	@$(PYTHON) .ci/wheels.py check
+
+test-wheels:  ## the tests on the wheels that run here, without the source tree
+	@$(PYTHON) .ci/wheels.py test $(ARGS)
 
 clean:  ## remove all that was built, .venv too
 	rm -rf .venv build dist *.egg-info fastseq/_kernels/*.c fastseq/_kernels/*.so .*_cache .hypothesis .benchmarks
