@@ -237,8 +237,9 @@ class Seq2seq(BaseModel):
         ts = as_array("ts", ts)
         if ts.ndim != 2 or ts.shape[1] < 2:
             raise ValueError(f"ts: expected shape (N, T) with T at least 2, got {ts.shape}")
-        score = self.decoder.forward(ts[:, :-1], self.encoder.forward(xs))
-        return self.softmax.forward(score, ts[:, 1:])
+        inputs, labels = ts[:, :-1], ts[:, 1:]  # of the checked shape, whatever `xs` does to `ts`
+        score = self.decoder.forward(inputs, self.encoder.forward(xs))
+        return self.softmax.forward(score, labels)
 
     def backward(self, dout: float = 1) -> None:
         """Fill `grads`, times ``dout``.

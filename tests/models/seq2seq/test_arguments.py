@@ -164,3 +164,16 @@ def test_encoder_gradient_of_wrong_shape() -> None:
     model.encoder.forward(sequences(5, 6, 5, 13)[0])
     with pytest.raises(ValueError, match="dh: "):
         model.encoder.backward(np.zeros(17))
+
+
+def test_sources_whose_conversion_changes_the_shape_of_the_targets(name: str) -> None:
+    xs, ts = sequences(5, 6, 5, 13)
+    expected = build(fastseq, name, 13, 7, 17).forward(xs, ts)
+    changed = ts.copy()
+
+    class Reshaping:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            changed.shape = (-1,)
+            return xs
+
+    assert build(fastseq, name, 13, 7, 17).forward(Reshaping(), changed) == expected
