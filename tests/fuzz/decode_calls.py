@@ -111,7 +111,7 @@ def decoded(given: Arguments) -> Any:
     scored = [row.log_probability for row in rows] if given["scored"] else None
     has_c, has_weights = given["cell"] == "lstm", given["hs_enc"] is not None
     h = np.stack([row.h for row in rows], axis=1) if rows else given["h0"]
-    c = np.stack([row.c for row in rows], axis=1) if rows else given["c0"]
+    c = np.stack([row.c for row in rows], axis=1) if rows else np.zeros_like(h)
     weights = [row.weights for row in rows] if has_weights else None
     result = [row.ids for row in rows], scored, h, c if has_c else None, weights
     return result, {}
