@@ -71,12 +71,14 @@ class Row:
             a = np.concatenate((self.peek, a))
         W, b = given["output"]
         scores = a @ W + b
-        allowed = scores[given["first_id"] :]
+        log_p = log_softmax(scores)
+        ranked = log_p if given["scored"] else scores
+        allowed = ranked[given["first_id"] :]
         best = given["first_id"] + int(allowed.argmax())
         self.ids.append(best)
-        self.log_probability += float(log_softmax(scores)[best])
+        self.log_probability += float(log_p[best])
         others = np.delete(allowed, best - given["first_id"])
-        return bool(not others.size or scores[best] - others.max() > MIN_MARGIN)
+        return bool(not others.size or ranked[best] - others.max() > MIN_MARGIN)
 
     def _attended(self, h: Array) -> Array:
         given = self.given
