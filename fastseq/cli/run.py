@@ -81,7 +81,7 @@ def _check(script: str, serve: list[str]) -> int:
         print("\nyours, which differ from the textbook's:")
     for own, comparison in checked.differing:
         if comparison.same:
-            text = f"the same numbers as fastseq's: --serve {own.name} is safe"
+            text = f"the same numbers as fastseq's on the inputs tried: --serve {own.name} is safe"
         elif comparison.same is None:
             text = f"could not be tried: {comparison.text}"
         else:

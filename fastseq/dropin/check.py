@@ -11,7 +11,7 @@ from typing import Literal
 
 from fastseq.dropin import table
 from fastseq.dropin.compare import Comparison, compare
-from fastseq.dropin.definitions import Own
+from fastseq.dropin.definitions import Own, path_entries
 from fastseq.dropin.importer import Importer
 
 Origin = Literal["served", "yours", "own file", "missing", "elsewhere"]
@@ -61,7 +61,8 @@ class Check:
 def check_script(path: str | os.PathLike[str], serve: Collection[str] = ()) -> Check:
     """List the imports of a script, and try the user's definitions that differ.
 
-    The user's tree is looked for beside the script and in the folder above it. Of a star import
+    The user's tree is looked for beside the script, in the folder above it, and where the script
+    extends ``sys.path`` to. Of a star import
     those names are listed on their own that are the user's, or that fastseq lacks and the script
     uses.
 
@@ -79,7 +80,9 @@ def check_script(path: str | os.PathLike[str], serve: Collection[str] = ()) -> C
     with open(path, "rb") as file:
         tree = ast.parse(importlib.util.decode_source(file.read()), os.fspath(path))
     folder = os.path.dirname(os.path.realpath(path))
-    finder = _Tree([folder, os.path.dirname(folder)], serve)
+    added = [os.path.normpath(os.path.join(folder, entry)) for entry in path_entries(tree)]
+    roots = list(dict.fromkeys([folder, os.path.dirname(folder), *added]))
+    finder = _Tree(roots, serve)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found: list[Import] = []
     for node in ast.walk(tree):
@@ -91,7 +94,9 @@ def check_script(path: str | os.PathLike[str], serve: Collection[str] = ()) -> C
             for alias in node.names:
                 found += _names(node.lineno, module, alias.name, used, finder)
     found.sort(key=lambda imported: imported.line)
-    differing = [(own, compare(folder, own.module, own.name)) for own in _differing(found, finder)]
+    differing = [
+        (own, compare(folder, own.module, own.name, roots)) for own in _differing(found, finder)
+    ]
     return Check(found, differing)
 
 

@@ -9,12 +9,12 @@ same numbers may be served.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Comparison:
     text: str = ""
 
 
-def compare(folder: str, module: str, name: str) -> Comparison:
+def compare(folder: str, module: str, name: str, roots: Sequence[str] = ()) -> Comparison:
     """Try a reader's definition and fastseq's on the same small inputs.
 
     Parameters
@@ -52,8 +52,10 @@ def compare(folder: str, module: str, name: str) -> Comparison:
         Of the reader's script: their files are found from here.
     module, name : str
         Of a served name that the reader defines.
+    roots : sequence of str
+        Folders to look for their files in, besides that of the script.
     """
-    command = [sys.executable, "-m", __name__, folder, module, name]
+    command = [sys.executable, "-m", __name__, folder, module, name, *roots]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
@@ -66,13 +68,13 @@ def compare(folder: str, module: str, name: str) -> Comparison:
     return Comparison(same, text)
 
 
-def _try(folder: str, module: str, name: str) -> tuple[bool | None, str]:
+def _try(folder: str, module: str, name: str, *roots: str) -> tuple[bool | None, str]:
     from fastseq.dropin.importer import install
     from fastseq.dropin.trials import TRIALS
 
     if name not in TRIALS:
         return None, "there is no trial for it"
-    sys.path[:0] = [folder, os.path.dirname(folder)]
+    sys.path[:0] = [folder, *roots]
     others = {
         f"{each}.{served}"
         for each in table.MODULES
@@ -82,6 +84,9 @@ def _try(folder: str, module: str, name: str) -> tuple[bool | None, str]:
     install(folder, others)
     ours = table.load(module)[name]
     theirs = getattr(__import__(module, fromlist=[name]), name)
+    more = _more_arguments(ours, theirs)
+    if more:
+        return None, f"yours takes arguments that fastseq's does not: {', '.join(more)}"
     results = []
     for definition in (ours, theirs):
         np.random.seed(0)
@@ -92,6 +97,20 @@ def _try(folder: str, module: str, name: str) -> tuple[bool | None, str]:
             return None, f"{whose} raised {type(error).__name__}: {error}"
     differs = difference(*results)
     return not differs, differs
+
+
+def _more_arguments(ours: Any, theirs: Any) -> list[str]:
+    """The optional parameters of a reader's function, or of a class's methods, that ours lacks."""
+    found = []
+    for name in [""] if inspect.isfunction(theirs) else vars(theirs):
+        own, known = (getattr(each, name, None) if name else each for each in (theirs, ours))
+        if not inspect.isfunction(own) or (name.startswith("_") and name != "__init__"):
+            continue
+        known_names = inspect.signature(known).parameters if callable(known) else {}
+        for each in inspect.signature(own).parameters.values():
+            if each.default is not each.empty and each.name not in known_names:
+                found.append(f"{name}({each.name})" if name else each.name)
+    return found
 
 
 def difference(expected: Any, got: Any) -> str:

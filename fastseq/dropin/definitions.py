@@ -99,7 +99,7 @@ class Definitions:
         self._defined_names = {name for names in self._published.values() for name in names}
         served = {name for module in table.MODULES for name in table.sources(module)}
         self._names = self._defined_names | served
-        self._sources: dict[str, _Source | None] = {}
+        self._sources: dict[str, _Source] = {}
         self._differing: dict[_Place, bool] = {}
 
     def own(self, module: str) -> dict[str, Own]:
@@ -151,6 +151,40 @@ class Definitions:
                 ast.increment_lineno(node, source.definitions[name].lineno - 1)
             body.append(node)
         return ast.Module(body, source.tree.type_ignores)
+
+    def path_entries(self, module: str) -> list[str]:
+        """What the reader's file adds to ``sys.path`` where it is run."""
+        try:
+            source = self._source(module)
+        except SyntaxError:
+            if "all" in self._serve:  # then the file is not needed
+                return []
+            raise
+        return [] if source is None else path_entries(source.tree)
+
+    def has_effects(self, module: str) -> bool:
+        """Whether the reader's file calls something, or sets an attribute, where it is run."""
+        source = None if "all" in self._serve else self._source(module)
+        for node in [] if source is None else source.tree.body:
+            if isinstance(node, ast.Assign):
+                found = any(isinstance(target, ast.Attribute) for target in node.targets)
+            else:
+                found = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+                found = found and not ast.unparse(node).startswith("sys.path.")
+            if found:
+                return True
+        return False
+
+    def star_imports(self, module: str) -> list[str]:
+        """The modules whose names the reader's file imports all."""
+        source = self._source(module)
+        bindings = [] if source is None else source.bindings
+        return [each.module for each in bindings if each.name == "*" and each.module]
+
+    def forget(self) -> None:
+        """Read the files anew."""
+        self._sources.clear()
+        self._differing.clear()
 
     # ---- whose a definition is ----
 
@@ -267,8 +301,21 @@ class Definitions:
     def _source(self, module: str) -> _Source | None:
         if module not in self._sources:
             path = self._find_file(module)
-            self._sources[module] = None if path is None else _parse(module, path)
+            if path is None:
+                return None  # for now: sys.path may grow
+            self._sources[module] = _parse(module, path)
         return self._sources[module]
+
+
+def path_entries(tree: ast.Module) -> list[str]:
+    """The texts that a file appends to ``sys.path``, or inserts into it, at its top level."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            is_path = ast.unparse(node.value.func) in ("sys.path.append", "sys.path.insert")
+            last = node.value.args[-1:] if is_path else []
+            found += [each.value for each in last if isinstance(each, ast.Constant)]
+    return [entry for entry in found if isinstance(entry, str)]
 
 
 def _home(module: str, name: str) -> str:
@@ -324,7 +371,10 @@ def _absolute(module: str, node: ast.ImportFrom) -> str:
     """The full name of the module that an import statement in a module names."""
     if not node.level:
         return node.module or ""
-    package = module.rsplit(".", node.level)[0] if module.count(".") >= node.level else ""
+    parts = module.split(".")
+    # the file of a package is its __init__.py, whose first level is the package itself
+    parts = parts[: len(parts) - node.level + (module in table.PACKAGES)]
+    package = ".".join(parts)
     return ".".join(part for part in (package, node.module) if part)
 
 

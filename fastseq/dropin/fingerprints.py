@@ -67,7 +67,15 @@ def fingerprint(source: str) -> str:
     >>> fingerprint("def f(x):\n    return x\n")
     '11c00fa1d7b355c6'
     """
-    docstrings = list(_docstrings(ast.parse(source)))
+    lines = source.split("\n")
+
+    def characters(line: int, column: int) -> tuple[int, int]:
+        """A place as tokenize gives it; ast counts the bytes of a line."""
+        return line, len(lines[line - 1].encode()[:column].decode())
+
+    docstrings = [
+        (characters(*first), characters(*end)) for first, end in _docstrings(ast.parse(source))
+    ]
     words: list[str] = []
     after_docstring = False
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -40,7 +40,9 @@ class ServedModule(ModuleType):
         if target is not None:
             value: Any = import_module(target)
         elif name in importer.own_names(self.__name__):
-            value = getattr(importer.own_module(self), name)
+            return getattr(importer.own_module(self), name)  # not stored: it may change
+        elif (holder := importer.holder_of_addition(self.__name__, name)) is not None:
+            return getattr(import_module(holder), name)
         else:
             raise AttributeError(f"module {self.__name__!r}, served by fastseq, has no {name!r}")
         vars(self)[name] = value
@@ -53,6 +55,8 @@ class ServedModule(ModuleType):
             importer.say_no_gpu()
         else:
             super().__setattr__(name, value)
+            if isinstance(importer, Importer) and name in importer.own_names(self.__name__):
+                setattr(importer.own_module(self), name, value)  # which its functions read
 
 
 class Importer(MetaPathFinder, Loader):
@@ -80,6 +84,7 @@ class Importer(MetaPathFinder, Loader):
         self._told: set[tuple[str | None, str]] = set()
         self.definitions = Definitions(self.own_file, serve)
         self._own_modules: dict[str, ModuleType] = {}
+        self._executed: set[str] = set()
         self._gpu_was_told = False
 
     # what the import system calls
@@ -108,6 +113,12 @@ class Importer(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Fill the module."""
         name = module.__name__
+        if name in self._executed:  # a reload
+            self._own_modules.pop(name, None)
+            self.definitions.forget()
+        self._executed.add(name)
+        added = self.definitions.path_entries(name)  # as running the file would
+        sys.path += [path for path in added if path not in sys.path]
         own = self.definitions.own(name)
         self._say_whose(name, own.values())
         values = table.load(name)
@@ -117,6 +128,8 @@ class Importer(MetaPathFinder, Loader):
                 found = self.own_module(module) if holder == name else import_module(holder)
                 values[each] = getattr(found, each)
         vars(module).update(values)
+        if self.definitions.has_effects(name):
+            self.own_module(module)
         entry = table.MODULES.get(name, table.Module())
         for setting in entry.settings:
             if setting in self.own_names(module.__name__):
@@ -159,8 +172,12 @@ class Importer(MetaPathFinder, Loader):
             return set()
         with open(path, "rb") as file:
             source = importlib.util.decode_source(file.read())
-        names = symtable.symtable(source, path, "exec").get_symbols()
-        return {name.get_name() for name in names if name.is_assigned() or name.is_imported()}
+        symbols = symtable.symtable(source, path, "exec").get_symbols()
+        names = {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
+        for other in self.definitions.star_imports(module):
+            if table.is_served(other) and other != module:
+                names |= set(table.sources(other)) | self.own_names(other)
+        return names
 
     def own_module(self, served_module: ModuleType) -> ModuleType:
         """The user's own module of a served name, run when first needed.
@@ -193,7 +210,19 @@ class Importer(MetaPathFinder, Loader):
         more = {own for own in self.own_names(name) - names if not own.startswith("_")}
         if more:
             more &= set(vars(self.own_module(served)))
+        for other in table.MODULES.get(name, table.Module()).includes:
+            more |= set(self.star_names(import_module(other)))
         return sorted(names | more)
+
+    def holder_of_addition(self, module: str, name: str) -> str | None:
+        """The module whose own names, beyond fastseq's, reach this one by its star imports."""
+        for other in table.MODULES.get(module, table.Module()).includes:
+            if name in self.own_names(other):
+                return other
+            found = self.holder_of_addition(other, name)
+            if found is not None:
+                return found
+        return None
 
     # the rest
 

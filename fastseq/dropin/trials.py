@@ -48,6 +48,48 @@ def _layer(arguments: Callable[[], list[Any]], inputs: Callable[[], list[Any]]) 
     return run
 
 
+def _time_layer(gates: int, times: int = 1) -> Trial:
+    """A recurrent layer over time, and one whose state goes on until it is reset."""
+    once = _layer(lambda: _weights(gates, times), _sequences)
+
+    def run(definition: Definition) -> Any:
+        first = once(definition)
+        layer = definition(*_weights(gates, times), stateful=True)
+        following = [layer.forward(xs) for xs in (*_sequences(), *_sequences())]
+        if hasattr(layer, "reset_state"):
+            layer.reset_state()
+            following.append(layer.forward(*_sequences()))
+        return first, following
+
+    return run
+
+
+def _dropout(definition: Definition) -> Any:
+    layer = definition(0.25)
+    trained = layer.forward(_normal(N, T)), layer.backward(_normal(N, T))
+    if hasattr(layer, "train_flg"):
+        layer.train_flg = False
+        return trained, layer.forward(_normal(N, T))
+    return trained, layer.forward(_normal(N, T), False)
+
+
+def _labelled(shape: tuple[int, ...], ignored: bool) -> Trial:
+    """A loss over labels, over one-hot labels, and with labels that are ignored."""
+
+    def run(definition: Definition) -> Any:
+        labels = _ids(*shape)
+        each = [labels, np.eye(V, dtype=int)[labels]]
+        if ignored:
+            each.append(np.where(np.arange(shape[-1]) == 1, -1, labels))
+        found = []
+        for ts in each:
+            layer = definition()
+            found.append((layer.forward(9 * _normal(*shape, V), ts), layer.backward(1)))
+        return found
+
+    return run
+
+
 def _pair(make: Callable[[], Any]) -> Callable[[], list[Any]]:
     return lambda: [make()]
 
@@ -232,23 +274,23 @@ TRIALS: Mapping[str, Trial] = {
     "MatMul": _layer(_pair(lambda: _normal(D, H)), _pair(lambda: _normal(N, D))),
     "Affine": _layer(lambda: [_normal(D, H), _normal(H)], _pair(lambda: _normal(N, D))),
     "Softmax": _layer(_no_arguments, _pair(lambda: _normal(N, D))),
-    "SoftmaxWithLoss": _layer(_no_arguments, lambda: [9 * _normal(N, V), _ids(N)]),
+    "SoftmaxWithLoss": _labelled((N,), ignored=False),
     "Sigmoid": _layer(_no_arguments, _pair(lambda: _normal(N, D))),
     "SigmoidWithLoss": _layer(_no_arguments, lambda: [9 * _normal(N), _ids(N) % 2]),
-    "Dropout": _layer(_no_arguments, _pair(lambda: _normal(N, D))),
+    "Dropout": _dropout,
     "Embedding": _layer(_pair(lambda: _normal(V, D)), _pair(lambda: _ids(N))),
     "RNN": _layer(lambda: _weights(1), lambda: [_normal(N, D), _normal(N, H)]),
     "LSTM": _layer(lambda: _weights(4), lambda: [_normal(N, D), _normal(N, H), _normal(N, H)]),
     "GRU": _layer(lambda: _weights(3), lambda: [_normal(N, D), _normal(N, H)]),
-    "TimeRNN": _layer(lambda: _weights(1), _sequences),
-    "TimeLSTM": _layer(lambda: _weights(4), _sequences),
-    "TimeGRU": _layer(lambda: _weights(3), _sequences),
-    "TimeBiLSTM": _layer(lambda: _weights(4, 2), _sequences),
+    "TimeRNN": _time_layer(1),
+    "TimeLSTM": _time_layer(4),
+    "TimeGRU": _time_layer(3),
+    "TimeBiLSTM": _time_layer(4, 2),
     "TimeEmbedding": _layer(_pair(lambda: _normal(V, D)), _pair(lambda: _ids(N, T))),
     "TimeAffine": _layer(lambda: [_normal(D, H), _normal(H)], _sequences),
     "Simple_TimeAffine": _layer(lambda: [_normal(D, H), _normal(H)], _sequences),
-    "TimeDropout": _layer(_no_arguments, _sequences),
-    "TimeSoftmaxWithLoss": _layer(_no_arguments, _scores),
+    "TimeDropout": _dropout,
+    "TimeSoftmaxWithLoss": _labelled((N, T), ignored=True),
     "Simple_TimeSoftmaxWithLoss": _layer(_no_arguments, _scores),
     "TimeSigmoidWithLoss": _layer(_no_arguments, lambda: [_normal(N, T), _ids(N, T) % 2]),
     "WeightSum": _layer(_no_arguments, lambda: [_normal(N, T, H), _normal(N, T)]),

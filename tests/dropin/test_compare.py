@@ -1,5 +1,6 @@
 """The trials of definitions: each finds the same numbers in equal ones, and others in others."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import fastseq_reference.optim
 import fastseq_reference.train
 import fastseq_reference.util
 from fastseq.dropin import fingerprints, table
-from fastseq.dropin.compare import compare, difference
+from fastseq.dropin.compare import Comparison, compare, difference
 from fastseq.dropin.trials import TRIALS
+from support.textbook import write
 
 TWINS = (
     fastseq_reference.layers,
@@ -78,3 +80,44 @@ def test_what_is_different() -> None:
 def test_a_name_without_a_trial(tmp_path: Any) -> None:
     comparison = compare(str(tmp_path), "common.util", "to_gpu")
     assert (comparison.same, comparison.text) == (None, "there is no trial for it")
+
+
+def edited(name: str, text: str, folder: Path) -> Comparison:
+    """What comes of a definition whose text is changed from the reference's class."""
+    module = next(module for module, known in NAMES if known == name)
+    path = folder.joinpath(*module.split(".")).with_suffix(".py")
+    write(folder, {"common/__init__.py": "", str(path.relative_to(folder)): text})
+    return compare(str(folder), module, name, [str(folder)])
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "expected"),
+    [
+        ("Adam", "def __init__(self, lr=0.001, weight_decay=0): self.lr = lr", "weight_decay"),
+        (
+            "TimeLSTM",
+            "def forward(self, xs):\n        self.c = None\n        return super().forward(xs)",
+            "result",
+        ),
+        (
+            "TimeDropout",
+            "def forward(self, xs):\n        self.train_flg = True\n"
+            "        return super().forward(xs)",
+            "result",
+        ),
+    ],
+)
+def test_edits_that_a_single_call_does_not_show(
+    name: str, body: str, expected: str, tmp_path: Path
+) -> None:
+    holder = twin(name).__module__
+    text = f"from {holder} import {name} as Twin\nclass {name}(Twin):\n    {body}\n"
+    found = edited(name, text, tmp_path)
+    assert found.same is not True
+    assert expected in found.text
+
+
+def test_the_same_in_a_file_is_the_same(tmp_path: Path) -> None:
+    holder = twin("TimeLSTM").__module__
+    text = f"from {holder} import TimeLSTM as Twin\nclass TimeLSTM(Twin):\n    pass\n"
+    assert edited("TimeLSTM", text, tmp_path) == Comparison(True)

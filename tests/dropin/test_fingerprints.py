@@ -75,3 +75,8 @@ def test_the_table_speaks_of_served_modules() -> None:
     assert known - served == {"_update_vocab"}
     digits = [each for names in published.values() for known in names.values() for each in known]
     assert {len(each) for each in digits} == {16}
+
+
+def test_a_docstring_in_any_script() -> None:
+    for text in ("Says what f does.", "全結合層", "это f"):
+        assert fingerprint(f"def f(x):\n    '''{text}'''\n    return x\n") == fingerprint(F)

@@ -146,7 +146,7 @@ def test_check_tries_what_differs(tmp_path: Path) -> None:
     assert title == "yours, which differ from the textbook's:"
     assert len(lines) == 3
     lstm, adam, clip = lines
-    assert lstm.endswith("the same numbers as fastseq's: --serve LSTM is safe")
+    assert lstm.endswith("the same numbers as fastseq's on the inputs tried: --serve LSTM is safe")
     assert adam.startswith("common.optimizer.Adam, line 4: other numbers than fastseq's: result ")
     assert clip.endswith("could not be tried: yours raised OSError: no")
 

@@ -174,7 +174,7 @@ def test_what_the_user_added_to_a_served_module_is_there(tree: Path) -> None:
     assert done.stdout.splitlines()[2:] == ["run", "A"]
     assert "fastseq" in done.stdout.splitlines()[1]
     done = run_text("from common.util import clip_grads\nprint(clip_grads.__module__)\n", tree)
-    assert done.stdout == "fastseq.util\n"
+    assert done.stdout == "run\nfastseq.util\n"
 
 
 def test_a_missing_name_is_an_import_error_that_names_it(tmp_path: Path) -> None:
