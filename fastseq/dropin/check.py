@@ -144,7 +144,7 @@ def _names(line: int, module: str, name: str, used: set[str], finder: _Tree) -> 
         yield Import(line, module, name, _module(line, module, finder).origin)
         return
     served = {*table.load(module), *table.whole_modules(module)}
-    own = finder.own_names(module)
+    own = finder.definitions.names(module)
     if name == "*":
         yield Import(line, module, name, "served")
         for each in sorted(served):

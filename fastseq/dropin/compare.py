@@ -9,6 +9,7 @@ same numbers may be served.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import io
 import json
@@ -83,7 +84,7 @@ def _try(folder: str, module: str, name: str, *roots: str) -> tuple[bool | None,
     }
     install(folder, others)
     ours = table.load(module)[name]
-    theirs = getattr(__import__(module, fromlist=[name]), name)
+    theirs = getattr(importlib.import_module(module), name)
     more = _more_arguments(ours, theirs)
     if more:
         return None, f"yours takes arguments that fastseq's does not: {', '.join(more)}"

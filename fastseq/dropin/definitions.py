@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import symtable
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -48,6 +49,7 @@ class _Source:
 
     tree: ast.Module
     lines: list[str]
+    names: set[str]  # of its top level
     definitions: dict[str, Definition] = field(default_factory=dict)
     nested: set[str] = field(default_factory=set)  # of them, those inside an `if` or a `try`
     variables: set[str] = field(default_factory=set)
@@ -154,12 +156,7 @@ class Definitions:
 
     def path_entries(self, module: str) -> list[str]:
         """What the reader's file adds to ``sys.path`` where it is run."""
-        try:
-            source = self._source(module)
-        except SyntaxError:
-            if "all" in self._serve:  # then the file is not needed
-                return []
-            raise
+        source = self._source(module)
         return [] if source is None else path_entries(source.tree)
 
     def has_effects(self, module: str) -> bool:
@@ -175,11 +172,20 @@ class Definitions:
                 return True
         return False
 
-    def star_imports(self, module: str) -> list[str]:
-        """The modules whose names the reader's file imports all."""
+    def names(self, module: str, seen: frozenset[str] = frozenset()) -> set[str]:
+        """The names that the reader's file of a module has once it is run.
+
+        `seen` are the modules whose star imports lead here: files may import each other.
+        """
         source = self._source(module)
-        bindings = [] if source is None else source.bindings
-        return [each.module for each in bindings if each.name == "*" and each.module]
+        if source is None or module in seen:
+            return set()
+        names = set(source.names)
+        for each in source.bindings:
+            if each.name == "*" and each.module and table.is_served(each.module):
+                names |= set(table.sources(each.module))
+                names |= self.names(each.module, seen | {module})
+        return names
 
     def forget(self) -> None:
         """Read the files anew."""
@@ -255,21 +261,27 @@ class Definitions:
                 return self._resolve(origin, last)
         return None
 
-    def _resolve(self, module: str, name: str) -> _Place | None:
+    def _resolve(
+        self, module: str, name: str, seen: frozenset[_Place] = frozenset()
+    ) -> _Place | None:
         """The place in the reader's files that a name of a module has its value from.
 
-        None if it is fastseq's, or from a module that is not in the reader's tree.
+        None if it is fastseq's, or from a module that is not in the reader's tree. `seen` are the
+        names that lead here: files may import each other.
         """
+        if _Place(module, name) in seen:
+            return None
+        seen |= {_Place(module, name)}
         source = self._source(module)
         for binding in reversed(source.bindings if source is not None else []):
             if binding.name == name:
                 if binding.module is not None:
-                    return self._resolve(binding.module, binding.original or "")
+                    return self._resolve(binding.module, binding.original or "", seen)
                 return self._defined(module, name)
             if binding.name == "*" and binding.module and self._provides(binding.module, name):
-                return self._resolve(binding.module, name)
+                return self._resolve(binding.module, name, seen)
         home = _home(module, name)
-        return None if home == module else self._resolve(home, name)
+        return None if home == module else self._resolve(home, name, seen)
 
     def _defined(self, module: str, name: str) -> _Place | None:
         """The place of a name that its file defines, or assigns; None for the textbook's variables.
@@ -283,18 +295,22 @@ class Definitions:
             return _Place(module, name)
         return None
 
-    def _binds(self, module: str, name: str) -> bool:
+    def _binds(self, module: str, name: str, seen: frozenset[str] = frozenset()) -> bool:
         """Whether the reader's file of a module gives this name a value."""
-        source = self._source(module)
+        source = None if module in seen else self._source(module)
         return source is not None and any(
             each.name == name
-            or (each.name == "*" and each.module and self._provides(each.module, name))
+            or (
+                each.name == "*"
+                and each.module
+                and self._provides(each.module, name, seen | {module})
+            )
             for each in source.bindings
         )
 
-    def _provides(self, module: str, name: str) -> bool:
+    def _provides(self, module: str, name: str, seen: frozenset[str] = frozenset()) -> bool:
         """Whether a star import of a module brings a name."""
-        return name in table.sources(module) or self._binds(module, name)
+        return name in table.sources(module) or self._binds(module, name, seen)
 
     # ---- files ----
 
@@ -303,7 +319,12 @@ class Definitions:
             path = self._find_file(module)
             if path is None:
                 return None  # for now: sys.path may grow
-            self._sources[module] = _parse(module, path)
+            try:
+                self._sources[module] = _parse(module, path)
+            except SyntaxError:
+                if "all" not in self._serve:
+                    raise
+                return None  # nothing in it is needed
         return self._sources[module]
 
 
@@ -331,7 +352,9 @@ def _home(module: str, name: str) -> str:
 def _parse(module: str, path: str) -> _Source:
     with open(path, "rb") as file:
         text = importlib.util.decode_source(file.read())
-    source = _Source(ast.parse(text, path), text.split("\n"))
+    symbols = symtable.symtable(text, path, "exec").get_symbols()
+    names = {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
+    source = _Source(ast.parse(text, path), text.split("\n"), names)
     _collect(source, module, source.tree.body, nested=False)
     return source
 

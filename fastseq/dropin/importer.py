@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import symtable
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import import_module
@@ -39,7 +38,7 @@ class ServedModule(ModuleType):
         target = table.whole_modules(self.__name__).get(name)
         if target is not None:
             value: Any = import_module(target)
-        elif name in importer.own_names(self.__name__):
+        elif name in importer.definitions.names(self.__name__):
             return getattr(importer.own_module(self), name)  # not stored: it may change
         elif (holder := importer.holder_of_addition(self.__name__, name)) is not None:
             return getattr(import_module(holder), name)
@@ -55,7 +54,7 @@ class ServedModule(ModuleType):
             importer.say_no_gpu()
         else:
             super().__setattr__(name, value)
-            if isinstance(importer, Importer) and name in importer.own_names(self.__name__):
+            if isinstance(importer, Importer) and name in importer.definitions.names(self.__name__):
                 setattr(importer.own_module(self), name, value)  # which its functions read
 
 
@@ -132,7 +131,7 @@ class Importer(MetaPathFinder, Loader):
             self.own_module(module)
         entry = table.MODULES.get(name, table.Module())
         for setting in entry.settings:
-            if setting in self.own_names(module.__name__):
+            if setting in self.definitions.names(module.__name__):
                 setattr(module, setting, getattr(self.own_module(module), setting))
 
     # the user's tree
@@ -165,20 +164,6 @@ class Importer(MetaPathFinder, Loader):
         files = (os.path.join(root, end) for root in self.roots())
         return next(filter(os.path.isfile, files), None)
 
-    def own_names(self, module: str) -> set[str]:
-        """The names that the user's own file of a served module defines; it is not run."""
-        path = self.own_file(module)
-        if path is None:
-            return set()
-        with open(path, "rb") as file:
-            source = importlib.util.decode_source(file.read())
-        symbols = symtable.symtable(source, path, "exec").get_symbols()
-        names = {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
-        for other in self.definitions.star_imports(module):
-            if table.is_served(other) and other != module:
-                names |= set(table.sources(other)) | self.own_names(other)
-        return names
-
     def own_module(self, served_module: ModuleType) -> ModuleType:
         """The user's own module of a served name, run when first needed.
 
@@ -207,7 +192,7 @@ class Importer(MetaPathFinder, Loader):
         """What ``from ... import *`` brings: fastseq's names, and what the user's own file adds."""
         name = served.__name__
         names = set(table.load(name)) | set(table.whole_modules(name))
-        more = {own for own in self.own_names(name) - names if not own.startswith("_")}
+        more = {own for own in self.definitions.names(name) - names if not own.startswith("_")}
         if more:
             more &= set(vars(self.own_module(served)))
         for other in table.MODULES.get(name, table.Module()).includes:
@@ -217,7 +202,7 @@ class Importer(MetaPathFinder, Loader):
     def holder_of_addition(self, module: str, name: str) -> str | None:
         """The module whose own names, beyond fastseq's, reach this one by its star imports."""
         for other in table.MODULES.get(module, table.Module()).includes:
-            if name in self.own_names(other):
+            if name in self.definitions.names(other):
                 return other
             found = self.holder_of_addition(other, name)
             if found is not None:

@@ -169,6 +169,23 @@ def test_definitions_that_use_each_other(tmp_path: Path) -> None:
     }
 
 
+def test_files_that_import_each_other(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "common/util.py": "from common.trainer import *\nfrom common.trainer import Trainer\n"
+            "def mine(): pass\n",
+            "common/trainer.py": "from common.util import *\nfrom common.util import Trainer\n",
+        },
+    )
+    definitions = definitions_of(tmp_path)
+    for module in ("common.util", "common.trainer"):
+        assert definitions.used(module, "Trainer") is None
+        assert definitions.used(module, "clip_grads") is None
+        assert definitions.holder(module, "clip_grads") is None
+        assert {"mine", "Trainer"} <= definitions.names(module)
+
+
 def test_a_file_that_is_no_python(tmp_path: Path) -> None:
     tree = write_own_tree(tmp_path, {"Adam": "x = ("})
     with pytest.raises(SyntaxError) as caught:

@@ -112,6 +112,8 @@ def test_a_broken_definition_fails_as_it_would(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "SyntaxError" in done.stderr.splitlines()[-1]
     assert str(tree / "common" / "optimizer.py") in done.stderr
+    served = run("run", "--serve", "all", "ch07/script.py", cwd=tree)
+    assert (served.returncode, served.stderr) == (0, "")
 
 
 def test_what_is_added_stands_on_fastseq(tmp_path: Path) -> None:
