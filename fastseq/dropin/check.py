@@ -11,8 +11,9 @@ from typing import Literal
 
 from fastseq.dropin import table
 from fastseq.dropin.compare import Comparison, compare
-from fastseq.dropin.definitions import Own, path_entries
+from fastseq.dropin.definitions import Own
 from fastseq.dropin.importer import Importer
+from fastseq.dropin.source import path_entries
 
 Origin = Literal["served", "yours", "own file", "missing", "elsewhere"]
 

@@ -9,13 +9,12 @@ with fastseq for all that they did not change. Files are parsed here, and never 
 from __future__ import annotations
 
 import ast
-import importlib.util
-import symtable
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastseq.dropin import fingerprints, table
 from fastseq.dropin.fingerprints import Definition, Table
+from fastseq.dropin.source import Source, has_effects, mentions, parse, path_entries
 
 
 @dataclass(frozen=True)
@@ -41,28 +40,6 @@ class Own:
     def full_name(self) -> str:
         """Module and name."""
         return f"{self.module}.{self.name}"
-
-
-@dataclass
-class _Source:
-    """A file of the reader's, parsed."""
-
-    tree: ast.Module
-    lines: list[str]
-    names: set[str]  # of its top level
-    definitions: dict[str, Definition] = field(default_factory=dict)
-    nested: set[str] = field(default_factory=set)  # of them, those inside an `if` or a `try`
-    variables: set[str] = field(default_factory=set)
-    bindings: list[_Binding] = field(default_factory=list)  # in the order of the file
-
-
-@dataclass(frozen=True)
-class _Binding:
-    """What gives a name its value at the top level of a file."""
-
-    name: str  # "*" for a star import
-    module: str | None = None  # it is imported from; None: defined or assigned
-    original: str | None = None  # its name there; None: it is the module itself
 
 
 @dataclass(frozen=True)
@@ -101,7 +78,7 @@ class Definitions:
         self._defined_names = {name for names in self._published.values() for name in names}
         served = {name for module in table.MODULES for name in table.sources(module)}
         self._names = self._defined_names | served
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, Source] = {}
         self._differing: dict[_Place, bool] = {}
 
     def own(self, module: str) -> dict[str, Own]:
@@ -162,15 +139,7 @@ class Definitions:
     def has_effects(self, module: str) -> bool:
         """Whether the reader's file calls something, or sets an attribute, where it is run."""
         source = None if "all" in self._serve else self._source(module)
-        for node in [] if source is None else source.tree.body:
-            if isinstance(node, ast.Assign):
-                found = any(isinstance(target, ast.Attribute) for target in node.targets)
-            else:
-                found = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-                found = found and not ast.unparse(node).startswith("sys.path.")
-            if found:
-                return True
-        return False
+        return source is not None and has_effects(source.tree)
 
     def names(self, module: str, seen: frozenset[str] = frozenset()) -> set[str]:
         """The names that the reader's file of a module has once it is run.
@@ -239,7 +208,7 @@ class Definitions:
         source = self._source(place.module)
         assert source is not None
         node = source.definitions[place.name]
-        for used in sorted(_mentions(node)):
+        for used in sorted(mentions(node)):
             found = self._resolve_mention(place.module, source, used)
             # a name that the textbook does not have is a variable of the definition's own
             is_known = used.rpartition(".")[2] in self._names
@@ -247,10 +216,10 @@ class Definitions:
                 yield found
             if used in source.variables:  # what shares a variable belongs together
                 for name, other in source.definitions.items():
-                    if used in _mentions(other):
+                    if used in mentions(other):
                         yield _Place(place.module, name)
 
-    def _resolve_mention(self, module: str, source: _Source, used: str) -> _Place | None:
+    def _resolve_mention(self, module: str, source: Source, used: str) -> _Place | None:
         name, *attributes = used.split(".")
         if not attributes:
             return self._resolve(module, name)
@@ -314,29 +283,18 @@ class Definitions:
 
     # ---- files ----
 
-    def _source(self, module: str) -> _Source | None:
+    def _source(self, module: str) -> Source | None:
         if module not in self._sources:
             path = self._find_file(module)
             if path is None:
                 return None  # for now: sys.path may grow
             try:
-                self._sources[module] = _parse(module, path)
+                self._sources[module] = parse(module, path)
             except SyntaxError:
                 if "all" not in self._serve:
                     raise
                 return None  # nothing in it is needed
         return self._sources[module]
-
-
-def path_entries(tree: ast.Module) -> list[str]:
-    """The texts that a file appends to ``sys.path``, or inserts into it, at its top level."""
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            is_path = ast.unparse(node.value.func) in ("sys.path.append", "sys.path.insert")
-            last = node.value.args[-1:] if is_path else []
-            found += [each.value for each in last if isinstance(each, ast.Constant)]
-    return [entry for entry in found if isinstance(entry, str)]
 
 
 def _home(module: str, name: str) -> str:
@@ -347,67 +305,3 @@ def _home(module: str, name: str) -> str:
             if name in table.sources(other):
                 return other
     return module
-
-
-def _parse(module: str, path: str) -> _Source:
-    with open(path, "rb") as file:
-        text = importlib.util.decode_source(file.read())
-    symbols = symtable.symtable(text, path, "exec").get_symbols()
-    names = {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
-    source = _Source(ast.parse(text, path), text.split("\n"), names)
-    _collect(source, module, source.tree.body, nested=False)
-    return source
-
-
-def _collect(source: _Source, module: str, body: list[ast.stmt], nested: bool) -> None:
-    """What gives names their values at the top level, those inside `if` and `try` too."""
-    for node in body:
-        if isinstance(node, Definition):
-            source.definitions[node.name] = node
-            source.bindings.append(_Binding(node.name))
-            if nested:
-                source.nested.add(node.name)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                source.bindings.append(_Binding(name, alias.name if alias.asname else name))
-        elif isinstance(node, ast.ImportFrom):
-            origin = _absolute(module, node)
-            for alias in node.names:
-                source.bindings.append(_Binding(alias.asname or alias.name, origin, alias.name))
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            for target in ast.walk(node):
-                if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
-                    source.definitions.pop(target.id, None)
-                    source.variables.add(target.id)
-                    source.bindings.append(_Binding(target.id))
-        else:
-            for _, value in ast.iter_fields(node):
-                if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
-                    _collect(source, module, value, nested=True)
-                for handler in value if isinstance(value, list) else ():
-                    if isinstance(handler, ast.ExceptHandler):
-                        _collect(source, module, handler.body, nested=True)
-
-
-def _absolute(module: str, node: ast.ImportFrom) -> str:
-    """The full name of the module that an import statement in a module names."""
-    if not node.level:
-        return node.module or ""
-    parts = module.split(".")
-    # the file of a package is its __init__.py, whose first level is the package itself
-    parts = parts[: len(parts) - node.level + (module in table.PACKAGES)]
-    package = ".".join(parts)
-    return ".".join(part for part in (package, node.module) if part)
-
-
-def _mentions(node: Definition) -> set[str]:
-    """The names that a definition uses, dotted where it takes them from something."""
-    found = set()
-    for each in ast.walk(node):
-        dotted, value = "", each
-        while isinstance(value, ast.Attribute):
-            dotted, value = f".{value.attr}{dotted}", value.value
-        if isinstance(value, ast.Name):
-            found.add(value.id + dotted)
-    return found - {node.name}

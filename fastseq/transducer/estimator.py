@@ -18,16 +18,10 @@ from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.answers import search
+from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import default_steps
-from fastseq.transducer.training import checkpoints
-from fastseq.transducer.training.fitting import (
-    Validation,
-    checked_callbacks,
-    checkpoint_path,
-    prepare,
-    run,
-)
-from fastseq.transducer.training.reports import JsonLog, Logs
+from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
+from fastseq.transducer.training.reports import Logs
 
 
 class Transducer(Configurable):
@@ -209,11 +203,7 @@ class Transducer(Configurable):
         """
         called = checked_callbacks(callbacks)
         training, config = prepare(self.get_params(), sources, targets, validation)
-        path = checkpoint_path(checkpoint, checkpoint_every, resume)
-        if path is not None and os.path.exists(path):
-            checkpoints.restore(path, training, config)
-        json_log = JsonLog(log, training.history)
-
+        fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
         self.n_epochs_ = len(training.history)
@@ -224,7 +214,7 @@ class Transducer(Configurable):
                 callback.on_epoch_end(self, logs)
 
         try:
-            run(training, config, path, checkpoint_every, json_log, progress, end_epoch)
+            fitting.run(progress, end_epoch)
         finally:
             self.interrupted_ = training.interrupted
         return self
@@ -272,9 +262,7 @@ class Transducer(Configurable):
         TypeError, ValueError
             An argument is wrong.
         """
-        sources = self._encode_sources(words)
-        steps = default_steps(sources.lengths, self.lengths_)
-        found = search(self.network_, sources, steps, beam_size, n_best, length_penalty)
+        found = self._search(words, beam_size, n_best, length_penalty)
         decode = self.vocabulary_.target.decode
         answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
         scores: list[Any] = [[each.score for each in listed] for listed in found]
@@ -338,11 +326,10 @@ class Transducer(Configurable):
         ValueError
             The network has no attention.
         """
-        sources = self._encode_sources([text])
+        self._require_fitted()
         if self.network_.config.attention == "none":
             raise ValueError("attention: this Transducer was trained without (attention='none')")
-        steps = default_steps(sources.lengths, self.lengths_)
-        [[best]] = search(self.network_, sources, steps, with_weights=True)
+        [[best]] = self._search([text], with_weights=True)
         symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
         return best.attention(len(symbols)), symbols, output
@@ -395,19 +382,18 @@ class Transducer(Configurable):
         model.network_ = Network(config.network_config(), np.random.default_rng(0))
         for name, param in model.network_.params.items():
             param[...] = arrays[name]
-        model.history_, model.n_epochs_ = history, len(history)
-        model.interrupted_ = False
+        model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
 
     def _take_config(self, config: ModelConfig) -> None:
-        self._config = config
-        self.vocabulary_ = config.vocabulary
-        self.lengths_ = config.lengths
+        self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths
 
-    def _encode_sources(self, texts: Iterable[Text]) -> Sequences:
+    def _search(self, texts: Iterable[Text], *how: Any, **options: Any) -> list[list[Hypothesis]]:
         self._require_fitted()
         vocabulary = self.vocabulary_.source
-        return Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
+        sources = Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
+        steps = default_steps(sources.lengths, self.lengths_)
+        return search(self.network_, sources, steps, *how, **options)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):

@@ -20,8 +20,7 @@ FLOORS = (
     {"bench", "config", "dropin"},
     {"cli", "__main__"},
 )
-# about 400 lines, as the plan says
-MOST_LINES = 420
+MOST_LINES = 400
 MOST_IN_TRANSDUCER = 10
 
 pytestmark = pytest.mark.skipif(not PACKAGE.is_dir(), reason="only the installed package is here")

@@ -82,48 +82,70 @@ def prepare(
     return Training(network, plan, pairs, held_out, order, dropout), config
 
 
-def run(
-    training: Training,
-    config: ModelConfig,
-    checkpoint: str | None,
-    checkpoint_every: int | None,
-    json_log: JsonLog,
-    progress: bool | None,
-    end_epoch: Callable[[Logs], None],
-) -> None:
-    """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
+class Fitting:
+    """A training with its checkpoint and its log.
 
     Parameters
     ----------
     training, config
         As `prepare` has made them.
-    checkpoint : str or None
-        The file to replace after each epoch, and after every `checkpoint_every` steps.
-    json_log, progress, end_epoch
-        What is told of the epochs; `progress` as in `Transducer.fit`.
+    checkpoint, checkpoint_every, resume, log
+        As in `Transducer.fit`. The training goes on from a checkpoint that is resumed.
 
     Raises
     ------
-    FloatingPointError
-        The loss, or the norm of the gradients, became NaN or infinite.
+    OSError, TypeError, ValueError
+        As in `Transducer.fit`.
     """
 
-    def save_checkpoint() -> None:
-        if checkpoint is not None:
-            checkpoints.save(checkpoint, training, config)
+    def __init__(
+        self,
+        training: Training,
+        config: ModelConfig,
+        checkpoint: str | os.PathLike[str] | None,
+        checkpoint_every: int | None,
+        resume: bool,
+        log: str | os.PathLike[str] | None,
+    ) -> None:
+        self._training, self._config = training, config
+        self._path = _checkpoint_path(checkpoint, checkpoint_every, resume)
+        self._every = checkpoint_every
+        if self._path is not None and os.path.exists(self._path):
+            checkpoints.restore(self._path, training, config)
+        self._log = JsonLog(log, training.history)
 
-    bar = ProgressBar(progress, training.plan.epochs)
-    try:
-        with ends_cleanly(training):
-            training.run(Reporter(bar, json_log, save_checkpoint, end_epoch), checkpoint_every)
-    except FloatingPointError as error:
-        last = "there is no checkpoint"
-        if checkpoint is not None and os.path.exists(checkpoint):
-            last = f"the last good checkpoint is {checkpoint}"
-        raise FloatingPointError(f"{error}; {last}") from error
-    finally:
-        bar.end()
-        training.take_best()
+    def run(self, progress: bool | None, end_epoch: Callable[[Logs], None]) -> None:
+        """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
+
+        Parameters
+        ----------
+        progress : bool or None
+            As in `Transducer.fit`.
+        end_epoch : callable
+            Called with the logs of each epoch.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss, or the norm of the gradients, became NaN or infinite.
+        """
+        bar = ProgressBar(progress, self._training.plan.epochs)
+        reporter = Reporter(bar, self._log, self._save_checkpoint, end_epoch)
+        try:
+            with ends_cleanly(self._training):
+                self._training.run(reporter, self._every)
+        except FloatingPointError as error:
+            last = "there is no checkpoint"
+            if self._path is not None and os.path.exists(self._path):
+                last = f"the last good checkpoint is {self._path}"
+            raise FloatingPointError(f"{error}; {last}") from error
+        finally:
+            bar.end()
+            self._training.take_best()
+
+    def _save_checkpoint(self) -> None:
+        if self._path is not None:
+            checkpoints.save(self._path, self._training, self._config)
 
 
 def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:
@@ -146,7 +168,7 @@ def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:
     return listed
 
 
-def checkpoint_path(
+def _checkpoint_path(
     folder: str | os.PathLike[str] | None, every: int | None, resume: bool
 ) -> str | None:
     """The checkpoint's file, its folder made; None where there is to be none.
