@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import _kernels
-from support.hostile_values import (
+from support.kernels.hostile_values import (
     byte_swapped,
     misaligned,
     read_only,

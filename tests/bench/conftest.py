@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fastseq.bench import measure
-from support.benchmarking import FakeWorker, python_path
+from support.bench.benchmarking import FakeWorker, python_path
 
 
 @pytest.fixture(autouse=True)

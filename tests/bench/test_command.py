@@ -12,7 +12,7 @@ from fastseq.bench import measure
 from fastseq.bench.measure import Settings
 from fastseq.bench.workloads import WORKLOADS, Peak
 from fastseq.cli import main
-from support.benchmarking import TINY, FakeWorker
+from support.bench.benchmarking import TINY, FakeWorker
 
 Capture = pytest.CaptureFixture[str]
 

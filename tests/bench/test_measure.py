@@ -14,7 +14,7 @@ from fastseq.bench import measure, memory, workers
 from fastseq.bench.measure import PEAK, REFERENCE, ParityError, Settings
 from fastseq.bench.workers import Backend, WorkerError
 from fastseq.bench.workloads import WORKLOADS, Workload
-from support.benchmarking import FASTSEQ, TINY, FakeWorker
+from support.bench.benchmarking import FASTSEQ, TINY, FakeWorker
 
 Capture = pytest.CaptureFixture[str]
 

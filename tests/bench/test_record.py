@@ -13,7 +13,7 @@ from fastseq.bench.result import Entry, Group, Run
 from fastseq.bench.workers import Backend
 from fastseq.bench.workloads import Peak
 from fastseq.bench.workloads.base import Curve
-from support.benchmarking import FASTSEQ, TINY
+from support.bench.benchmarking import FASTSEQ, TINY
 
 OLD_RUN = Path(__file__).with_name("old_run.json")
 MACHINE: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.benchmarking import python_path
+from support.bench.benchmarking import python_path
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ import pytest
 
 from fastseq.bench import report
 from fastseq.cli import main
-from support.benchmark_runs import entry, full_run, loaded, run_of, write
+from support.bench.benchmark_runs import entry, full_run, loaded, run_of, write
 
 # The medians of the times are 3 and 2 (the ratio of which is 1.5); of the ratios, 2.
 UNEVEN = {"fastseq": (1.0, 2.0, 4.0), "reference": (2.0, 3.0, 12.0)}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fastseq.bench import report
-from support.benchmark_runs import entry, full_run, loaded, run_of
+from support.bench.benchmark_runs import entry, full_run, loaded, run_of
 
 pytest.importorskip("matplotlib")
 

@@ -14,7 +14,7 @@ from fastseq.bench.backends import numpy_layers
 from fastseq.bench.measure import ParityError
 from fastseq.bench.workloads import WORKLOADS, Peak, Workload
 from fastseq.bench.workloads.base import Curve
-from support.benchmarking import TINY
+from support.bench.benchmarking import TINY
 
 ROOT = Path(__file__).parents[2]
 

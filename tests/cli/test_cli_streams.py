@@ -10,7 +10,7 @@ import pytest
 
 from fastseq.cli import main
 from support.processes import environment, fastseq_process, one_line, start_fastseq
-from support.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
+from support.transducer.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
 
 Capture = pytest.CaptureFixture[str]
 

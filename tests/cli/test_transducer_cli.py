@@ -18,7 +18,13 @@ from fastseq.cli import main
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.metrics.evaluation import evaluate
 from fastseq.transducer.network.network import Network
-from support.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, weights, write_pairs
+from support.transducer.tiny_transducer import (
+    OPTIONS,
+    tiny_pairs,
+    tiny_transducer,
+    weights,
+    write_pairs,
+)
 
 Capture = pytest.CaptureFixture[str]
 Run = Any

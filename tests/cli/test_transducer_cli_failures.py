@@ -15,7 +15,7 @@ from fastseq import Transducer
 from fastseq.cli import main
 from fastseq.transducer.training.loop import Training
 from support.processes import environment, one_line
-from support.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
+from support.transducer.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
 
 Capture = pytest.CaptureFixture[str]
 

@@ -15,7 +15,7 @@ import pytest
 from fastseq import Transducer
 from fastseq.cli import main
 from support.processes import FASTSEQ, environment, fastseq_process, start_fastseq
-from support.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
+from support.transducer.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
 
 Capture = pytest.CaptureFixture[str]
 

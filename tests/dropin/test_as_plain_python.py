@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastseq.dropin import install, uninstall
+from support.dropin.textbook import write
 from support.processes import environment
-from support.textbook import write
 
 ADD = "import sys\nsys.path.append('..')\n"
 CLIP = "def clip_grads(grads, max_norm):\n    return 'mine'\n"

@@ -14,7 +14,7 @@ import fastseq_reference.util
 from fastseq.dropin import fingerprints, table
 from fastseq.dropin.compare import Comparison, compare, difference
 from fastseq.dropin.trials import TRIALS
-from support.textbook import write
+from support.dropin.textbook import write
 
 TWINS = (
     fastseq_reference.layers,

@@ -6,8 +6,8 @@ import pytest
 
 from fastseq.dropin.definitions import Definitions
 from fastseq.dropin.fingerprints import Table, fingerprint
-from support.own_tree import own_fingerprints, write_own_tree
-from support.textbook import write
+from support.dropin.own_tree import own_fingerprints, write_own_tree
+from support.dropin.textbook import write
 
 USERS = {
     "sigmoid": ["LSTM", "TimeLSTM", "Encoder", "Seq2seq"],

@@ -14,7 +14,7 @@ import pytest
 import fastseq
 from fastseq.cli import main
 from fastseq.dropin import check, install, table, uninstall
-from support.textbook import write, write_tree
+from support.dropin.textbook import write, write_tree
 
 Capture = pytest.CaptureFixture[str]
 

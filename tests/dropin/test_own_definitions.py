@@ -12,9 +12,9 @@ import pytest
 
 import fastseq
 from fastseq.dropin import fingerprints, install, uninstall
-from support.own_tree import own_fingerprints, write_own_tree
+from support.dropin.own_tree import own_fingerprints, write_own_tree
+from support.dropin.textbook import write
 from support.processes import environment
-from support.textbook import write
 
 # the tree's own text stands for the textbook's
 PROGRAM = """

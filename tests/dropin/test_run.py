@@ -14,7 +14,7 @@ import fastseq
 import fastseq_reference
 from fastseq.cli import _parser, main
 from fastseq.data import addition, dates, sequence
-from support.textbook import LANGUAGE_MODEL, OWN_MODEL, sums, write, write_tree
+from support.dropin.textbook import LANGUAGE_MODEL, OWN_MODEL, sums, write, write_tree
 
 Capture = pytest.CaptureFixture[str]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
-from support.hostile_values import Converting
+from support.kernels.hostile_values import Converting
 
 from .case import Arguments, Array, leaves
 

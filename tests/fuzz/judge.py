@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from support.helpers import assert_close, float32_tolerance
-from support.hostile_values import DOCUMENTED, OwnError
+from support.kernels.hostile_values import DOCUMENTED, OwnError
 
 from .case import Case, Path, items, leaves, widened
 from .mutations import Effect, Mutated

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
-from support.hostile_values import Converting, Counting, raise_own_error, read_only
+from support.kernels.hostile_values import Converting, Counting, raise_own_error, read_only
 
 from . import values
 from .case import Arguments, Array, Case, Draw, Path, copied, get, leaves, put

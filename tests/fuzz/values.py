@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from support.hostile_values import (
+from support.kernels.hostile_values import (
     Converting,
     OwnError,
     byte_swapped,

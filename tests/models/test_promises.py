@@ -14,7 +14,7 @@ import pytest
 
 import fastseq
 from fastseq import _kernels
-from support.cells import GATES, weight_shapes
+from support.layers.cells import GATES, weight_shapes
 
 MODELS = ["Seq2seq", "PeekySeq2seq", "AttentionSeq2seq", "AttentionBiSeq2seq"]
 V, D, H, N, Te, Td = 23, 16, 64, 48, 9, 6  # large enough for four threads

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fastseq_reference as reference
-from support.cells import ReferenceTimeGRUResetAfter
 from support.helpers import assert_close
-from support.layer_cases import (
+from support.layers.cells import ReferenceTimeGRUResetAfter
+from support.layers.layer_cases import (
     AFFINE,
     EXACT,
     LABELS,

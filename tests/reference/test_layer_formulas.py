@@ -7,7 +7,7 @@ import pytest
 
 import fastseq_reference as reference
 from support.helpers import assert_close
-from support.layer_cases import AFFINE, EXACT, LABELS, D, H, N, T, V, randn
+from support.layers.layer_cases import AFFINE, EXACT, LABELS, D, H, N, T, V, randn
 
 
 def sigmoid(x: float) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import fastseq_reference as reference
-from support.cells import ReferenceGRUResetAfter, ReferenceTimeGRUResetAfter
 from support.helpers import CENTRAL_DIFFERENCES, assert_close, numerical_gradient
-from support.layer_cases import (
+from support.layers.cells import ReferenceGRUResetAfter, ReferenceTimeGRUResetAfter
+from support.layers.layer_cases import (
     AFFINE,
     LABELS,
     Array,

@@ -12,7 +12,7 @@ from support.helpers import (
     float32_tolerance,
     numerical_gradient,
 )
-from support.layer_cases import randn
+from support.layers.layer_cases import randn
 
 
 def test_numerical_gradient_of_a_known_function() -> None:

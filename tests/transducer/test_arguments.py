@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastseq import Transducer
-from support.tiny_transducer import tiny_pairs, tiny_transducer
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 PAIRS = tiny_pairs(20)
 

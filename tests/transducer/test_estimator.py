@@ -13,7 +13,7 @@ import fastseq
 from fastseq import Transducer
 from fastseq.transducer.data.vocabulary import END
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
-from support.tiny_transducer import tiny_pairs, tiny_transducer, weights
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
 TESTED = [*PAIRS[0][:20], "", "a", "abcdefabcdefabcdef", "x?"]

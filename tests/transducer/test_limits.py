@@ -16,7 +16,7 @@ from fastseq.layers import TimeLSTM
 from fastseq.transducer import model_file as files
 from fastseq.transducer.data.vocabulary import END
 from fastseq.transducer.search import limits
-from support.tiny_transducer import tiny_pairs, tiny_transducer
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 PAIRS = tiny_pairs(20)
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from fastseq import Transducer, __version__
 from fastseq.cli import main
-from support.tiny_transducer import tiny_pairs, tiny_transducer, weights
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
 VERSION_1 = Path(__file__).parents[1] / "data" / "transducer-v1.safetensors"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.tiny_transducer import tiny_pairs, tiny_transducer, weights
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer, weights
 
 pytest.importorskip("sklearn", minversion="1.6")
 

@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 
 from fastseq import _kernels
-from support.hostile import Array, Call, draw, isolated, lstm_weights, refused, right_or_refused
-from support.hostile_values import OwnError
+from support.kernels.hostile import (
+    Array,
+    Call,
+    draw,
+    isolated,
+    lstm_weights,
+    refused,
+    right_or_refused,
+)
+from support.kernels.hostile_values import OwnError
 
 
 class Meddling(np.ndarray):

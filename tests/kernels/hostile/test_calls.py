@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastseq import _kernels
-from support.hostile import (
+from support.kernels.hostile import (
     decode,
     decoder,
     draw,
@@ -16,7 +16,7 @@ from support.hostile import (
     refused,
     right_or_refused,
 )
-from support.hostile_values import Converting, Counting, OwnError, raise_own_error
+from support.kernels.hostile_values import Converting, Counting, OwnError, raise_own_error
 
 RAGGED = [[1.0], [2.0, 3.0]]
 BEYOND = (-1, 9, 2**31, 2**63 - 1)

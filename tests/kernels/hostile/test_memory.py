@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from fastseq import _kernels
 from support.helpers import assert_close, float32_tolerance
-from support.hostile import (
+from support.kernels.hostile import (
     STEPS,
     Array,
     Call,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastseq import _kernels
-from support.hostile import (
+from support.kernels.hostile import (
     STEPS,
     Array,
     Call,
@@ -23,7 +23,7 @@ from support.hostile import (
     lstm_weights,
     right_or_refused,
 )
-from support.hostile_values import Converting
+from support.kernels.hostile_values import Converting
 
 SIZE = 1_000_000
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastseq import _kernels
-from support.hostile import (
+from support.kernels.hostile import (
     Array,
     Call,
     draw,

@@ -12,7 +12,7 @@ from support.helpers import (
     assert_close,
     numerical_gradient,
 )
-from support.scored_attention import (
+from support.layers.scored_attention import (
     CASES,
     KINDS,
     arguments,

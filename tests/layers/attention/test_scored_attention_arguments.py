@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from fastseq.layers import ScoredAttention
-from support.scored_attention import (
+from support.layers.scored_attention import (
     KINDS,
     PARAMETERS,
     Array,

@@ -12,7 +12,7 @@ from support.helpers import (
     assert_close,
     float32_tolerance,
 )
-from support.scored_attention import (
+from support.layers.scored_attention import (
     KINDS,
     arguments,
     assert_same_bits,

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from fastseq.layers import GRU, TimeGRU
-from support.cells import ReferenceTimeGRUResetAfter, TimeGRUResetAfter, draw_weights
 from support.helpers import assert_close, float32_tolerance
-from support.recurrent_units import (
+from support.layers.cells import ReferenceTimeGRUResetAfter, TimeGRUResetAfter, draw_weights
+from support.layers.recurrent_units import (
     UNITS,
     assert_results_close,
     draw,

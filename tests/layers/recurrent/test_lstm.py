@@ -11,7 +11,7 @@ import pytest
 import fastseq_reference
 from fastseq.layers import LSTM, TimeLSTM
 from support.helpers import assert_close, float32_tolerance
-from support.lstm_layers import (
+from support.layers.lstm_layers import (
     CASES,
     Array,
     assert_results_close,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastseq.layers import LSTM, TimeLSTM
-from support.lstm_layers import Array, draw, draw_weights
+from support.layers.lstm_layers import Array, draw, draw_weights
 
 
 def test_backward_before_forward() -> None:

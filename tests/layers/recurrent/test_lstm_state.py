@@ -9,7 +9,7 @@ import pytest
 
 import fastseq_reference
 from fastseq.layers import TimeLSTM
-from support.lstm_layers import assert_results_close, draw, draw_weights, float64, run
+from support.layers.lstm_layers import assert_results_close, draw, draw_weights, float64, run
 
 
 def test_parameters_are_read_afresh(isa: str) -> None:

@@ -11,8 +11,15 @@ import pytest
 
 import fastseq_reference
 from fastseq.layers import RecurrentLayer, TimeBiLSTM
-from support.cells import GATES, REFERENCE_SEQUENCES, SEQUENCES, STEPS, draw_weights, weight_shapes
 from support.helpers import CENTRAL_DIFFERENCES, assert_close, float32_tolerance, numerical_gradient
+from support.layers.cells import (
+    GATES,
+    REFERENCE_SEQUENCES,
+    SEQUENCES,
+    STEPS,
+    draw_weights,
+    weight_shapes,
+)
 
 Array = npt.NDArray[Any]
 Results = dict[str, Array]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from support.helpers import assert_close, float32_tolerance
-from support.recurrent_units import (
+from support.layers.recurrent_units import (
     CASES,
     UNITS,
     Array,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.recurrent_units import UNITS, Array, Unit, draw, draw_all, draw_weights
+from support.layers.recurrent_units import UNITS, Array, Unit, draw, draw_all, draw_weights
 
 
 @pytest.fixture(params=UNITS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from support.recurrent_units import (
+from support.layers.recurrent_units import (
     UNITS,
     Unit,
     assert_results_close,

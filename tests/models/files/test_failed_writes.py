@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.parameter_files import Two
+from support.models.parameter_files import Two
 
 # ---- writing that fails ----
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.parameter_files import FORMATS, Two, assert_refused, assert_same, values
+from support.models.parameter_files import FORMATS, Two, assert_refused, assert_same, values
 
 # ---- damaged and hostile files ----
 

@@ -11,7 +11,7 @@ import pytest
 
 import fastseq_reference
 from fastseq import AttentionSeq2seq, BaseModel, PeekySeq2seq, Seq2seq, TimeAffine
-from support.parameter_files import FORMATS, Two, assert_refused, assert_same, values
+from support.models.parameter_files import FORMATS, Two, assert_refused, assert_same, values
 
 # ---- writing and reading ----
 

@@ -15,7 +15,7 @@ from support.helpers import (
     float32_tolerance,
     numerical_gradient,
 )
-from support.language_models import (
+from support.models.language_models import (
     CASES,
     GENERATORS,
     MODELS,

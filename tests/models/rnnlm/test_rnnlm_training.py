@@ -9,7 +9,7 @@ import pytest
 
 import fastseq
 import fastseq_reference
-from support.language_models import MODELS, Array, build
+from support.models.language_models import MODELS, Array, build
 
 
 @pytest.fixture(params=MODELS)

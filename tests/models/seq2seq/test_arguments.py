@@ -10,7 +10,7 @@ import pytest
 import fastseq
 import fastseq.models.seq2seq
 from fastseq import AttentionSeq2seq, PeekySeq2seq, Seq2seq
-from support.seq2seq_models import MODELS, build, sequences
+from support.models.seq2seq_models import MODELS, build, sequences
 
 
 @pytest.fixture(params=MODELS)

@@ -11,7 +11,7 @@ import fastseq
 import fastseq.models.seq2seq
 import fastseq_reference
 from support.helpers import assert_close, float32_tolerance
-from support.seq2seq_models import MODELS, build, run, sequences
+from support.models.seq2seq_models import MODELS, build, run, sequences
 
 
 @pytest.fixture(params=MODELS)

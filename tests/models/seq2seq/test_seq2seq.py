@@ -9,7 +9,7 @@ import fastseq
 import fastseq.models.seq2seq
 import fastseq_reference
 from support.helpers import convert_model
-from support.seq2seq_models import (
+from support.models.seq2seq_models import (
     CASES,
     MODELS,
     SIZES,

@@ -12,7 +12,7 @@ import fastseq.models.seq2seq
 import fastseq_reference
 from fastseq import Seq2seq
 from support.helpers import assert_close
-from support.seq2seq_models import MODELS, build
+from support.models.seq2seq_models import MODELS, build
 
 
 @pytest.fixture(params=MODELS)

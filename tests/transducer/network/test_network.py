@@ -14,7 +14,7 @@ import fastseq_reference.transducer as reference
 from fastseq.transducer.network.network import Network, NetworkConfig, parameter_shapes
 from fastseq.transducer.network.rows import Dropout
 from support.helpers import CENTRAL_DIFFERENCES, assert_close
-from support.networks import (
+from support.transducer.networks import (
     CONFIGS,
     SMALL,
     SMOOTHING,

@@ -11,7 +11,7 @@ import fastseq_reference.transducer as reference
 from fastseq._kernels import log_softmax
 from fastseq.transducer.network.network import Network
 from support.helpers import assert_close
-from support.networks import (
+from support.transducer.networks import (
     CONFIGS,
     assert_results_close,
     assert_same_bits,

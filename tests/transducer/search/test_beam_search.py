@@ -14,7 +14,7 @@ from fastseq.transducer.data.vocabulary import START as START_ID
 from fastseq.transducer.search import beam_search as decoding
 from fastseq.transducer.search.beam_search import beam_search
 from fastseq.transducer.search.scoring import forced
-from support.random_network import (
+from support.transducer.random_network import (
     Encoded,
     RandomNetwork,
     State,

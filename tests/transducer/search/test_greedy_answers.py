@@ -11,7 +11,7 @@ from fastseq.transducer.data.vocabulary import END as END_ID
 from fastseq.transducer.data.vocabulary import START as START_ID
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.greedy import greedy
-from support.networks import CONFIGS, generator, large_case, large_params, with_params
+from support.transducer.networks import CONFIGS, generator, large_case, large_params, with_params
 
 Array = npt.NDArray[Any]
 

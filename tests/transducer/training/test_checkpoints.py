@@ -13,7 +13,7 @@ import pytest
 
 from fastseq import Transducer
 from fastseq.cli import main
-from support.tiny_transducer import SMALL, tiny_pairs, tiny_transducer, weights
+from support.transducer.tiny_transducer import SMALL, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
 DATA = Path(__file__).parents[2] / "data"

@@ -16,8 +16,8 @@ from fastseq.transducer.training import loop as training
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Training
 from fastseq.transducer.training.schedules import Schedule
-from support.interrupted import Call, press_in_step, raise_in_epoch
-from support.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
+from support.transducer.interrupted import Call, press_in_step, raise_in_epoch
+from support.transducer.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
 

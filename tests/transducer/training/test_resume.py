@@ -14,8 +14,8 @@ import pytest
 
 import fastseq
 from fastseq.transducer.training.loop import Training
-from support.interrupted import press_in_step, raise_in_epoch
-from support.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
+from support.transducer.interrupted import press_in_step, raise_in_epoch
+from support.transducer.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
 
@@ -142,7 +142,7 @@ import time
 from pathlib import Path
 
 sys.path[:0] = [{tests!r}, {package!r}]
-from support.tiny_transducer import tiny_pairs, tiny_transducer
+from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 print("ready", flush=True)
 folder = sys.argv[1]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import _kernels
-from support.hostile_values import DOCUMENTED
+from support.kernels.hostile_values import DOCUMENTED
 
 Array = npt.NDArray[Any]
 Call = Callable[[], Any]

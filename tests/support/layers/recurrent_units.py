@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from support import cells
-from support.cells import GATES, REFERENCE_SEQUENCES, REFERENCE_STEPS, weight_shapes
 from support.helpers import SIZES, assert_close, float32_tolerance
+from support.layers import cells
+from support.layers.cells import GATES, REFERENCE_SEQUENCES, REFERENCE_STEPS, weight_shapes
 
 Array = npt.NDArray[Any]
 

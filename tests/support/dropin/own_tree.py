@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastseq.dropin import fingerprints
-from support.textbook import write
+from support.dropin.textbook import write
 
 FILES = {
     "common/functions.py": """
