@@ -160,6 +160,8 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None and not path.resolve().parent.is_dir():
             arguments.usage_error(f"{path}: there is no such folder")
     if arguments.page is not None:
+        if arguments.page.suffix not in (".html", ".htm"):
+            arguments.usage_error(f"{arguments.page}: expected a name in .html; --json has numbers")
         from fastseq import plot
 
         plot.require_matplotlib()  # before the minutes of measuring, not after them

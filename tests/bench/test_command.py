@@ -79,6 +79,7 @@ def test_results_that_differ_are_one_line_and_1(fake: type[FakeWorker], capsys: 
         (["--works", "weather"], "there is no 'weather'"),  # the option's former name
         (["--threads", "0"], "at least 1"),
         (["-o", "no/such/folder.html"], "there is no such folder"),
+        (["-o", "bench.json"], "expected a name in .html; --json has numbers"),
         (["--json", "no/such/folder.json"], "there is no such folder"),
         (["--format", "xml"], "invalid choice"),
     ],
