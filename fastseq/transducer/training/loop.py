@@ -234,7 +234,7 @@ class Training:
         """All but the arrays that decides how training goes on, in the types that JSON knows."""
         return {
             "updates": self._updates,
-            "optimizer": self._optimizer_state()[0],
+            "optimizer": self._optimizer_counts(),
             "schedule": self._schedule.state(),
             "history": self.history,
             "best_epoch": self._best_epoch,
@@ -246,16 +246,15 @@ class Training:
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of the state: parameters, the optimizer's, the best parameters so far."""
-        names = list(self.network.params)
         groups = {
             "current": list(self.network.params.values()),
-            **self._optimizer_state()[1],
+            **self._optimizer_arrays(),
             "best": list(self._best.values()),
         }
         return {
             f"{group}.{name}": array
             for group, arrays in groups.items()
-            for name, array in zip(names, arrays, strict=True)
+            for name, array in zip(self.network.params, arrays, strict=True)
         }
 
     @property
@@ -263,12 +262,16 @@ class Training:
         """How many steps were made in all."""
         return len(self.history) * self.steps_per_epoch + self._epoch.steps
 
-    def _optimizer_state(self) -> tuple[dict[str, int], dict[str, list[Array]]]:
-        """The counts of the optimizer, and its arrays under names like ``adam.m``."""
+    def _optimizer_counts(self) -> dict[str, int]:
+        """The counts of the optimizer's state."""
+        state = self._optimizer.state(list(self.network.params.values()))
+        return {name: each for name, each in state.items() if not isinstance(each, list)}
+
+    def _optimizer_arrays(self) -> dict[str, list[Array]]:
+        """The arrays of the optimizer's state, under names like ``adam.m``."""
         state = self._optimizer.state(list(self.network.params.values()))
         prefix = type(self._optimizer).__name__.lower()
-        counts = {name: each for name, each in state.items() if not isinstance(each, list)}
-        return counts, {f"{prefix}.{name}": state[name] for name in state.keys() - counts}
+        return {f"{prefix}.{name}": each for name, each in state.items() if isinstance(each, list)}
 
     def restore(self, state: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Go on from what `state` and `arrays` have given.
@@ -286,11 +289,15 @@ class Training:
         self._schedule.restore(state["schedule"])
         self._best_epoch = state["best_epoch"]
         self.history[:] = state["history"]
-        kept = self._optimizer.state(list(self.network.params.values()))
-        self._optimizer.restore(kept | state["optimizer"])
+        kept = {
+            group.rpartition(".")[2]: [arrays[f"{group}.{name}"] for name in self.network.params]
+            for group in self._optimizer_arrays()
+        }
+        self._optimizer.restore(state["optimizer"] | kept)
         self._optimizer.lr = self._schedule.rate(max(1, self._updates))
-        for name, array in self.arrays().items():
-            array[...] = arrays[name]
+        for name, param in self.network.params.items():
+            param[...] = arrays[f"current.{name}"]
+            self._best[name][...] = arrays[f"best.{name}"]
 
 
 @dataclass
