@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import math
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fastseq import startup
+
+if TYPE_CHECKING:
+    from fastseq.cli.parser import Parser
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         startup.handle_ctrl_c()
         _open_streams()
         arguments = _parser().parse_args(argv)
-        debug = arguments.debug
+        debug = getattr(arguments, "debug", False)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # from argparse, which has said why
@@ -94,49 +96,7 @@ def show(line: str = "") -> None:
         _drop(sys.stdout)
 
 
-def whole_number(least: int, most: int | None = None) -> _WholeNumber:
-    """Make an argument type: a whole number in a range."""
-    return _WholeNumber(least, most)
-
-
-def picture_name(text: str) -> str:
-    """Read an argument: the name of a picture that is to be drawn."""
-    if not text.lower().endswith((".png", ".svg", ".pdf")):
-        raise argparse.ArgumentTypeError(f"expected a name in .png, .svg or .pdf, got {text!r}")
-    return text
-
-
-def positive_number(text: str) -> float:
-    """Read an argument: a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return number
-
-
-class _WholeNumber:
-    def __init__(self, least: int, most: int | None) -> None:
-        self.least, self.most = least, most
-
-    def __call__(self, text: str) -> int:
-        in_range = (
-            f"of at least {self.least}"
-            if self.most is None
-            else (f"from {self.least} to {self.most}")
-        )
-        try:
-            number = int(text)
-        except ValueError:
-            number = None
-        if number is None or number < self.least or (self.most is not None and number > self.most):
-            raise argparse.ArgumentTypeError(f"expected a whole number {in_range}, got {text!r}")
-        return number
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     from fastseq.cli import (
         attention,
         bench,
@@ -148,27 +108,20 @@ def _parser() -> argparse.ArgumentParser:
         run,
         train,
     )
+    from fastseq.cli.parser import Parser
 
-    parser = argparse.ArgumentParser(
-        prog="fastseq",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
-    # --debug may also follow the command; there it has no default, which would undo the first
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--debug",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show the traceback of a failure",
+    parser = Parser(prog="fastseq", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument("-V", "--version", action=_Version, help="print the version and exit")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print a script that completes commands and options: bash, zsh or tcsh",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (demo, data, train, predict, evaluate, attention, run, bench, info):
-        command.add_parser(commands, common)
+        command.add_parser(commands)
     return parser
 
 
@@ -182,6 +135,20 @@ class _Version(argparse.Action):
         from fastseq.version import __version__
 
         print(f"fastseq {__version__}")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Prints the completion script of a shell."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> None:
+        try:
+            from shtab import complete
+        except ImportError:
+            raise ImportError(
+                'shell completion needs shtab: pip install "fastseq-kernels[completion]"'
+            ) from None
+        print(complete(parser, shell))
         parser.exit()
 
 

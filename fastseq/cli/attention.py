@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fastseq.cli import EXIT_OK, picture_name, whole_number
+from fastseq.cli import EXIT_OK
+from fastseq.cli.parser import picture_name
 from fastseq.cli.predict import as_source, as_text, load, on_one_line
 
 _DESCRIPTION = """\
@@ -19,16 +20,13 @@ examples:
 """
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "attention",
         help="a picture of where a model looks",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     parser.add_argument("text", metavar="TEXT", help="the source")
@@ -40,9 +38,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a name in .png, .svg or .pdf",
     )
-    parser.add_argument(
-        "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
-    )
+    parser.add_threads()
     parser.set_defaults(run=run)
 
 
@@ -54,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     weights, symbols, answer = model.attention(as_source(model, arguments.text))
     if not answer:
         raise ValueError("the answer is empty: there is no attention to draw")
-    plot.save(plot.attention_map(weights, symbols, answer), arguments.output)
-    print(on_one_line(as_text(model.vocabulary_.target.join(answer))))
+    text = on_one_line(as_text(model.vocabulary_.target.join(answer)))
+    title = plot.answer_title(arguments.text, text)
+    plot.save(plot.attention_map(weights, symbols, answer, title=title), arguments.output)
+    print(text)
     return EXIT_OK

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_FAILURE, EXIT_OK, say, whole_number
+from fastseq.cli import EXIT_FAILURE, EXIT_OK, say
+from fastseq.cli.parser import whole_number
 
 if TYPE_CHECKING:
     from fastseq.bench.result import Run
@@ -53,21 +54,10 @@ _QUICK_WORKLOADS = (
 )
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe both commands."""
-
-    def new_parser(name: str, **texts: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = commands.add_parser(
-            name,
-            **texts,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[common],
-            allow_abbrev=False,
-        )
-        return parser
-
     _describe_bench(
-        new_parser(
+        commands.add_parser(
             "bench",
             help="the speed of this machine: fastseq against the same in NumPy, and PyTorch",
             description=_DESCRIPTION,
@@ -75,7 +65,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         )
     )
     _describe_report(
-        new_parser(
+        commands.add_parser(
             "report",
             help="a stored run of bench as a page, as Markdown or JSON, or against an older one",
             description=_REPORT_DESCRIPTION,
@@ -121,7 +111,7 @@ def _describe_bench(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="what to print on standard output (default: table)",
     )
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run)
 
 
 def _describe_report(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +137,7 @@ def _describe_report(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="by how much an entry may be slower than in OLD.json (default: 10)",
     )
-    parser.set_defaults(run=report_run, usage_error=parser.error)
+    parser.set_defaults(run=report_run)
 
 
 def run(arguments: argparse.Namespace) -> int:

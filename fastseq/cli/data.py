@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from fastseq.cli import EXIT_OK, whole_number
+from fastseq.cli import EXIT_OK
+from fastseq.cli.parser import whole_number
 
 _DESCRIPTION = """\
 Write a generated data set, by default to standard output.
@@ -22,16 +23,13 @@ examples:
 """
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "data",
         help="write a generated data set",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument("task", choices=["dates", "addition"], help="which data set")
     parser.add_argument(

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.options import add_delimiter
 from fastseq.cli.predict import add_search_options, as_source, load
 
 _DESCRIPTION = """\
@@ -21,19 +22,17 @@ examples:
 """
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "evaluate",
         help="accuracy and speed of a model on a file of pairs",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     parser.add_argument("data", metavar="DATA.tsv", help="the pairs: source, tab, target")
+    add_delimiter(parser)
     add_search_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model = load(arguments)
     source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
-    sources, targets = read_pairs(arguments.data, source_form, target_form)
+    sources, targets = read_pairs(arguments.data, source_form, target_form, arguments.delimiter)
     result = evaluate(
         model,
         [as_source(model, source) for source in sources],

@@ -13,6 +13,18 @@ from fastseq.transducer.hyperparameters import BY_NAME, HYPERPARAMETERS, Hyperpa
 _NEVER = "none"
 
 
+def add_delimiter(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what separates source and target in a file of pairs."""
+    parser.add_argument(
+        "--delimiter",
+        type=_delimiter,
+        default="\t",
+        metavar="CHAR",
+        help="what separates source and target in the files of pairs (default: a tab); with any "
+        "other they are read as CSV",
+    )
+
+
 def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
     """Add an option for each; one that is not given leaves no trace in the result."""
     group = parser.add_argument_group("hyperparameters")
@@ -72,6 +84,14 @@ def config_text(values: Mapping[str, Any]) -> str:
         choices = f": {', '.join(each.choices)}" if each.choices else ""
         lines.append(f"# {each.help}{choices}\n{each.name} = {_toml(values[each.name])}\n")
     return "\n".join(lines)
+
+
+def _delimiter(text: str) -> str:
+    """Read an argument: one character; a tab may be written as a backslash and a t."""
+    text = "\t" if text == r"\t" else text
+    if len(text) != 1 or text in '"\r\n':
+        raise argparse.ArgumentTypeError(f"expected one character, got {text!r}")
+    return text
 
 
 class _Number:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_OK, whole_number
+from fastseq.cli import EXIT_OK
+from fastseq.cli.parser import Parser, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Transducer
@@ -31,17 +32,14 @@ _MOST_BEGINNINGS = 10**6
 _ESCAPES = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "predict",
         help="the answers of a model",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
         usage="%(prog)s [OPTION ...] MODEL [TEXT ...]",
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     texts = parser.add_argument(
@@ -63,10 +61,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print a JSON object for each text: input, answers"
     )
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run)
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
+def add_search_options(parser: Parser) -> None:
     """Add what says how answers are searched."""
     parser.add_argument(
         "--beam",
@@ -82,9 +80,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="above 0, long answers lose less (default: 0)",
     )
-    parser.add_argument(
-        "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
-    )
+    parser.add_threads()
 
 
 def load(arguments: argparse.Namespace) -> Transducer:

@@ -30,16 +30,13 @@ The exit status is the script's. With --check it is 0, or 1 if fastseq lacks one
 """
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "run",
         help="run a textbook script with its imports served by fastseq",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--check",

@@ -6,13 +6,15 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, picture_name, say, show, whole_number
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.options import (
+    add_delimiter,
     add_hyperparameters,
     config_text,
     given_hyperparameters,
     read_config,
 )
+from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Transducer
@@ -32,16 +34,13 @@ examples:
 """
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "train",
         help="train a model on a file of pairs",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument("data", nargs="?", metavar="DATA.tsv", help="the pairs to train on")
     parser.add_argument("-o", "--output", metavar="MODEL", help="where to save the model")
@@ -82,11 +81,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the hyperparameters as --config reads them, and train nothing",
     )
-    parser.add_argument(
-        "--threads", type=whole_number(1), metavar="N", help="how many (default: one a core)"
-    )
+    parser.add_threads()
+    add_delimiter(parser)
     add_hyperparameters(parser)
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,10 +105,10 @@ def run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
     _check_files(arguments)
     forms = model.source_tokens, model.target_tokens
-    sources, targets = read_pairs(arguments.data, *forms)
+    sources, targets = read_pairs(arguments.data, *forms, arguments.delimiter)
     validation = arguments.valid
     if isinstance(validation, str):
-        validation = read_pairs(validation, *forms)
+        validation = read_pairs(validation, *forms, arguments.delimiter)
     check_writable(arguments.output)
     if arguments.curve is not None:
         plot.require_matplotlib()
@@ -184,9 +182,11 @@ def _validation(text: str) -> float | str | None:
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
     """End as wrong usage where something is missing."""
-    for name, value in (("DATA.tsv", arguments.data), ("-o", arguments.output)):
-        if value is None:
-            arguments.usage_error(f"the following arguments are required: {name}")
+    if arguments.data is None:
+        arguments.usage_error("expected DATA.tsv, the file of pairs to train on")
+    if arguments.output is None:
+        name = os.path.splitext(os.path.basename(arguments.data))[0]
+        arguments.usage_error(f"expected where to save the model: -o {name}.safetensors")
     for option in ("resume", "checkpoint_every"):
         if getattr(arguments, option) and arguments.checkpoint is None:
             arguments.usage_error(f"--{option.replace('_', '-')} needs --checkpoint DIR")

@@ -36,6 +36,13 @@ def legible_labels(symbols: Sequence[str], font_manager: Any) -> tuple[list[str]
     return [_without(label, missing) for label in labels], families
 
 
+def legible_text(text: str, font_manager: Any) -> tuple[str, list[str]]:
+    """Like :func:`legible_labels` for one running text, whose spaces stay spaces."""
+    visible = _visible(text).replace(_SPACE, " ")
+    families, missing = _choose_families(set(map(ord, visible)), font_manager)
+    return "".join(_code_point(c) if ord(c) in missing else c for c in visible), families
+
+
 def width(label: str) -> int:
     """How many characters stand side by side: combining marks do not."""
     return sum(unicodedata.category(char)[0] != "M" for char in label)

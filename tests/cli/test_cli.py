@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def test_wrong_usage_is_2(
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("usage: fastseq")
-    assert ": error: " in captured.err.splitlines()[-1]
+    assert one_line(captured.err).startswith("fastseq: error: ")
+    assert "--help)" in captured.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,8 +98,58 @@ def test_examples_in_the_help_are_valid(
         _parser().parse_args(words)
 
 
-def test_version(capsys: Capture) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("train --hiden-size 3 words.tsv -o m", "--hidden-size"),
+        ("train words.tsv -o m --cell grru", "gru"),
+        ("trian words.tsv", "train"),
+        ("predict m --bem=3 x", "--beam"),
+        ("demo datse", "dates"),
+        ("info --jso", "--json"),
+    ],
+)
+def test_wrong_names_are_answered_with_the_right_one(
+    arguments: str, meant: str, capsys: Capture
+) -> None:
+    assert main(arguments.split()) == 2
+    assert f"; did you mean {meant}?" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train words.tsv", "expected where to save the model: -o words.safetensors"),
+        ("train", "expected DATA.tsv, the file of pairs to train on"),
+        ("train words.tsv more.tsv -o m", "unexpected argument: more.tsv"),
+        ("train words.tsv -o m --delimiter ,,", "--delimiter: expected one character, got ',,'"),
+        ("train words.tsv -o m --xyzzy", "there is no option --xyzzy (see fastseq train --help)"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: str, message: str, capsys: Capture) -> None:
+    assert main(arguments.split()) == 2
+    assert message in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_script(shell: str, capsys: Capture) -> None:
+    assert main(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("train", "evaluate", "hidden-size"):
+        assert word in script
+
+
+def test_completion_without_its_library_names_the_extra(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 1
+    assert "fastseq-kernels[completion]" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, capsys: Capture) -> None:
+    assert main([option]) == 0
     assert capsys.readouterr().out == f"fastseq {fastseq.__version__}\n"
 
 

@@ -18,6 +18,7 @@ from fastseq.cli import main
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.metrics.evaluation import evaluate
 from fastseq.transducer.network.network import Network
+from support.processes import one_line
 from support.transducer.tiny_transducer import (
     OPTIONS,
     tiny_pairs,
@@ -193,7 +194,7 @@ def test_wrong_usage_is_2(
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("usage: fastseq")
+    assert one_line(captured.err).startswith("fastseq: error: ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,6 +38,12 @@ def texts(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
+def colorbar(axes: Any) -> Any:
+    """The axes of the bar, which are within those of the map."""
+    (bar,) = axes.child_axes
+    return bar
+
+
 DRAWINGS: dict[str, Callable[[], Any]] = {
     "one accuracy": lambda: plot.accuracy_curve([0.1, 0.5, 0.995]),
     "accuracies": lambda: plot.accuracy_curve({"plain": [0.0, 0.1], "Peeky": [0.3]}),
@@ -111,8 +117,31 @@ def test_the_heat_map_reads_in_both_directions() -> None:
     first_row, last_row = (axes.transData.transform((0, row))[1] for row in (0, len(rows) - 1))
     assert first_row > last_row  # the output is read downwards
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("input", "output")
-    colorbar = axes.figure.axes[1]
-    assert colorbar.get_ylabel() == "attention weight"
+    assert colorbar(axes).get_ylabel() == "attention weight"
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 10), (10, 3)])
+def test_the_colorbar_is_as_tall_as_the_map(shape: tuple[int, int]) -> None:
+    axes = plot.attention_map(np.full(shape, 1 / shape[1]), "a" * shape[1], "b" * shape[0])
+    axes.figure.canvas.draw()
+    heights = [each.get_window_extent().height for each in (colorbar(axes), axes)]
+    assert heights[0] == pytest.approx(heights[1], abs=1)
+
+
+@pytest.mark.parametrize(("source", "answer"), [("ab", ""), ("", "ab"), ("", "")])
+@pytest.mark.filterwarnings("error")
+def test_no_symbols_are_no_warning(source: str, answer: str, tmp_path: Path) -> None:
+    weights = np.zeros((len(answer), len(source)))
+    plot.save(plot.attention_map(weights, source, answer), tmp_path / "map.png")
+
+
+@pytest.mark.filterwarnings("error")
+def test_title_of_an_answer(tmp_path: Path) -> None:
+    title = plot.answer_title("x\uffff$_1$  ", "y ")
+    assert title == "Attention: x\uffff$_1$ → y"
+    axes = plot.attention_map([[1.0]], "a", "b", title=title)
+    assert axes.get_title(loc="left") == "Attention: xU+FFFF$_1$ → y"
+    plot.save(axes, tmp_path / "map.png")
 
 
 def test_an_input_without_padding_has_no_column_for_it() -> None:
@@ -225,3 +254,31 @@ def test_the_learning_curve_is_of_what_was_held_out_else_of_the_loss() -> None:
     assert line.get_ydata().tolist() == [25, 50]
     (line,) = plot.learning_curve([{"loss": 0.9}, {"loss": 0.5}]).get_lines()
     assert line.get_ydata().tolist() == [0.9, 0.5]
+
+
+@pytest.mark.parametrize("draw", [plot.accuracy_curve, plot.loss_curve])
+def test_one_epoch_has_one_tick(draw: Callable[[Any], Any]) -> None:
+    axes = draw([0.4])
+    low, high = axes.get_xlim()
+    assert len([tick for tick in axes.get_xticks() if low <= tick <= high]) == 1
+
+
+@pytest.mark.parametrize(
+    ("lowest", "begin"), [(0.0, 0), (0.5, 0), (0.51, 50), (0.75, 70), (0.971, 95), (0.999, 98)]
+)
+def test_accuracies_above_a_half_fill_the_picture(lowest: float, begin: float) -> None:
+    axes = plot.accuracy_curve({"one": [lowest, 0.9995], "other": [0.9995]})
+    ticks = axes.get_yticks()
+    assert (ticks[0], ticks[-1]) == (begin, 100)
+    assert 5 <= len(ticks) <= 7
+    low, high = axes.get_ylim()
+    assert low < begin <= 100 * lowest
+    assert high > 100
+
+
+def test_a_notebook_shows_the_picture(tmp_path: Path) -> None:
+    for name, draw in DRAWINGS.items():
+        axes = draw()
+        file_name = tmp_path / name
+        file_name.write_bytes(axes._repr_png_())
+        assert png_size(file_name)[0] > 200, name

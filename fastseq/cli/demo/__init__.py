@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, positive_number, say, show, whole_number
+from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.demo.tasks import ADDITION, DATES, Recipe, Task
+from fastseq.cli.parser import positive_number, whole_number
 
 if TYPE_CHECKING:
     from fastseq.data.sequence import IdArray
@@ -68,30 +69,25 @@ class Run:
         return folder / f"{self.recipe.stem}.safetensors"
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "demo",
         help="train the textbook's models on generated data",
         description="Train the textbook's models on generated data, and show what they learnt.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     tasks = parser.add_subparsers(title="demos", metavar="TASK", required=True)
     for task in (DATES, ADDITION):
-        _add_task_parser(tasks, common, task)
+        _add_task_parser(tasks, task)
 
 
-def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) -> None:
+def _add_task_parser(tasks: Any, task: Task) -> None:
     parser = tasks.add_parser(
         task.name,
         help=task.help,
         description=task.description,
         epilog=task.examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
     )
 
     def option(*names: str, default: Any, help: str, **settings: Any) -> None:
@@ -108,7 +104,7 @@ def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) ->
     option("--embedding-size", default=16, help="width of a symbol's vector", **size)
     option("--learning-rate", default=0.001, help="Adam's", **rate)
     option("--seed", default=task.seed, help="of the data, the weights and the order", **seed)
-    parser.add_argument("--threads", help="how many threads (default: one a core)", **size)
+    parser.add_threads()
     folder = f"demo-{task.name}"
     option("-o", "--output", default=folder, help="folder of the results", metavar="DIR")
     if task.compared:
@@ -116,7 +112,7 @@ def _add_task_parser(tasks: Any, common: argparse.ArgumentParser, task: Task) ->
         parser.add_argument(
             "--compare", action="store_true", help=f"train the {labels} models too, for comparison"
         )
-    parser.set_defaults(run=run, task=task, compare=False, usage_error=parser.error)
+    parser.set_defaults(run=run, task=task, compare=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -216,10 +212,11 @@ def _start(recipe: Recipe, examples: Examples, arguments: argparse.Namespace) ->
     sizes = (len(examples.symbols), arguments.embedding_size, arguments.hidden_size)
     model = getattr(models, recipe.model)(*sizes)
     weights = sum(param.size for param in model.params)
+    threads = _kernels.get_num_threads()
     show(
         f"\n{recipe.label}: {recipe.model}, {sizes[0]} symbols, embedding {sizes[1]}, "
         f"hidden {sizes[2]}, {weights:,} weights; batch {arguments.batch_size}, "
-        f"{_kernels.get_num_threads()} threads, {_kernels.isa()}",
+        f"{threads} thread{'s' * (threads != 1)}, {_kernels.isa()}",
     )
     return Run(recipe, model)
 
@@ -311,9 +308,8 @@ def _save_attention(run: Run, examples: Examples, file_name: Path) -> None:
     model.forward(run.questions(x), t)
     weights = run.questions(np.array(model.decoder.attention.attention_weights)[:, 0, :])
     question, answer = examples.text(x[0]), examples.text(t[0, 1:])
-    axes = plot.attention_map(
-        weights, question, answer, title=f"Attention: {question.rstrip()} → {answer.rstrip()}"
-    )
+    title = plot.answer_title(question, answer)
+    axes = plot.attention_map(weights, question, answer, title=title)
     plot.save(axes, file_name)
 
 

@@ -9,20 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import fastseq_reference
 from fastseq.layers import RecurrentLayer, TimeBiLSTM
-from support.helpers import CENTRAL_DIFFERENCES, numerical_gradient
+from support.helpers import CENTRAL_DIFFERENCES, assert_close, numerical_gradient
 from support.layers.cells import (
     GATES,
     REFERENCE_SEQUENCES,
     SEQUENCES,
     STEPS,
     draw_weights,
-    weight_shapes,
 )
 from support.layers.recurrent_layer import (
     Case,
-    Results,
     assert_results_close,
     assert_same_bits,
     draw,
@@ -31,7 +28,6 @@ from support.layers.recurrent_layer import (
 )
 
 Array = npt.NDArray[Any]
-Results = dict[str, Array]
 
 # Rows of every length from 0 to T; batches and layers on both sides of a full vector.
 CASES = [

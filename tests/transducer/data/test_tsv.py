@@ -82,3 +82,39 @@ def test_white_space_is_a_text_of_characters_but_none_of_tokens(tmp_path: Path) 
     for form in ("space", "list"):
         with pytest.raises(ValueError, match="line 1: .* got an empty target"):
             read_pairs(path, "char", form)
+
+
+CSV = {
+    "commas": (b"a,b\nc,d\n", ",", ["a", "c"], ["b", "d"]),
+    "quotes": (b'"a,b","say ""x"""\r\nc,d', ",", ["a,b", "c"], ['say "x"', "d"]),
+    "semicolons": (b"a;b,c\n", ";", ["a"], ["b,c"]),
+}
+
+
+@pytest.mark.parametrize(("content", "delimiter", "sources", "targets"), CSV.values(), ids=CSV)
+def test_another_delimiter_reads_csv(
+    content: bytes, delimiter: str, sources: list[str], targets: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(content)
+    assert read_pairs(path, delimiter=delimiter) == (sources, targets)
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter", "message"),
+    [
+        (b"a,b\n", "\t", "line 1: expected a source, a tab .*a comma .* say --delimiter ','"),
+        (b"a,b\nc;d\n", ",", "line 2: expected a source, a comma .* say --delimiter ';'"),
+        (b"a,b\nc,d,e\n", ",", "line 2: .* got 2 commas: 'c,d,e'"),
+        (b'a,b\n"c,d\n', ",", "line 2: unexpected end of data"),
+        (b"a,b\n\n", ",", "line 2: .* got an empty line"),
+        (b"a,b\nc,\n", ",", "line 2: .* got an empty target"),
+    ],
+)
+def test_what_is_no_csv_is_refused(
+    content: bytes, delimiter: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_pairs(path, delimiter=delimiter)
