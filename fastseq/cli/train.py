@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
@@ -126,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume,
             log=arguments.log,
+            progress="bar" if sys.stderr.isatty() else False,
         )
     except Exception:  # a disk that is full as well as a loss that is NaN
         if _best_epoch(model):
@@ -146,17 +148,10 @@ def run(arguments: argparse.Namespace) -> int:
 class _EpochLines:
     """Prints a line after each epoch."""
 
-    def on_epoch_end(self, model: Transducer, logs: dict[str, Any]) -> None:
-        held_out = ""
-        if "validation_accuracy" in logs:
-            held_out = (
-                f"   held out {logs['validation_loss']:7.4f}, "
-                f"{100 * logs['validation_accuracy']:6.2f} % right"
-            )
-        show(
-            f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   "
-            f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}"
-        )
+    def on_epoch_end(self, _: Transducer, logs: dict[str, Any]) -> None:
+        from fastseq.transducer.training.reports import epoch_line
+
+        show(epoch_line(logs))
 
 
 def _best_epoch(model: Transducer) -> str:

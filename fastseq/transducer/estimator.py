@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, Self
+from html import escape
+from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from fastseq.transducer import model_file
-from fastseq.transducer.data.batches import Sequences
-from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
-from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
+from fastseq.transducer.data.vocabulary import Text
 from fastseq.transducer.hyperparameters import Configurable
-from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
-from fastseq.transducer.search.answers import search
-from fastseq.transducer.search.hypothesis import Hypothesis
-from fastseq.transducer.search.limits import default_steps
+from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
-from fastseq.transducer.training.reports import Logs
+from fastseq.transducer.training.reports import Logs, Progress, summary_html
+
+# The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
+Tokens = Literal["char", "space"]
+Cell = Literal["lstm", "gru"]
+Encoder = Literal["bidirectional", "unidirectional"]
+AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
+ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
+Monitor = Literal["accuracy", "loss"]
 
 
-class Transducer(Configurable):
+class Transducer(Predictor, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
@@ -94,15 +97,15 @@ class Transducer(Configurable):
     def __init__(
         self,
         *,
-        source_tokens: str = "char",
-        target_tokens: str = "char",
+        source_tokens: Tokens = "char",
+        target_tokens: Tokens = "char",
         embedding_size: int = 64,
         hidden_size: int = 256,
         layers: int = 1,
-        cell: str = "lstm",
+        cell: Cell = "lstm",
         reset_after: bool = False,
-        encoder: str = "bidirectional",
-        attention: str = "dot",
+        encoder: Encoder = "bidirectional",
+        attention: AttentionKind = "dot",
         peeky: bool = False,
         reverse: bool = False,
         dropout: float = 0.2,
@@ -110,11 +113,11 @@ class Transducer(Configurable):
         epochs: int = 100,
         batch_size: int = 32,
         learning_rate: float = 0.001,
-        schedule: str = "plateau",
+        schedule: ScheduleKind = "plateau",
         plateau_patience: int = 2,
         warmup_steps: int = 1000,
         max_grad: float = 5.0,
-        monitor: str = "accuracy",
+        monitor: Monitor = "accuracy",
         patience: int | None = 5,
         seed: int = 0,
     ) -> None:
@@ -153,7 +156,7 @@ class Transducer(Configurable):
         checkpoint_every: int | None = None,
         resume: bool = False,
         log: str | os.PathLike[str] | None = None,
-        progress: bool | None = None,
+        progress: Progress = None,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -183,8 +186,9 @@ class Transducer(Configurable):
             `patience` may be others.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
-        progress : bool, optional
-            Show a bar on standard error; by default only if that is a terminal.
+        progress : bool or "bar", optional
+            Show a bar on standard error while an epoch goes on, and leave a line when it is over;
+            "bar" leaves none. By default both where that is a terminal, and in a notebook.
 
         Returns
         -------
@@ -218,121 +222,6 @@ class Transducer(Configurable):
         finally:
             self.interrupted_ = training.interrupted
         return self
-
-    def predict(
-        self,
-        words: Iterable[Text],
-        beam_size: int = 1,
-        n_best: int = 1,
-        return_scores: bool = False,
-        *,
-        length_penalty: float = 0.0,
-    ) -> Any:
-        """The answers to some sources.
-
-        The answer to one does not depend on the others. An answer ends of itself, or after a
-        number of symbols that depends on the source's length alone, at most 65,536.
-
-        Parameters
-        ----------
-        words : iterable of str, or of lists of str
-            As the sources in `fit`. Symbols that were not there are read as unknown.
-        beam_size : int
-            How many beginnings of an answer are kept at each step; 1 is the greedy answer.
-        n_best : int
-            How many answers to give, at most `beam_size`.
-        return_scores : bool
-            Return the scores too.
-        length_penalty : float
-            The score of an answer is its log probability divided by ``((5 + length) / 6) **
-            length_penalty``, where the end counts as a symbol (Wu et al. 2016, equation 14).
-
-        Returns
-        -------
-        answers : list of str, or of lists of str
-            As the targets in `fit`. With `n_best` above 1 a list of answers, best first, for each
-            source.
-        scores : list of float, or of lists of float
-            Only with `return_scores`: of each answer.
-
-        Raises
-        ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        TypeError, ValueError
-            An argument is wrong.
-        """
-        found = self._search(words, beam_size, n_best, length_penalty)
-        decode = self.vocabulary_.target.decode
-        answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
-        scores: list[Any] = [[each.score for each in listed] for listed in found]
-        if n_best == 1:
-            answers, scores = [best for [best] in answers], [best for [best] in scores]
-        return (answers, scores) if return_scores else answers
-
-    def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
-        """The share of sources whose greedy answer is right.
-
-        Parameters
-        ----------
-        sources : iterable of str, or of lists of str
-        targets : iterable of as many
-            Each one a right answer, or a list of right answers.
-
-        Returns
-        -------
-        float
-            Between 0 and 1.
-
-        Raises
-        ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        TypeError, ValueError
-            An argument is wrong, or there is nothing to score.
-        """
-        self._require_fitted()
-        sources = checked_texts("sources", sources, self.vocabulary_.source)
-        accepted = accepted_answers(targets, self.vocabulary_.target)
-        check_equal_length(sources, accepted)
-        if not sources:
-            raise ValueError("sources: expected at least one, got none")
-        split = self.vocabulary_.target.split
-        answers = [split(answer) for answer in self.predict(sources)]
-        return exact_match(answers, [[split(text) for text in texts] for texts in accepted])
-
-    def attention(self, text: Text) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
-        """Where the network looks while it writes its greedy answer.
-
-        Parameters
-        ----------
-        text : str, or list of str
-            One source.
-
-        Returns
-        -------
-        weights : float32 array (T_out, T_in)
-            Row i holds how much output symbol i looked at each input symbol; its sum is 1.
-        input_symbols : list of T_in str
-            Those of the text, and ``</s>`` for its end, which the network sees too.
-        output_symbols : list of T_out str
-
-        Raises
-        ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        TypeError
-            The text is of another kind than those trained on.
-        ValueError
-            The network has no attention.
-        """
-        self._require_fitted()
-        if self.network_.config.attention == "none":
-            raise ValueError("attention: this Transducer was trained without (attention='none')")
-        [[best]] = self._search([text], with_weights=True)
-        symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
-        output = [self.vocabulary_.target.symbols[id] for id in best.ids]
-        return best.attention(len(symbols)), symbols, output
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file: weights as they are, hyperparameters and vocabularies.
@@ -385,16 +274,12 @@ class Transducer(Configurable):
         model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        if not hasattr(self, "network_"):
+            return f"<code>{escape(repr(self))}</code>, not trained yet"
+        weights = sum(param.size for param in self.network_.params.values())
+        return summary_html(repr(self), weights, self.vocabulary_, self.history_)
+
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths
-
-    def _search(self, texts: Iterable[Text], *how: Any, **options: Any) -> list[list[Hypothesis]]:
-        self._require_fitted()
-        vocabulary = self.vocabulary_.source
-        sources = Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
-        steps = default_steps(sources.lengths, self.lengths_)
-        return search(self.network_, sources, steps, *how, **options)
-
-    def _require_fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise RuntimeError("this Transducer is not trained: fit or load it first")

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 from fastseq import Transducer
+from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 PAIRS = tiny_pairs(20)
@@ -124,3 +125,32 @@ def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
     assert len([json.loads(line) for line in log.read_text().splitlines()]) == 3
     model.set_params(epochs=4).fit(*PAIRS, checkpoint=state, resume=True)
     assert model.n_epochs_ == 4
+
+
+class Frame(dict):  # type: ignore[type-arg]
+    """As a data frame: iteration gives the names of its columns."""
+
+    columns = ("source", "target")
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (Frame(source=["a"], target=["b"]), "a Frame; one column of it will do"),
+        ({"a": "b"}, "dict"),
+        ({"a", "b"}, "set"),
+        (b"ab", "bytes"),
+    ],
+)
+def test_what_holds_no_texts_in_an_order_is_refused(texts: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"^sources: expected a list of texts, got {kind}"):
+        tiny_transducer(epochs=1).fit(texts, ["a", "b"])
+    with pytest.raises(TypeError, match=f"^targets: expected a list of texts, got {kind}"):
+        tiny_transducer(epochs=1).fit(["a", "b"], texts)
+
+
+def test_choices_are_the_same_for_type_checkers() -> None:
+    hints = get_type_hints(Transducer.__init__)
+    for each in HYPERPARAMETERS:
+        if each.choices:
+            assert get_args(hints[each.name]) == each.choices

@@ -41,3 +41,16 @@ def test_it_ends_a_pipeline() -> None:
     pipeline.fit(words, capitals)
     model = tiny_transducer(epochs=1).fit(turned(words), capitals)
     assert pipeline.predict(["abc"]) == model.predict(["cba"])
+
+
+def test_what_is_not_trained_raises_its_error_too() -> None:
+    import pickle
+
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError, match="fit or load it first") as failure:
+        tiny_transducer().predict(["ab"])
+    assert isinstance(failure.value, RuntimeError)
+    again = pickle.loads(pickle.dumps(failure.value))  # as a worker process sends it
+    assert isinstance(again, NotFittedError | RuntimeError)
+    assert str(again) == str(failure.value)

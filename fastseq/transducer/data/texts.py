@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import Any
 
 from fastseq.transducer.data.vocabulary import Text, Vocabulary
@@ -24,8 +24,7 @@ def checked_texts(name: str, texts: Iterable[Text], vocabulary: Vocabulary | Non
     TypeError
         They are one string, or one of them is of another kind; the message gives its place.
     """
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name}: expected a list of texts, got {_kind(texts)}")
+    _check_list(name, texts)
     listed = list(texts)
     if not listed:
         return listed
@@ -46,8 +45,7 @@ def accepted_answers(targets: Iterable[Any], vocabulary: Vocabulary) -> list[lis
         They are one string, or a target is neither a text of the vocabulary's form nor a list of
         such texts.
     """
-    if isinstance(targets, str) or not isinstance(targets, Iterable):
-        raise TypeError(f"targets: expected a list of texts, got {_kind(targets)}")
+    _check_list("targets", targets)
     answers: list[list[Text]] = []
     for place, target in enumerate(targets):
         is_text = isinstance(target, str) or (
@@ -70,6 +68,17 @@ def check_equal_length(sources: Sized, targets: Sized) -> None:
         raise ValueError(
             f"sources and targets: expected as many of both; got {len(sources)} and {len(targets)}"
         )
+
+
+def _check_list(name: str, texts: object) -> None:
+    """Require something that holds texts in an order."""
+    if hasattr(texts, "columns"):  # iteration would give their names
+        raise TypeError(
+            f"{name}: expected a list of texts, got a {type(texts).__name__}; one column of it "
+            "will do"
+        )
+    if isinstance(texts, str | bytes | Mapping | Set) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a list of texts, got {_kind(texts)}")
 
 
 def _is_list_of_strings(text: object) -> bool:

@@ -21,7 +21,7 @@ from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
-from fastseq.transducer.training.reports import JsonLog, Logs, ProgressBar, Reporter
+from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -114,12 +114,12 @@ class Fitting:
             checkpoints.restore(self._path, training, config)
         self._log = JsonLog(log, training.history)
 
-    def run(self, progress: bool | None, end_epoch: Callable[[Logs], None]) -> None:
+    def run(self, progress: Progress, end_epoch: Callable[[Logs], None]) -> None:
         """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
 
         Parameters
         ----------
-        progress : bool or None
+        progress : bool, "bar" or None
             As in `Transducer.fit`.
         end_epoch : callable
             Called with the logs of each epoch.

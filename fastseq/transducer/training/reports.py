@@ -1,32 +1,51 @@
-"""What training shows: a progress bar on a terminal, and a log of JSON lines."""
+"""What training shows: bar and lines on a terminal or in a notebook, a log of JSON lines."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from html import escape
+from importlib import import_module
+from typing import Any, Literal
 
 from fastseq.files import replace_file
+from fastseq.transducer.model_config import Vocabularies
 
 Logs = dict[str, Any]
+Progress = bool | Literal["bar"] | None
 
 
 class ProgressBar:
-    """One bar an epoch on standard error: loss, the last accuracy, words a second, time left.
+    """One bar an epoch, with loss, last accuracy, words a second and time left; then a line.
+
+    A terminal has them on standard error, a notebook in the output of the cell.
 
     Parameters
     ----------
-    shown : bool or None
-        None shows it on a terminal only.
+    shown : bool, "bar" or None
+        "bar" leaves no lines; None shows both on a terminal and in a notebook only.
     epochs : int
         At most.
+
+    Raises
+    ------
+    ValueError
+        `shown` is something else.
     """
 
-    def __init__(self, shown: bool | None, epochs: int) -> None:
-        self._shown = shown
+    def __init__(self, shown: Progress, epochs: int) -> None:
+        if shown not in (True, False, None, "bar"):
+            raise ValueError(f"progress: expected True, False, None or 'bar', got {shown!r}")
+        self._notebook = _in_notebook()
+        if shown is None:
+            shown = self._notebook or (sys.stderr is not None and sys.stderr.isatty())
+        self._shown = bool(shown)
+        self._lines = shown is True
         self._epochs = epochs
         self._accuracy = ""
         self._bar: Any = None
@@ -35,27 +54,29 @@ class ProgressBar:
 
     def begin(self, epoch: int, steps_done: int, steps: int) -> None:
         """Show the bar of an epoch."""
-        if self._shown is False:
+        if not self._shown:
             return
-        from tqdm import tqdm
-
-        size = shutil.get_terminal_size()  # never 0 by 0, where tqdm would show nothing
-        self._bar = tqdm(
-            total=steps,
-            initial=steps_done,
-            desc=f"epoch {epoch}/{self._epochs}",
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
-            leave=False,
-            disable=not self._shown if self._shown is not None else None,
-            ncols=min(size.columns, 100),
-            nrows=size.lines,
-        )
+        settings: dict[str, Any] = {}
+        if not self._notebook:
+            size = shutil.get_terminal_size()  # never 0 by 0, where tqdm would show nothing
+            settings = {"ncols": min(size.columns, 100), "nrows": size.lines}
+        with warnings.catch_warnings():  # that without ipywidgets a notebook's bar is text
+            warnings.simplefilter("ignore")
+            tqdm = import_module("tqdm.auto" if self._notebook else "tqdm").tqdm
+            self._bar = tqdm(
+                total=steps,
+                initial=steps_done,
+                desc=f"epoch {epoch}/{self._epochs}",
+                bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
+                leave=False,
+                **settings,
+            )
         self._words = 0
         self._start = time.perf_counter()
 
     def step(self, loss: float, words: int) -> None:
         """Move the bar on by a step over so many words."""
-        if self._bar is None or self._bar.disable:
+        if self._bar is None:
             return
         self._words += words
         speed = self._words / (time.perf_counter() - self._start)
@@ -64,12 +85,63 @@ class ProgressBar:
         self._bar.update()
 
     def end(self, logs: Logs | None = None) -> None:
-        """Take the bar away, and remember the accuracy of the epoch for the next one."""
+        """Take the bar away; leave a line, and remember the accuracy for the next bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        if logs is not None and "validation_accuracy" in logs:
+        if logs is None:
+            return
+        if "validation_accuracy" in logs:
             self._accuracy = f", accuracy {100 * logs['validation_accuracy']:.2f} %"
+        if self._lines:
+            print(epoch_line(logs), file=sys.stdout if self._notebook else sys.stderr, flush=True)
+
+
+def epoch_line(logs: Logs) -> str:
+    """An epoch in one line of text."""
+    held_out = ""
+    if "validation_accuracy" in logs:
+        held_out = (
+            f"   held out {logs['validation_loss']:7.4f}, "
+            f"{100 * logs['validation_accuracy']:6.2f} % right"
+        )
+    return (
+        f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   "
+        f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}"
+    )
+
+
+def summary_html(
+    model: str, weights: int, vocabulary: Vocabularies, history: Sequence[Logs]
+) -> str:
+    """A trained model in a few lines of HTML.
+
+    Parameters
+    ----------
+    model : str
+        Its class and hyperparameters.
+    weights : int
+        Their number.
+    vocabulary : Vocabularies
+    history : sequence of dict
+        As `Transducer.history_`.
+    """
+    sizes = [f"{len(each.symbols):,}" for each in vocabulary]
+    facts = [f"{weights:,} weights, symbols: {sizes[0]} of sources, {sizes[1]} of targets"]
+    best = next((logs for logs in reversed(history) if logs["best"]), None)
+    if best is not None:
+        found = f"best of {len(history)} epochs: {best['epoch']}, loss {best['loss']:.4f}"
+        if "validation_accuracy" in best:
+            found += f", {100 * best['validation_accuracy']:.2f} % of the held-out answers right"
+        facts.append(found)
+    return "<br>".join([f"<code>{escape(model)}</code>", *facts])
+
+
+def _in_notebook() -> bool:
+    """Whether the output of this process is that of a notebook's cells."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class JsonLog:

@@ -366,17 +366,3 @@ def test_a_log_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
             callbacks=[Call(lambda m, logs: called.append(1))],
         )
     assert called == []
-
-
-# the bar
-
-
-def test_the_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
-    tiny_transducer(epochs=1).fit(*PAIRS)
-    assert capsys.readouterr().err == ""
-    tiny_transducer(epochs=1).fit(*PAIRS, progress=False)
-    assert capsys.readouterr().err == ""
-    tiny_transducer(epochs=1).fit(*PAIRS, progress=True)
-    captured = capsys.readouterr()
-    assert "epoch 1/1" in captured.err
-    assert captured.out == ""
