@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib")
 HOSTILE = '<script>alert("1")</script> | $x_y$ & `*'
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 SECTIONS = [
-    *("ratios", "speedup-reference", "speedup-torch", "peak", "isa", "scaling", "memory"),
+    *("speedup-reference", "speedup-torch", "peak", "isa", "scaling", "ratios", "memory"),
     *("import", "machine", "method"),
 ]
 

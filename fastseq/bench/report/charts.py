@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,7 +39,8 @@ _NAMES = 52.0  # room for the names at the left of the bars
 _VALUES = 68.0  # and for the values at their right
 _HEADING, _BAR, _GAP, _AXIS = 15.0, 15.0, 10.0, 20.0
 _SIZE, _SMALL = 10.5, 9.0
-_LETTERS = 54  # of an explanation in a wide font
+_LETTERS = 54  # of a line of an explanation in a wide font
+_LINE = 0.75 * _BAR
 _LOG_FROM = 8.0  # a span of ratios wider than this has a logarithmic axis
 
 
@@ -63,7 +65,12 @@ class Block:
     @property
     def first_bar(self) -> float:
         """The distance from the block's top to its first bar."""
-        return _HEADING + (0.75 * _BAR if self.explanation else 0.0)
+        return _HEADING + _LINE * len(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the explanation."""
+        return textwrap.wrap(self.explanation, _LETTERS)
 
     @property
     def height(self) -> float:
@@ -219,14 +226,10 @@ def _draw_heading(axes: Axes, top: float, block: Block) -> None:
     edges = axes.get_yaxis_transform()
     left = {"xytext": (-_NAMES, 0)}
     _write(axes, (0, top + 0.5 * _BAR), block.heading, edges, **left, fontweight="bold")
-    if block.explanation:
-        quiet = {"fontsize": 0.95 * _SMALL, "color": _COLORS["quiet"]}
-        _write(axes, (0, top + 1.35 * _BAR), _shortened(block.explanation), edges, **left, **quiet)
-
-
-def _shortened(text: str) -> str:
-    """A text, cut where it might be too wide."""
-    return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1].rstrip(' ,')}…"
+    quiet = {"fontsize": 0.95 * _SMALL, "color": _COLORS["quiet"]}
+    for number, line in enumerate(block.lines):
+        height = top + 1.35 * _BAR + number * _LINE
+        _write(axes, (0, height), line, edges, **left, **quiet)
 
 
 def _draw_bar(axes: Axes, middle: float, bar: Bar, start: float, scale: Scale) -> None:

@@ -48,11 +48,11 @@ def as_html(run: Run, comparison: Comparison | None = None) -> str:
     """
     sections = [
         _comparison(comparison),
-        _ratios(run),
         *(_speedups(run, backend) for backend in _PEERS),
         _fractions(run),
         _instruction_sets(run),
         _scaling(run),
+        _ratios(run),
         _memory(run),
         _imports(run),
         _machine(run),
@@ -122,7 +122,9 @@ def _ratios(run: Run) -> str:
             rows = list(of_workload)
             ours = rows[0].entry
             heading = f"{escape(ours.workload)} <small>{escape(ours.title)}</small>"
-            lines = [_line(words.threads(row.entry.threads), row.cells) for row in rows]
+            lines = [
+                _line(words.threads(row.entry.threads), row.cells, figures.columns) for row in rows
+            ]
             bodies.append(_body("workload", [_heading(heading, width), *lines]))
     content = _table("Time and ratios", ["threads", *figures.columns], bodies)
     return _section("ratios", "Time and ratios", explanation, content)
@@ -148,15 +150,19 @@ def _heading(content: str, width: int) -> str:
     )
 
 
-def _line(label: str, cells: Iterable[table.Cell]) -> str:
-    return f'<tr><th scope="row">{escape(label)}</th>{"".join(map(_cell, cells))}</tr>'
+def _line(label: str, cells: Iterable[table.Cell], columns: Sequence[str]) -> str:
+    filled = "".join(map(_cell, cells, columns))
+    return f'<tr><th scope="row">{escape(label)}</th>{filled}</tr>'
 
 
-def _cell(cell: table.Cell) -> str:
+def _cell(cell: table.Cell, column: str) -> str:
+    """A cell, with its column's heading for screens too narrow for columns."""
+    if not cell.text:
+        return "<td></td>"
+    kind, mark = (' class="slower"', "▼ ") if cell.slower else ("", "")
     spread = f" <small>{escape(cell.spread)}</small>" if cell.spread else ""
-    if cell.slower:
-        return f'<td class="slower">▼ {escape(cell.text)}{spread}</td>'
-    return f"<td>{escape(cell.text)}{spread}</td>"
+    text = f"<span>{mark}{escape(cell.text)}{spread}</span>"
+    return f'<td{kind} data-column="{escape(column)}">{text}</td>'
 
 
 def _figures(pictures: Iterable[tuple[str, str]], layout: str = "columns") -> str:
@@ -315,7 +321,7 @@ def _memory(run: Run) -> str:
         f"{words.threads(figures.rows[0].entry.threads)}: interpreter, libraries and data, "
         "in units of 10<sup>6</sup> bytes."
     )
-    lines = [_line(row.entry.workload, row.cells) for row in figures.rows]
+    lines = [_line(row.entry.workload, row.cells, figures.columns) for row in figures.rows]
     content = _table("Peak memory", ["workload", *figures.columns], [_body("plain", lines)])
     return _section("memory", "Peak memory", explanation, content)
 
