@@ -42,11 +42,12 @@ examples:
   fastseq report run.json                         tables, as Markdown
   fastseq report run.json -o report.html          the page, with charts
   fastseq report run.json --format json           the figures, for a program
+  fastseq report amd.json intel.json -o speed.svg    one picture, a panel for each run
   fastseq report new.json --compare old.json --regression 5
 """
 
 _FORMATS = ("table", "markdown", "json")
-_REPORT_FORMATS = ("html", "markdown", "json")
+_REPORT_FORMATS = ("html", "markdown", "json", "svg")
 _DEFAULT_KINDS = ("step", "layer", "decoding")
 _QUICK_WORKLOADS = (
     *("dates", "addition", "lstm-both", "gru-both"),
@@ -116,7 +117,10 @@ def _describe_bench(parser: argparse.ArgumentParser) -> None:
 
 def _describe_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", metavar="RUN.json", help="written by `fastseq bench --json` or `make bench`"
+        "files",
+        nargs="+",
+        metavar="RUN.json",
+        help="written by `fastseq bench --json` or `make bench`; only the picture takes several",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: standard output)"
@@ -124,7 +128,8 @@ def _describe_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=_REPORT_FORMATS,
-        help="default: html where the output's name ends in .html, else markdown",
+        help="default: html or svg where the output's name ends so, else markdown; svg is one "
+        "picture of the most telling workloads",
     )
     parser.add_argument(
         "--compare",
@@ -191,15 +196,21 @@ def report_run(arguments: argparse.Namespace) -> int:
 
     if arguments.regression is not None and arguments.compare is None:
         arguments.usage_error("--regression needs --compare OLD.json")
-    result, comparison = report.load(arguments.file), None
+    output: str | None = arguments.output
+    suffix = "" if output is None else Path(output).suffix.lower()
+    form = arguments.format or {".html": "html", ".svg": "svg"}.get(suffix, "markdown")
+    if len(arguments.files) > 1 and form != "svg":
+        arguments.usage_error("several runs are for --format svg; expected one RUN.json")
+    runs = [report.load(file) for file in arguments.files]
+    comparison = None
     if arguments.compare is not None:
         allowed = 10.0 if arguments.regression is None else arguments.regression
-        comparison = report.compare(result, report.load(arguments.compare), allowed)
-    output: str | None = arguments.output
-    is_page = output is not None and output.lower().endswith(".html")
-    form = arguments.format or ("html" if is_page else "markdown")
-    as_form: Callable[..., str] = getattr(report, f"as_{form}")
-    text = as_form(result, comparison)
+        comparison = report.compare(runs[0], report.load(arguments.compare), allowed)
+    if form == "svg":
+        text = report.as_svg(runs)
+    else:
+        as_form: Callable[..., str] = getattr(report, f"as_{form}")
+        text = as_form(runs[0], comparison)
     if output is None:
         print(text, end="")
     else:

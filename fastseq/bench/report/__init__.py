@@ -11,6 +11,7 @@ from fastseq.bench.report.comparison import Change, Comparison, compare
 from fastseq.bench.report.document import as_json
 from fastseq.bench.report.html import as_html, write_html
 from fastseq.bench.report.markdown import as_markdown
+from fastseq.bench.report.picture import as_svg
 from fastseq.bench.report.text import as_text
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "as_html",
     "as_json",
     "as_markdown",
+    "as_svg",
     "as_text",
     "compare",
     "load",
