@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
+from fastseq.plot.arrangement import PADDING, coarse, merge_padding, overhang, shortened, spread
 from fastseq.plot.glyphs import legible_labels, width
 
 if TYPE_CHECKING:
@@ -30,18 +31,21 @@ _GRID = "#e3e7ec"
 _COLORS = ("#1f6feb", "#d9480f", "#2b8a3e", "#8250df", "#b08800", "#c2255c")
 _HEAT = ("#ffffff", "#d6e6fb", "#8fbdf3", "#3b82dc", "#174ea6", "#0b2550")
 
-_PADDING = "pad"
 # Inches: of a cell, of the longest side of a heat map, and of what a label needs.
 _CELL = 0.31
 _LONGEST_SIDE = 18
 _LABEL_HEIGHT = 0.16
-_LONGEST_LABEL = 30  # characters
-_MOST_CELLS = 3000  # along a side: as many as there are pixels
-_QUIET_LABELS = (_PADDING, "␣", "</s>")
+_QUIET_LABELS = (PADDING, "␣", "</s>")
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError, naming the extra to install, where matplotlib is missing."""
+    """Raise ImportError, naming the extra to install, where matplotlib is missing.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.require_matplotlib()  # it is there
+    """
     _matplotlib("figure")
 
 
@@ -64,6 +68,12 @@ def accuracy_curve(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.accuracy_curve({"plain": [0.1, 0.4], "Peeky": [0.5, 1.0]}).get_ylabel()
+    'exact matches'
     """
     axes = axes or _new_axes(7.6, 4.6)
     lines = _as_mapping(series)
@@ -113,6 +123,12 @@ def loss_curve(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.loss_curve([2.0, 1.0], interval=20).get_xlabel()
+    'iteration (one point every 20)'
     """
     axes = axes or _new_axes(7.6, 4.6)
     lines = _as_mapping(series)
@@ -147,6 +163,12 @@ def learning_curve(history: Sequence[Mapping[str, Any]], *, axes: Axes | None = 
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.learning_curve([{"loss": 2.0}, {"loss": 1.0}]).get_ylabel()
+    'loss'
     """
     if all("validation_accuracy" in logs for logs in history):
         return accuracy_curve([logs["validation_accuracy"] for logs in history], axes=axes)
@@ -168,8 +190,7 @@ def attention_map(
     Spaces are shown as ␣, symbols that no installed font has as code points. The spaces that pad
     the end of the input share one column, "pad", which holds the sum of their weights, so that
     every row still sums to 1. A map of more than about a hundred symbols grows no further: its
-    cells get smaller, and where they are too small for the labels, only every second has one, or
-    third.
+    cells get smaller, and where they are too small for the labels, every second or third has one.
 
     Parameters
     ----------
@@ -190,6 +211,13 @@ def attention_map(
     ------
     ValueError
         When the shape of the weights is not (T_out, T_in).
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.attention_map([[0.9, 0.1], [0.2, 0.8]], "ab", "AB")
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['a', 'b']
     """
     values = np.asarray(weights, dtype=np.float64)
     expected = (len(output_symbols), len(input_symbols))
@@ -197,17 +225,17 @@ def attention_map(
         raise ValueError(
             f"weights: expected shape {expected}, output by input symbols; got {values.shape}"
         )
-    values, columns = _merge_padding(values, input_symbols)
+    values, columns = merge_padding(values, input_symbols)
     symbols = [*columns, *output_symbols]
     labels, families = legible_labels(symbols, _matplotlib("font_manager"))
-    labels = [_shortened(label) for label in labels]
+    labels = [shortened(label) for label in labels]
     columns, rows = labels[: len(columns)], labels[len(columns) :]
 
     size = [min(_CELL * len(labels), _LONGEST_SIDE) for labels in (columns, rows)]
     if axes is None:
-        axes = _new_axes(2.4 + size[0] + _overhang(rows), 1.5 + size[1] + _overhang(columns))
+        axes = _new_axes(2.4 + size[0] + overhang(rows), 1.5 + size[1] + overhang(columns))
     colormap = _matplotlib("colors").LinearSegmentedColormap.from_list("attention", _HEAT)
-    values, extent = _coarse(values)
+    values, extent = coarse(values)
     image = axes.imshow(values, cmap=colormap, vmin=0, vmax=1, extent=extent)
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_aspect("equal" if max(size) < _LONGEST_SIDE else "auto")
@@ -256,6 +284,11 @@ def save(axes: Axes, file_name: str | os.PathLike[str], dpi: int = 160) -> None:
     ------
     OSError
         When the file cannot be written.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.save(plot.loss_curve([2.0, 1.0]), "loss.png", dpi=50)
     """
     picture = io.BytesIO()
     suffix = Path(file_name).suffix.removeprefix(".") or "png"
@@ -265,14 +298,31 @@ def save(axes: Axes, file_name: str | os.PathLike[str], dpi: int = 160) -> None:
 
 
 def screen_axes() -> Axes:
-    """New axes in a figure that :func:`show` will open in a window, or a notebook in its page."""
+    """New axes in a figure that :func:`show` will open in a window, or a notebook in its page.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.loss_curve([2.0, 1.0], axes=plot.screen_axes())
+    """
     axes: Axes
     _, axes = _matplotlib("pyplot").subplots(figsize=(7.6, 4.6), layout="constrained")
     return axes
 
 
 def show() -> None:
-    """Open the windows of all figures made by :func:`screen_axes`, where there is a display."""
+    """Open the windows of all figures made by :func:`screen_axes`, where there is a display.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.loss_curve([2.0, 1.0], axes=plot.screen_axes())
+    >>> plot.show()
+    """
     _matplotlib("pyplot").show()
 
 
@@ -335,7 +385,7 @@ def _draw_lines(
 
     ends.sort()
     low, high = axes.get_ylim()
-    heights = _spread([(value - low) / (high - low) for value, _, _ in ends], gap=0.06)
+    heights = spread([(value - low) / (high - low) for value, _, _ in ends], gap=0.06)
     for height, (_, text, color) in zip(heights, ends, strict=True):
         axes.annotate(
             text,
@@ -348,52 +398,3 @@ def _draw_lines(
             fontweight="bold",
             va="center",
         )
-
-
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move ascending heights between 0 and 1 apart until neighbours are `gap` or more apart."""
-    spread: list[float] = []
-    for height in heights:
-        lowest = spread[-1] + gap if spread else 0.0
-        spread.append(max(min(height, 1.0), lowest))
-    ceiling = 1.0
-    for index in reversed(range(len(spread))):
-        spread[index] = min(spread[index], ceiling)
-        ceiling = spread[index] - gap
-    return spread
-
-
-def _overhang(labels: Sequence[str]) -> float:
-    """How many inches the longest label of an axis takes, beyond those of a few characters."""
-    return 0.09 * max(0, max(map(width, labels), default=0) - 3)
-
-
-def _coarse(
-    weights: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], tuple[float, float, float, float]]:
-    """At most so many cells as can be seen, the largest of their neighbours; left to top edge."""
-    edges = []
-    for axis, length in enumerate(weights.shape):
-        block = max(1, math.ceil(length / _MOST_CELLS))
-        if block > 1:
-            weights = np.maximum.reduceat(weights, range(0, length, block), axis=axis)
-        edges.append(block * weights.shape[axis] - 0.5)
-    return weights, (-0.5, edges[1], edges[0], -0.5)
-
-
-def _shortened(label: str) -> str:
-    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
-
-
-def _merge_padding(
-    weights: npt.NDArray[np.float64], symbols: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Sum the columns of the trailing spaces into one."""
-    length = len(symbols)
-    while length and symbols[length - 1] == " ":
-        length -= 1
-    columns = list(symbols[:length])
-    if length == len(symbols):
-        return weights, columns
-    padding = weights[:, length:].sum(axis=1, keepdims=True)
-    return np.hstack([weights[:, :length], padding]), [*columns, _PADDING]
