@@ -41,8 +41,7 @@ class Transducer(Configurable):
         Recurrent layers in the encoder, and as many in the decoder.
     cell : {"lstm", "gru"}
     reset_after : bool
-        Let the GRU's reset gate act after the product, as in cuDNN, PyTorch and Keras: see
-        `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
+        Only with ``cell="gru"``: reset after the product, see `fastseq.layers.TimeGRU`.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
     attention : {"none", "dot", "scaled_dot", "general", "additive"}
@@ -53,8 +52,7 @@ class Transducer(Configurable):
     dropout : float
         The share of the layers' outputs that is dropped in training.
     label_smoothing : float
-        The share of the target's probability that is given to all symbols alike (Szegedy et al.
-        2016).
+        The share of the target's probability given to all symbols alike (Szegedy et al. 2016).
     epochs : int
         At most.
     batch_size : int
@@ -81,14 +79,26 @@ class Transducer(Configurable):
         The logs of each epoch: epoch, loss, validation_loss and validation_accuracy (with pairs
         held out), learning_rate, best, and, unless the model was loaded, seconds and
         words_per_second.
-    n_epochs_ : int
-        How many epochs were trained.
+    n_epochs_ : int, how many epochs were trained
     vocabulary_ : named tuple of source and target, each a Vocabulary
     lengths_ : named tuple of source and target, each an int
         The most symbols there are in the training data.
     network_ : Network
-    interrupted_ : bool
-        Whether Ctrl-C ended the training.
+    interrupted_ : bool, whether Ctrl-C ended the training
+
+    Examples
+    --------
+    >>> from fastseq import Transducer
+    >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+    >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+    >>> model.fit(words, capitals, validation=None).score(words, capitals)
+    1.0
+    >>> model.save("capitals.safetensors")
+    >>> Transducer.load("capitals.safetensors").predict(["cab"], beam_size=2)
+    ['CAB']
+    >>> weights, input_symbols, output_symbols = model.attention("cab")
+    >>> weights.shape, output_symbols
+    ((3, 4), ['C', 'A', 'B'])
     """
 
     def __init__(
@@ -165,13 +175,11 @@ class Transducer(Configurable):
         sources, targets : as many str, or lists of str
             A source with several right targets comes several times.
         validation : float, (sources, targets), or None
-            What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
-            training loss is the best.
+            What to hold out, to find the best epoch and to stop: a share of the pairs, all of a
+            source together; other pairs; or nothing: the lowest training loss is then the best.
         callbacks : iterable
-            After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
-            this Transducer at the current weights and the new entry of `history_`. What it raises
-            ends the training.
+            After each epoch ``on_epoch_end(model, logs)`` of each is called, in order, with this
+            Transducer and the new entry of `history_`. What it raises ends the training.
         checkpoint : path, optional
             A folder, made if need be, for the state of the training: one file, replaced after each
             epoch.
@@ -188,8 +196,7 @@ class Transducer(Configurable):
 
         Returns
         -------
-        Transducer
-            This one.
+        self : Transducer
 
         Raises
         ------
@@ -252,15 +259,12 @@ class Transducer(Configurable):
         answers : list of str, or of lists of str
             As the targets in `fit`. With `n_best` above 1 a list of answers, best first, for each
             source.
-        scores : list of float, or of lists of float
-            Only with `return_scores`: of each answer.
+        scores : list of float, or of lists of float; only with `return_scores`
 
         Raises
         ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        TypeError, ValueError
-            An argument is wrong.
+        RuntimeError, TypeError, ValueError
+            Nothing was trained or loaded yet; an argument is wrong.
         """
         found = self._search(words, beam_size, n_best, length_penalty)
         decode = self.vocabulary_.target.decode
@@ -281,15 +285,12 @@ class Transducer(Configurable):
 
         Returns
         -------
-        float
-            Between 0 and 1.
+        float, between 0 and 1
 
         Raises
         ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        TypeError, ValueError
-            An argument is wrong, or there is nothing to score.
+        RuntimeError, TypeError, ValueError
+            Nothing was trained or loaded yet; an argument is wrong, or there is nothing to score.
         """
         self._require_fitted()
         sources = checked_texts("sources", sources, self.vocabulary_.source)
@@ -356,9 +357,8 @@ class Transducer(Configurable):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` has written.
 
-        The file is not trusted: nothing in it is run, and it takes memory in proportion to the
-        network that it describes, whose weights it must hold, and at most half a gigabyte for the
-        text in its header.
+        Nothing in the file is run. It takes memory in proportion to the network that it describes,
+        whose weights it must hold, and at most half a gigabyte for the text in its header.
 
         Parameters
         ----------
