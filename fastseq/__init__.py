@@ -91,7 +91,16 @@ from fastseq.version import __version__ as __version__
 
 
 def show_config() -> None:
-    """Print what runs here: version, instruction set, threads, compiler, NumPy and its BLAS."""
+    """Print what runs here: version, instruction set, threads, compiler, NumPy and its BLAS.
+
+    Examples
+    --------
+    >>> import fastseq
+    >>> fastseq.show_config()
+    fastseq  ...
+    isa      ... (available: ...)
+    threads  ...
+    """
     from fastseq import config  # on first use: it brings half a dozen modules
 
     config.show_config()

@@ -19,6 +19,13 @@ def get_config() -> dict[str, Any]:
         Strings, numbers, lists and dicts of them, ready for ``json.dumps``. The keys are "fastseq",
         "isa" (the instruction set in use), "available_isas", "threads", "build", "python", "numpy",
         "blas", "platform" and "cpu".
+
+    Examples
+    --------
+    >>> from fastseq.config import get_config
+    >>> config = get_config()
+    >>> config["isa"] in config["available_isas"], config["threads"] >= 1
+    (True, True)
     """
     from fastseq import _kernels
     from fastseq.version import __version__
@@ -42,12 +49,36 @@ def show_config() -> None:
 
     Source of each line: the compiled kernels report the instruction set, the threads and how they
     were built; ``numpy.show_config`` the BLAS.
+
+    Examples
+    --------
+    >>> from fastseq.config import show_config
+    >>> show_config()
+    fastseq  ...
+    isa      ... (available: ...)
+    threads  ...
     """
     sys.stdout.write(format_config(get_config()))
 
 
 def format_config(config: dict[str, Any]) -> str:
-    """Lay out a configuration as lines of ``name  value``."""
+    """Lay out a configuration as lines of ``name  value``.
+
+    Parameters
+    ----------
+    config : dict
+        As `get_config` returns it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from fastseq.config import format_config, get_config
+    >>> format_config(get_config()).split()[0]
+    'fastseq'
+    """
     rows = [
         ("fastseq", config["fastseq"]),
         ("isa", f"{config['isa']} (available: {', '.join(config['available_isas'])})"),

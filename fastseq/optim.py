@@ -62,6 +62,8 @@ class _Optimizer:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from fastseq.optim import SGD, Adam
         >>> SGD().state([np.zeros(3)]), Adam().state([np.zeros(2)])
         ({}, {'iter': 0, 'm': [array([0., 0.])], 'v': [array([0., 0.])]})
         """
@@ -72,10 +74,25 @@ class _Optimizer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`, which is copied.
 
+        Parameters
+        ----------
+        state : mapping
+            As `state` returned it.
+
         Raises
         ------
         KeyError
             An entry is missing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastseq.optim import Adam
+        >>> params, first, second = [np.ones(2, "f")], Adam(), Adam()
+        >>> first.update(params, [np.ones(2, "f")])
+        >>> second.restore(first.state(params))
+        >>> second.iter, second.m[0].round(2)
+        (1, array([0.1, 0.1], dtype=float32))
         """
         counts = {name: int(state[name]) for name in self._counts}
         kept = {name: [np.array(array) for array in state[name]] for name in self._kept}
@@ -112,6 +129,16 @@ class SGD(_Optimizer):
     ----------
     lr : float
         The learning rate. May be changed between updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import SGD
+    >>> param, optimizer = np.ones(2, "f"), SGD(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([0.8, 1.2], dtype=float32)
     """
 
     def __init__(self, lr: float = 0.01) -> None:
@@ -140,6 +167,16 @@ class Momentum(_Optimizer):
     ----------
     v : list of arrays, or None before the first update
         The velocity of each parameter, in the order of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import Momentum
+    >>> param, optimizer = np.ones(2, "f"), Momentum(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([0.71, 1.29], dtype=float32)
     """
 
     _kept = ("v",)
@@ -180,6 +217,16 @@ class Nesterov(_Optimizer):
     ----------
     v : list of arrays, or None before the first update
         The velocity of each parameter, in the order of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import Nesterov
+    >>> param, optimizer = np.ones(2, "f"), Nesterov(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([0.39, 1.61], dtype=float32)
     """
 
     _kept = ("v",)
@@ -215,6 +262,16 @@ class AdaGrad(_Optimizer):
     ----------
     h : list of arrays, or None before the first update
         The sums of squared gradients, in the order of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import AdaGrad
+    >>> param, optimizer = np.ones(2, "f"), AdaGrad(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([0.83, 1.17], dtype=float32)
     """
 
     _kept = ("h",)
@@ -247,6 +304,16 @@ class RMSprop(_Optimizer):
     ----------
     h : list of arrays, or None before the first update
         The running means of squared gradients, in the order of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import RMSprop
+    >>> param, optimizer = np.ones(2, "f"), RMSprop(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([-0.71,  2.71], dtype=float32)
     """
 
     _kept = ("h",)
@@ -289,6 +356,16 @@ class Adam(_Optimizer):
         How many updates were made.
     m, v : list of arrays, or None before the first update
         The moments of each parameter, in the order of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.optim import Adam
+    >>> param, optimizer = np.ones(2, "f"), Adam(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update([param], [np.array([1, -1], "f")])
+    >>> param.round(2)
+    array([0.8, 1.2], dtype=float32)
     """
 
     _counts = ("iter",)

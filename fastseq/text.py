@@ -29,6 +29,15 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
     corpus : ndarray of int64, shape (number of words,)
     word_to_id : dict
     id_to_word : dict
+
+    Examples
+    --------
+    >>> from fastseq import preprocess
+    >>> corpus, word_to_id, id_to_word = preprocess("You say goodbye and I say hello.")
+    >>> corpus
+    array([0, 1, 2, 3, 4, 1, 5, 6])
+    >>> word_to_id["hello"], id_to_word[1]
+    (5, 'say')
     """
     words = text.lower().replace(".", " .").split(" ")
     word_to_id: dict[str, int] = {}
@@ -59,6 +68,16 @@ def create_co_matrix(corpus: Array, vocab_size: int, window_size: int = 1) -> Ar
     ------
     IndexError
         An id is negative or not below V.
+    TypeError, ValueError
+        The ids are no integers, or not of one dimension.
+
+    Examples
+    --------
+    >>> from fastseq import create_co_matrix
+    >>> create_co_matrix([0, 1, 2, 1], vocab_size=3)
+    array([[0, 1, 0],
+           [1, 0, 2],
+           [0, 2, 0]], dtype=int32)
     """
     ids = _checked_ids(corpus, vocab_size)
     if ids.ndim != 1:
@@ -90,6 +109,19 @@ def ppmi(C: Array, verbose: bool = False, eps: float = 1e-8) -> Array:
     Returns
     -------
     ndarray of float32, shape (V, V)
+
+    Raises
+    ------
+    ValueError
+        ``C`` is not of shape (V, V).
+
+    Examples
+    --------
+    >>> from fastseq import create_co_matrix, ppmi
+    >>> ppmi(create_co_matrix([0, 1, 2, 1], vocab_size=3)).round(2)
+    array([[0., 1., 0.],
+           [1., 0., 1.],
+           [0., 1., 0.]], dtype=float32)
     """
     C = np.asarray(C)
     if C.ndim != 2 or C.shape[0] != C.shape[1]:
@@ -123,6 +155,18 @@ def create_contexts_target(corpus: Array, window_size: int = 1) -> tuple[Array, 
         The neighbours of each word that has them all, from left to right.
     target : ndarray, shape (L - 2W,)
         The words themselves.
+
+    Raises
+    ------
+    ValueError
+        ``window_size`` is below 1.
+
+    Examples
+    --------
+    >>> from fastseq import create_contexts_target
+    >>> contexts, target = create_contexts_target([0, 1, 2, 3])
+    >>> contexts.tolist(), target.tolist()
+    ([[0, 2], [1, 3]], [1, 2])
     """
     if window_size < 1:
         raise ValueError(f"window_size: expected at least 1, got {window_size}")
@@ -150,6 +194,15 @@ def convert_one_hot(corpus: Array, vocab_size: int) -> Array:
     ------
     IndexError
         An id is negative or not below V.
+    TypeError
+        The ids are no integers.
+
+    Examples
+    --------
+    >>> from fastseq import convert_one_hot
+    >>> convert_one_hot([2, 0], vocab_size=3)
+    array([[0, 0, 1],
+           [1, 0, 0]], dtype=int32)
     """
     ids = _checked_ids(corpus, vocab_size)
     one_hot = np.zeros((*ids.shape, vocab_size), dtype=np.int32)
@@ -169,6 +222,13 @@ def cos_similarity(x: Array, y: Array, eps: float = 1e-8) -> Any:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import cos_similarity
+    >>> round(float(cos_similarity(np.array([1.0, 0.0]), np.array([1.0, 1.0]))), 3)
+    0.707
     """
     nx = x / (np.sqrt(np.sum(x**2)) + eps)
     ny = y / (np.sqrt(np.sum(y**2)) + eps)
@@ -187,6 +247,14 @@ def normalize(x: Array) -> Array:
     -------
     ndarray
         The same array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import normalize
+    >>> normalize(np.array([[3.0, 4.0], [0.0, 2.0]]))
+    array([[0.6, 0.8],
+           [0. , 1. ]])
     """
     if x.ndim == 2:
         x /= np.sqrt((x * x).sum(axis=1, keepdims=True))
@@ -213,6 +281,17 @@ def most_similar(
         The vector of each id.
     top : int
         How many words to print.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import most_similar
+    >>> word_to_id, id_to_word = {"a": 0, "b": 1, "c": 2}, {0: "a", 1: "b", 2: "c"}
+    >>> vectors = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> most_similar("a", word_to_id, id_to_word, vectors, top=1)
+    <BLANKLINE>
+    [query] a
+     b: 0.707...
     """
     if query not in word_to_id:
         print(f"{query} is not found")
@@ -249,6 +328,18 @@ def analogy(
         How many words to print.
     answer : str, optional
         A word whose product to print first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import analogy
+    >>> words = ["king", "man", "queen", "woman", "tree"]
+    >>> vectors = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 1], [-1, 0, 0]], dtype=float)
+    >>> word_to_id = {word: number for number, word in enumerate(words)}
+    >>> analogy("man", "king", "woman", word_to_id, dict(enumerate(words)), vectors, top=1)
+    <BLANKLINE>
+    [analogy] man:king = woman:?
+     queen: 1.414...
     """
     for word in (a, b, c):
         if word not in word_to_id:

@@ -60,7 +60,23 @@ class _Generator(Protocol):
 
 
 def all_float32(arrays: Iterable[Array]) -> bool:
-    """Whether the kernels can work on these arrays in place."""
+    """Whether the kernels can work on these arrays in place.
+
+    Parameters
+    ----------
+    arrays : iterable of ndarray
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.util import all_float32
+    >>> all_float32([np.zeros(2, "f")]), all_float32([np.zeros(2)])
+    (True, False)
+    """
     return all(array.dtype == np.float32 for array in arrays)
 
 
@@ -77,6 +93,15 @@ def clip_grads(grads: list[Array], max_norm: float) -> None:
         Any shapes and strides. The norm is taken over all of them together.
     max_norm : float
         The largest norm let through.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import clip_grads
+    >>> grads = [np.array([3.0]), np.array([4.0])]  # their norm is 5
+    >>> clip_grads(grads, max_norm=1.0)
+    >>> [grad.round(2).tolist() for grad in grads]
+    [[0.6], [0.8]]
     """
     single = all_float32(grads)
     if single:
@@ -122,6 +147,17 @@ def eval_seq2seq(
     -------
     int
         0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import eval_seq2seq
+    >>> class Echo:
+    ...     def generate(self, xs, start_id, sample_size):
+    ...         return xs[0, :sample_size]
+    >>> question, correct = np.array([[1, 2]]), np.array([0, 1, 2])
+    >>> eval_seq2seq(Echo(), question, correct, {0: "_", 1: "a", 2: "b"})
+    1
     """
     start_id, *answer_ids = (int(symbol) for symbol in np.ravel(correct))
     guess_ids = model.generate(question, start_id, len(answer_ids))
@@ -140,7 +176,24 @@ def eval_seq2seq(
 
 
 def answer_mark(right: bool, color: bool = True) -> str:
-    """☑ in green or ☒ in red; O or X where standard output cannot write these."""
+    """☑ in green or ☒ in red; O or X where standard output cannot write these.
+
+    Parameters
+    ----------
+    right : bool
+    color : bool
+        Whether to colour, unless the environment variable ``NO_COLOR`` is set.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from fastseq.util import answer_mark
+    >>> answer_mark(True, color=False) in "☑O", answer_mark(False, color=False) in "☒X"
+    (True, True)
+    """
     mark, plain, shade = ("☑", "O", _GREEN) if right else ("☒", "X", _RED)
     try:
         mark.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -173,7 +226,15 @@ def eval_perplexity(
     Raises
     ------
     ValueError
-        The corpus has less than one step of words.
+        The corpus is not of one dimension, or has less than one step of words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq import Rnnlm, eval_perplexity
+    >>> model = Rnnlm(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> round(eval_perplexity(model, np.arange(101) % 10, batch_size=2, time_size=5))
+    10
     """
     ids = np.asarray(corpus)
     if ids.ndim != 1:
@@ -206,16 +267,47 @@ def _loss_without_dropout(model: Any, xs: Array, ts: Array) -> float:
 
 
 def to_cpu(x: npt.ArrayLike) -> Array:
-    """``x`` as a NumPy array: the same object if it is one."""
+    """An argument as a NumPy array: the same object if it is one.
+
+    Parameters
+    ----------
+    x : array_like
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> from fastseq import to_cpu
+    >>> to_cpu([1, 2])
+    array([1, 2])
+    """
     return np.asarray(x)
 
 
 def to_gpu(x: Any) -> Any:
     """Refuse: fastseq computes on the CPU only.
 
+    Parameters
+    ----------
+    x : object
+        Not read.
+
+    Returns
+    -------
+    Never.
+
     Raises
     ------
     RuntimeError
         Always.
+
+    Examples
+    --------
+    >>> from fastseq import to_gpu
+    >>> to_gpu([1, 2])
+    Traceback (most recent call last):
+    RuntimeError: to_gpu: fastseq computes on the CPU only; set GPU = False in the config
     """
     raise RuntimeError("to_gpu: fastseq computes on the CPU only; set GPU = False in the config")

@@ -96,10 +96,46 @@ cdef const fs_kernels *_table_of(object name, str argument) except NULL:
 
 
 def get_num_threads():
+    """The maximum number of threads of a call. Small calls use fewer.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import fastseq
+    >>> fastseq.get_num_threads() >= 1
+    True
+    """
     return threads
 
 
 def set_num_threads(num_threads):
+    """Set the maximum number of threads of later calls, of all layers and models.
+
+    Results do not depend on it. Until then it is ``FASTSEQ_NUM_THREADS`` or ``OMP_NUM_THREADS``
+    of the environment, or the number of processors that the process may have.
+
+    Parameters
+    ----------
+    num_threads : int
+        1 to 256.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no integer, or out of range.
+
+    Examples
+    --------
+    >>> import fastseq
+    >>> before = fastseq.get_num_threads()
+    >>> fastseq.set_num_threads(2)
+    >>> fastseq.get_num_threads()
+    2
+    >>> fastseq.set_num_threads(before)
+    """
     global threads
     if isinstance(num_threads, bool) or not hasattr(type(num_threads), "__index__"):
         raise TypeError(f"num_threads: expected an int, got {type(num_threads).__name__}")

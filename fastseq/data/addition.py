@@ -37,6 +37,15 @@ def generate(count: int, seed: int = 0) -> list[tuple[str, str]]:
     ------
     ValueError
         `count` is negative, or there are not that many different sums.
+
+    Examples
+    --------
+    >>> from fastseq.data import addition
+    >>> pairs = addition.generate(3, seed=0)
+    >>> all(eval(question) == int(answer) for question, answer in pairs)
+    True
+    >>> pairs == addition.generate(1000, seed=0)[:3]
+    True
     """
     count = operator.index(count)
     if not 0 <= count <= MAX_COUNT:

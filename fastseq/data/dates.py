@@ -47,6 +47,14 @@ class WrittenForm:
         month, mon, m, mm (number, padded number), d, dd, yy (last two digits), yyyy
     letters : "Title", "UPPER" or "lower"
     weight : how often it is drawn, relative to the others
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> from fastseq.data.dates import WrittenForm
+    >>> form = WrittenForm("{wkd}, {dd} {mon} {yyyy}", letters="UPPER", weight=1.0)
+    >>> form.write(date(2003, 8, 9))
+    'SAT, 09 AUG 2003'
     """
 
     template: str
@@ -54,7 +62,16 @@ class WrittenForm:
     weight: float
 
     def write(self, day: date) -> str:
-        """Write one date in this form."""
+        """Write one date in this form.
+
+        Parameters
+        ----------
+        day : datetime.date
+
+        Returns
+        -------
+        str
+        """
         month, weekday = _MONTHS[day.month - 1], _WEEKDAYS[day.weekday()]
         text = self.template.format(
             weekday=weekday,
@@ -118,6 +135,15 @@ def generate(count: int, seed: int = 0) -> list[tuple[str, str]]:
     ------
     ValueError
         `count` is negative, or there are not that many different texts.
+
+    Examples
+    --------
+    >>> from fastseq.data import dates
+    >>> pairs = dates.generate(3, seed=0)
+    >>> len(pairs), [len(iso) for _, iso in pairs]
+    (3, [10, 10, 10])
+    >>> pairs == dates.generate(1000, seed=0)[:3]
+    True
     """
     count = operator.index(count)
     if not 0 <= count <= MAX_COUNT:

@@ -34,6 +34,13 @@ class SequenceData:
     t : int64 array (N, answer width), the first column is the start symbol
     char_to_id, id_to_char : the two directions of the vocabulary; ids are 0 … V-1 in order of
         first appearance, question then answer, line by line
+
+    Examples
+    --------
+    >>> from fastseq.data.sequence import parse_lines
+    >>> data = parse_lines(["1+1_2", "2+1_3"])
+    >>> data.x.shape, data.t.shape, data.id_to_char[0]
+    ((2, 3), (2, 2), '1')
     """
 
     x: IdArray
@@ -50,12 +57,23 @@ def parse_lines(lines: Iterable[str], name: str = "<lines>") -> SequenceData:
     lines : lines of equal question and answer width, with or without their line endings
     name : what error messages call the source, normally the file's path
 
+    Returns
+    -------
+    SequenceData
+
     Raises
     ------
     ValueError
         There is no line, or one without ``_``, with nothing before or after it, or with widths
         that are not those of line 1. The message gives `name`, the line's number, what was
         expected and what came.
+
+    Examples
+    --------
+    >>> from fastseq.data.sequence import parse_lines
+    >>> data = parse_lines(["1+1_2", "2+1_3"])
+    >>> data.x.tolist(), data.t.tolist()
+    ([[0, 1, 0], [3, 1, 0]], [[2, 3], [2, 4]])
     """
     texts = [line.rstrip("\r\n") for line in lines]
     if not texts:
@@ -82,10 +100,23 @@ def split(data: SequenceData, seed: int = 1984) -> Split:
 
     The same rows for the same seed as `load_data`, without touching NumPy's global generator.
 
+    Parameters
+    ----------
+    data : SequenceData, of N examples
+    seed : int, what `numpy.random.RandomState` takes
+
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : new arrays; N // 10 rows are for test, so fewer than ten
         examples leave none
+
+    Examples
+    --------
+    >>> from fastseq.data import addition, sequence
+    >>> lines = sequence.textbook_lines(addition.generate(100), 7, 5)
+    >>> (x_train, t_train), (x_test, t_test) = sequence.split(sequence.parse_lines(lines))
+    >>> x_train.shape, t_test.shape
+    ((90, 7), (10, 5))
     """
     order = np.arange(len(data.x))
     np.random.RandomState(seed).shuffle(order)
@@ -93,9 +124,17 @@ def split(data: SequenceData, seed: int = 1984) -> Split:
 
 
 def read_lines(file_name: str | os.PathLike[str]) -> list[str]:
-    """Read a UTF-8 text file as a list of lines without their endings.
+    r"""Read a UTF-8 text file as a list of lines without their endings.
 
     A byte order mark, any line ending (LF, CRLF, CR) and a missing last one are all read.
+
+    Parameters
+    ----------
+    file_name : path
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
@@ -103,6 +142,14 @@ def read_lines(file_name: str | os.PathLike[str]) -> list[str]:
         No file at that path. The path is taken as given, so a bare name means the current folder.
     ValueError
         The file is not UTF-8; the message gives the path, the line and the byte.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastseq.data.sequence import read_lines
+    >>> _ = Path("sums.txt").write_bytes(b"1+1_2\r\n2+1_3")
+    >>> read_lines("sums.txt")
+    ['1+1_2', '2+1_3']
     """
     path = Path(file_name)
     try:
@@ -127,7 +174,7 @@ _vocabulary: tuple[dict[str, int], dict[int, str]] = ({}, {})
 
 
 def load_data(file_name: str | os.PathLike[str], seed: int = 1984) -> Split:
-    """Load a file of ``question_answer`` lines, shuffled and split nine to one.
+    r"""Load a file of ``question_answer`` lines, shuffled and split nine to one.
 
     Seeds NumPy's *global* generator with `seed` and draws the order of the rows from it, as the
     textbook does: the weights that a script draws next are the same on every run. A file that
@@ -152,6 +199,16 @@ def load_data(file_name: str | os.PathLike[str], seed: int = 1984) -> Split:
         No file at that path.
     ValueError
         Not UTF-8, no lines, or a malformed line: see `parse_lines`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastseq.data import addition, sequence
+    >>> lines = sequence.textbook_lines(addition.generate(100), 7, 5)
+    >>> _ = Path("sums.txt").write_text("\n".join(lines))
+    >>> (x_train, t_train), (x_test, t_test) = sequence.load_data("sums.txt")
+    >>> x_train.shape, t_test.shape
+    ((90, 7), (10, 5))
     """
     global _vocabulary
     data = parse_lines(read_lines(file_name), name=os.fspath(file_name))
@@ -163,10 +220,24 @@ def load_data(file_name: str | os.PathLike[str], seed: int = 1984) -> Split:
 
 
 def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
-    """Return ``char_to_id, id_to_char`` of the file that `load_data` loaded last.
+    """Return the vocabulary of the file that `load_data` loaded last.
 
-    Both are empty before the first load. They are the caller's own: a later load does not change
-    them, nor does changing them disturb a later call.
+    Both dicts are empty before the first load. They are the caller's own: a later load does not
+    change them, nor does changing them disturb a later call.
+
+    Returns
+    -------
+    char_to_id : dict of str to int
+    id_to_char : dict of int to str
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastseq.data import sequence
+    >>> _ = Path("sums.txt").write_text("1+1_2")
+    >>> _ = sequence.load_data("sums.txt")
+    >>> sequence.get_vocab()
+    ({'1': 0, '+': 1, '_': 2, '2': 3}, {0: '1', 1: '+', 2: '_', 3: '2'})
     """
     char_to_id, id_to_char = _vocabulary
     return dict(char_to_id), dict(id_to_char)
@@ -191,6 +262,12 @@ def textbook_lines(
     ------
     ValueError
         A side is empty, too long, or holds a character that the format uses itself.
+
+    Examples
+    --------
+    >>> from fastseq.data.sequence import textbook_lines
+    >>> list(textbook_lines([("16+75", "91")], question_width=7, answer_width=5))
+    ['16+75  _91  ']
     """
     for number, (question, answer) in enumerate(pairs, start=1):
         _require_side("question", question, number, forbidden=START + "\r\n")
@@ -207,6 +284,10 @@ def textbook_lines(
 def tsv_lines(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     r"""Write pairs as tab-separated values, ``source\ttarget``, without padding.
 
+    Parameters
+    ----------
+    pairs : source and target
+
     Yields
     ------
     line : without a line ending
@@ -215,6 +296,12 @@ def tsv_lines(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     ------
     ValueError
         A side is empty or holds a tab or a line ending.
+
+    Examples
+    --------
+    >>> from fastseq.data.sequence import tsv_lines
+    >>> list(tsv_lines([("16+75", "91")]))
+    ['16+75\t91']
     """
     for number, (source, target) in enumerate(pairs, start=1):
         _require_side("source", source, number, forbidden="\t\r\n")

@@ -281,6 +281,15 @@ def install(
     ------
     ValueError
         A name in `serve` is not a served one.
+
+    Examples
+    --------
+    >>> from fastseq import dropin
+    >>> dropin.install()
+    >>> from common.time_layers import TimeLSTM
+    >>> TimeLSTM.__module__
+    'fastseq.layers.recurrent.lstm'
+    >>> dropin.uninstall()
     """
     if installed() is not None:
         return
@@ -292,7 +301,14 @@ def install(
 
 
 def uninstall() -> None:
-    """Undo `install`: the next import of a textbook module finds the user's own file again."""
+    """Undo `install`: the next import of a textbook module finds the user's own file again.
+
+    Examples
+    --------
+    >>> from fastseq import dropin
+    >>> dropin.install()
+    >>> dropin.uninstall()
+    """
     if installed() is None:
         return
     ours = (Importer, ScriptTreeFinder)

@@ -37,6 +37,18 @@ class MatMul(Layer):
     ------
     TypeError, ValueError
         ``W`` is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import MatMul
+    >>> layer = MatMul(np.array([[1, 2, 3], [4, 5, 6]], "f"))
+    >>> layer.forward(np.array([[1, 0], [0, 1], [1, 1]], "f")).tolist()
+    [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [5.0, 7.0, 9.0]]
+    >>> layer.backward(np.ones((3, 3), "f")).tolist()
+    [[6.0, 15.0], [6.0, 15.0], [6.0, 15.0]]
+    >>> layer.grads[0].tolist()
+    [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
 
     def __init__(self, W: Array) -> None:
@@ -101,6 +113,17 @@ class Affine(MatMul):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Affine
+    >>> layer = Affine(np.ones((2, 3), "f"), np.array([0, 10, 20], "f"))
+    >>> layer.forward(np.array([[1, 2]], "f")).tolist()
+    [[3.0, 13.0, 23.0]]
+    >>> dx = layer.backward(np.ones((1, 3), "f"))
+    >>> dx.tolist(), [grad.shape for grad in layer.grads]
+    ([[3.0, 3.0]], [(2, 3), (3,)])
     """
 
     def __init__(self, W: Array, b: Array) -> None:
@@ -128,6 +151,16 @@ class TimeAffine(Layer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeAffine
+    >>> layer = TimeAffine(np.ones((4, 6), "f"), np.zeros(6, "f"))
+    >>> layer.forward(np.ones((2, 3, 4), "f")).shape
+    (2, 3, 6)
+    >>> layer.backward(np.ones((2, 3, 6), "f")).shape, layer.grads[1].tolist()
+    ((2, 3, 4), [6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
     """
 
     def __init__(self, W: Array, b: Array) -> None:
@@ -274,6 +307,16 @@ class Simple_TimeAffine(Layer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Simple_TimeAffine
+    >>> layer = Simple_TimeAffine(np.ones((4, 6), "f"), np.zeros(6, "f"))
+    >>> layer.forward(np.ones((2, 3, 4), "f")).shape
+    (2, 3, 6)
+    >>> layer.backward(np.ones((2, 3, 6), "f")).shape, layer.dW.shape, layer.db.shape
+    ((2, 3, 4), (4, 6), (6,))
     """
 
     def __init__(self, W: Array, b: Array) -> None:

@@ -37,6 +37,18 @@ class WeightSum(Layer):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import WeightSum
+    >>> layer = WeightSum()
+    >>> hs = np.array([[[1, 2], [3, 4]]], "f")
+    >>> layer.forward(hs, np.array([[0.5, 0.5]], "f")).tolist()
+    [[2.0, 3.0]]
+    >>> dhs, da = layer.backward(np.ones((1, 2), "f"))
+    >>> dhs.tolist(), da.tolist()
+    ([[[0.5, 0.5], [0.5, 0.5]]], [[3.0, 7.0]])
     """
 
     def forward(self, hs: Array, a: Array) -> Array:
@@ -50,6 +62,11 @@ class WeightSum(Layer):
         Returns
         -------
         ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         hs, a = as_array("hs", hs), as_array("a", a)
         if a.ndim == 3 and a.shape[2] == 1:
@@ -64,12 +81,23 @@ class WeightSum(Layer):
         return context[:, 0]
 
     def backward(self, dc: Array) -> tuple[Array, Array]:
-        """Gradients ``dhs`` (N, T, H) and ``da`` (N, T) from ``dc`` (N, H).
+        """Gradients of both arguments of `forward`.
+
+        Parameters
+        ----------
+        dc : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        dhs : ndarray of float32, shape (N, T, H)
+        da : ndarray of float32, shape (N, T)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dc`` is of the wrong kind or shape.
         """
         dout = _one_step("dc", dc, "(N, H)")
         dhs, da = _kernels.weight_sum_backward(dout, *self._last_pass())
@@ -84,6 +112,18 @@ class AttentionWeight(Layer):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import AttentionWeight
+    >>> layer = AttentionWeight()
+    >>> hs = np.array([[[2, 0], [0, 2]]], "f")
+    >>> layer.forward(hs, np.array([[1, 0]], "f")).round(2)
+    array([[0.88, 0.12]], dtype=float32)
+    >>> dhs, dh = layer.backward(np.ones((1, 2), "f"))
+    >>> dhs.shape, dh.shape
+    ((1, 2, 2), (1, 2))
     """
 
     def forward(self, hs: Array, h: Array) -> Array:
@@ -98,6 +138,11 @@ class AttentionWeight(Layer):
         -------
         ndarray of float32, shape (N, T)
             Each row sums to 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         hs = as_array("hs", hs)
         hs_dec = _one_step("h", h, "(N, H)")
@@ -110,12 +155,23 @@ class AttentionWeight(Layer):
         return weights[:, 0].copy()
 
     def backward(self, da: Array) -> tuple[Array, Array]:
-        """Gradients ``dhs`` (N, T, H) and ``dh`` (N, H) from ``da`` (N, T).
+        """Gradients of both arguments of `forward`.
+
+        Parameters
+        ----------
+        da : ndarray of float, shape (N, T)
+
+        Returns
+        -------
+        dhs : ndarray of float32, shape (N, T, H)
+        dh : ndarray of float32, shape (N, H)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``da`` is of the wrong kind or shape.
         """
         dweights = _one_step("da", da, "(N, T)")
         dhs, dh = _kernels.attention_weight_backward(dweights, *self._last_pass())
@@ -124,6 +180,8 @@ class AttentionWeight(Layer):
 
 class Attention(Layer):
     """Attention of one decoder state: `AttentionWeight`, then `WeightSum`.
+
+    The "dot" score of Luong, Pham and Manning 2015.
 
     Attributes
     ----------
@@ -134,6 +192,19 @@ class Attention(Layer):
         Both may be replaced.
     attention_weight : ndarray of float32, shape (N, T), or None
         The weights of the last `forward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Attention
+    >>> layer = Attention()
+    >>> hs = np.array([[[2, 0], [0, 2]]], "f")
+    >>> layer.forward(hs, np.array([[1, 0]], "f")).round(2)
+    array([[1.76, 0.24]], dtype=float32)
+    >>> layer.attention_weight.round(2)
+    array([[0.88, 0.12]], dtype=float32)
+    >>> [gradient.shape for gradient in layer.backward(np.ones((1, 2), "f"))]
+    [(1, 2, 2), (1, 2)]
     """
 
     _cache: tuple[Array, Array, Array] | None = None  # where one kernel call did both
@@ -155,6 +226,11 @@ class Attention(Layer):
         Returns
         -------
         ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         self._cache = None
         if not self._has_original_layers():
@@ -173,12 +249,23 @@ class Attention(Layer):
         return context[:, 0]
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
-        """Gradients ``dhs`` (N, T, H) and ``dh`` (N, H) from ``dout`` (N, H).
+        """Gradients of both arguments of `forward`.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, H)
+
+        Returns
+        -------
+        dhs : ndarray of float32, shape (N, T, H)
+        dh : ndarray of float32, shape (N, H)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dout`` is of the wrong kind or shape.
         """
         if self._cache is not None:
             if self._has_original_layers():
@@ -201,6 +288,8 @@ class Attention(Layer):
 class TimeAttention(Layer):
     """Attention of every decoder step over all encoder states.
 
+    The "dot" score of Luong, Pham and Manning 2015.
+
     Attributes
     ----------
     params, grads : list
@@ -209,6 +298,19 @@ class TimeAttention(Layer):
         One array (N, Te) for each of the Td decoder steps of the last `forward`.
     layers : list of Attention, or None
         One for each of these steps, made when it is read; each has its `attention_weight`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeAttention
+    >>> layer = TimeAttention()
+    >>> hs_enc, hs_dec = np.ones((2, 5, 4), "f"), np.ones((2, 3, 4), "f")
+    >>> layer.forward(hs_enc, hs_dec).shape
+    (2, 3, 4)
+    >>> len(layer.attention_weights), layer.attention_weights[0].shape
+    (3, (2, 5))
+    >>> [gradient.shape for gradient in layer.backward(np.ones((2, 3, 4), "f"))]
+    [(2, 5, 4), (2, 3, 4)]
     """
 
     _layers: Any = None
@@ -228,6 +330,11 @@ class TimeAttention(Layer):
         Returns
         -------
         ndarray of float32, shape (N, Td, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         hs_enc, hs_dec = as_array("hs_enc", hs_enc), as_array("hs_dec", hs_dec)
         contexts, weights = _kernels.attention_forward(hs_enc, hs_dec)
@@ -237,12 +344,23 @@ class TimeAttention(Layer):
         return contexts
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
-        """Gradients ``dhs_enc`` (N, Te, H) and ``dhs_dec`` (N, Td, H) from ``dout`` (N, Td, H).
+        """Gradients of both arguments of `forward`.
+
+        Parameters
+        ----------
+        dout : ndarray of float, shape (N, Td, H)
+
+        Returns
+        -------
+        dhs_enc : ndarray of float32, shape (N, Te, H)
+        dhs_dec : ndarray of float32, shape (N, Td, H)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dout`` is of the wrong kind or shape.
         """
         return _kernels.attention_backward(dout, *self._last_pass())
 

@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 class Dropout(Layer):
     """Zero a share of the values while training; scale all by ``1 - dropout_ratio`` otherwise.
 
+    Srivastava et al. 2014.
+
     Parameters
     ----------
     dropout_ratio : float, default 0.5
@@ -32,6 +34,18 @@ class Dropout(Layer):
     ------
     TypeError, ValueError
         ``dropout_ratio`` is no number, or outside its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Dropout
+    >>> layer = Dropout(0.25)
+    >>> layer.forward(np.full(4, 8, "f"), train_flg=False)
+    array([6., 6., 6., 6.], dtype=float32)
+    >>> np.unique(layer.forward(np.full(1000, 8, "f")))
+    array([0., 8.], dtype=float32)
+    >>> np.unique(layer.backward(np.ones(1000, "f")))
+    array([0., 1.], dtype=float32)
     """
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
@@ -90,6 +104,8 @@ class Dropout(Layer):
 class TimeDropout(Layer):
     """Zero a share of the values while training; scale the others by ``1 / (1 - dropout_ratio)``.
 
+    Srivastava et al. 2014, inverted: inference is the identity.
+
     Parameters
     ----------
     dropout_ratio : float, default 0.5
@@ -106,6 +122,19 @@ class TimeDropout(Layer):
     ------
     TypeError, ValueError
         ``dropout_ratio`` is no number, or outside its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeDropout
+    >>> layer = TimeDropout(0.5)
+    >>> np.unique(layer.forward(np.ones((10, 10, 10), "f")))
+    array([0., 2.], dtype=float32)
+    >>> np.unique(layer.backward(np.ones((10, 10, 10), "f")))
+    array([0., 2.], dtype=float32)
+    >>> layer.train_flg = False
+    >>> np.unique(layer.forward(np.ones((10, 10, 10), "f")))
+    array([1.], dtype=float32)
     """
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
@@ -126,6 +155,11 @@ class TimeDropout(Layer):
         Returns
         -------
         ndarray of float32, the shape of ``xs``
+
+        Raises
+        ------
+        TypeError
+            ``xs`` is not of numbers.
         """
         xs = as_float32("xs", xs)
         if self.train_flg:
@@ -139,10 +173,20 @@ class TimeDropout(Layer):
     def backward(self, dout: Array) -> Array:
         """The mask of the last `forward`, applied to ``dout``.
 
+        Parameters
+        ----------
+        dout : ndarray of float, the shape of ``xs``
+
+        Returns
+        -------
+        ndarray of float32, the shape of ``xs``
+
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dout`` is of the wrong kind or shape.
         """
         mask: Array = self._last_pass()
         return as_float32("dout", dout, mask.shape) * mask

@@ -33,6 +33,17 @@ class Embedding(Layer):
     ------
     TypeError, ValueError
         ``W`` is no float array of two dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Embedding
+    >>> layer = Embedding(np.array([[0, 0], [1, 10], [2, 20]], "f"))
+    >>> layer.forward(np.array([2, 1, 2])).tolist()
+    [[2.0, 20.0], [1.0, 10.0], [2.0, 20.0]]
+    >>> layer.backward(np.ones((3, 2), "f"))
+    >>> layer.grads[0].tolist()
+    [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
     """
 
     def __init__(self, W: Array) -> None:
@@ -95,6 +106,17 @@ class TimeEmbedding(Embedding):
     ------
     TypeError, ValueError
         ``W`` is no float array of two dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeEmbedding
+    >>> layer = TimeEmbedding(np.ones((10, 4), "f"))
+    >>> layer.forward(np.array([[3, 1, 3], [0, 9, 9]])).shape
+    (2, 3, 4)
+    >>> layer.backward(np.ones((2, 3, 4), "f"))
+    >>> layer.grads[0][:, 0].tolist()
+    [1.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0]
     """
 
     @property

@@ -38,6 +38,13 @@ def sigmoid(x: Array) -> Array:
     ------
     TypeError
         ``x`` is not of numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import sigmoid
+    >>> sigmoid(np.array([-2, 0, 2])).round(2)
+    array([0.12, 0.5 , 0.88], dtype=float32)
     """
     y = _kernels.sigmoid(x)
     return y if y.ndim else y[()]
@@ -58,6 +65,13 @@ def relu(x: Array) -> Array:
     ------
     TypeError
         ``x`` is not of numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import relu
+    >>> relu(np.array([-2, 0, 2]))
+    array([0., 0., 2.], dtype=float32)
     """
     y: Array = np.maximum(as_float32("x", x), 0)
     return y
@@ -79,6 +93,14 @@ def softmax(x: Array) -> Array:
     ------
     TypeError, ValueError
         ``x`` is not of numbers, or without an axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import softmax
+    >>> softmax(np.log([[1, 1, 2], [1, 3, 6]])).round(2)
+    array([[0.25, 0.25, 0.5 ],
+           [0.1 , 0.3 , 0.6 ]], dtype=float32)
     """
     return _kernels.softmax(x)
 
@@ -104,6 +126,16 @@ def cross_entropy_error(y: Array, t: Array) -> Loss:
         A label is negative or not below V.
     TypeError, ValueError
         An argument is of the wrong kind or shape, or there is no row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import cross_entropy_error
+    >>> y = np.array([[0.5, 0.5], [0.25, 0.75]])
+    >>> round(cross_entropy_error(y, np.array([0, 1])), 3)  # (log 2 + log 4/3) / 2
+    0.49
+    >>> round(cross_entropy_error(y, np.eye(2)), 3)  # one-hot
+    0.49
     """
     y, t = as_float32("y", y), as_array("t", t)
     if y.ndim == 1:
@@ -133,6 +165,16 @@ class Softmax(Layer):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Softmax
+    >>> layer = Softmax()
+    >>> layer.forward(np.log([[1, 3]])).round(2)
+    array([[0.25, 0.75]], dtype=float32)
+    >>> layer.backward(np.array([[1, 0]])).round(4)
+    array([[ 0.1875, -0.1875]], dtype=float32)
     """
 
     def forward(self, x: Array) -> Array:
@@ -183,6 +225,16 @@ class Sigmoid(Layer):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Sigmoid
+    >>> layer = Sigmoid()
+    >>> layer.forward(np.zeros(2))
+    array([0.5, 0.5], dtype=float32)
+    >>> layer.backward(np.ones(2))
+    array([0.25, 0.25], dtype=float32)
     """
 
     def forward(self, x: Array) -> Array:

@@ -98,6 +98,16 @@ class SoftmaxWithLoss(_SoftmaxLoss):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import SoftmaxWithLoss
+    >>> layer = SoftmaxWithLoss()
+    >>> round(layer.forward(np.zeros((2, 4)), np.array([3, 0])), 3)  # log 4
+    1.386
+    >>> layer.backward().tolist()  # (softmax - one-hot) / N
+    [[0.125, 0.125, 0.125, -0.375], [-0.375, 0.125, 0.125, 0.125]]
     """
 
     def forward(self, x: Array, t: Array) -> Loss:
@@ -134,6 +144,16 @@ class SigmoidWithLoss(_SigmoidLoss):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import SigmoidWithLoss
+    >>> layer = SigmoidWithLoss()
+    >>> round(layer.forward(np.zeros(2), np.array([1, 0])), 3)  # log 2
+    0.693
+    >>> layer.backward().tolist()  # (sigmoid - label) / N
+    [-0.25, 0.25]
     """
 
     def forward(self, x: Array, t: Array) -> Loss:
@@ -170,6 +190,16 @@ class TimeSoftmaxWithLoss(Layer):
         Empty.
     ignore_label : int, default -1
         Positions with this label count neither in the loss nor in the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeSoftmaxWithLoss
+    >>> layer = TimeSoftmaxWithLoss()
+    >>> round(layer.forward(np.zeros((1, 3, 4)), np.array([[2, 0, -1]])), 3)  # log 4
+    1.386
+    >>> layer.backward()[0].tolist()  # the last label is ignored
+    [[0.125, 0.125, -0.375, 0.125], [-0.375, 0.125, 0.125, 0.125], [0.0, 0.0, 0.0, 0.0]]
     """
 
     def __init__(self) -> None:
@@ -238,6 +268,16 @@ class TimeSigmoidWithLoss(_SigmoidLoss):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeSigmoidWithLoss
+    >>> layer = TimeSigmoidWithLoss()
+    >>> round(layer.forward(np.zeros((1, 2)), np.array([[1, 0]])), 3)  # log 2
+    0.693
+    >>> layer.backward().tolist()
+    [[-0.25, 0.25]]
     """
 
     def forward(self, xs: Array, ts: Array) -> Loss:
@@ -272,6 +312,16 @@ class Simple_TimeSoftmaxWithLoss(_SoftmaxLoss):
     ----------
     params, grads : list
         Empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Simple_TimeSoftmaxWithLoss
+    >>> layer = Simple_TimeSoftmaxWithLoss()
+    >>> round(layer.forward(np.zeros((1, 2, 4)), np.array([[3, 0]])), 3)  # log 4
+    1.386
+    >>> layer.backward().shape
+    (1, 2, 4)
     """
 
     def forward(self, xs: Array, ts: Array) -> Loss:

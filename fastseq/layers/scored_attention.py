@@ -81,6 +81,19 @@ class ScoredAttention(Layer):
     translation", EMNLP 2015, section 3.1.
 
     A. Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import ScoredAttention
+    >>> layer = ScoredAttention("general", [np.eye(4, dtype="f")])
+    >>> hs_enc, hs_dec = np.ones((2, 5, 4), "f"), np.ones((2, 3, 4), "f")
+    >>> layer.forward(hs_enc, hs_dec, encoder_lengths=np.array([5, 2])).shape
+    (2, 3, 4)
+    >>> layer.attention_weights[1, 0].tolist()  # 0 past the length
+    [0.5, 0.5, 0.0, 0.0, 0.0]
+    >>> [gradient.shape for gradient in layer.backward(np.ones((2, 3, 4), "f"))]
+    [(2, 5, 4), (2, 3, 4)]
     """
 
     def __init__(self, kind: str, params: Sequence[Array]) -> None:
@@ -145,12 +158,18 @@ class ScoredAttention(Layer):
         return contexts
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
-        """Gradients ``dhs_enc`` (N, Te, H) and ``dhs_dec`` (N, Td, H), 0 past the lengths.
+        """Gradients of the states; ``grads`` receive those of the weights.
 
         Parameters
         ----------
         dout : ndarray of float, shape (N, Td, H)
             That of the contexts; not read where a decoder row has no step.
+
+        Returns
+        -------
+        dhs_enc : ndarray of float32, shape (N, Te, H)
+        dhs_dec : ndarray of float32, shape (N, Td, H)
+            Both 0 past the lengths.
 
         Raises
         ------

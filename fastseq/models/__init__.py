@@ -3,8 +3,9 @@
 from fastseq.models.attention import AttentionDecoder, AttentionEncoder, AttentionSeq2seq
 from fastseq.models.base import BaseModel
 from fastseq.models.bidirectional import AttentionBiEncoder, AttentionBiSeq2seq
+from fastseq.models.generation import BetterRnnlmGen, RnnlmGen
 from fastseq.models.peeky import PeekyDecoder, PeekySeq2seq
-from fastseq.models.rnnlm import BetterRnnlm, BetterRnnlmGen, Rnnlm, RnnlmGen
+from fastseq.models.rnnlm import BetterRnnlm, Rnnlm
 from fastseq.models.seq2seq import Decoder, Encoder, Seq2seq
 
 __all__ = [

@@ -29,7 +29,38 @@ Array = npt.NDArray[Any]
 
 @fusable
 class AttentionEncoder(Encoder):
-    """An `Encoder` whose result is all hidden states."""
+    """An `Encoder` whose result is all hidden states.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H.
+
+    Attributes
+    ----------
+    embed : TimeEmbedding
+    lstm : TimeLSTM
+    params, grads : list of ndarray
+        Those of `embed`, then of `lstm`.
+    hs : ndarray of float32, shape (N, T, H), or None
+        All hidden states of the last `forward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import AttentionEncoder
+    >>> encoder = AttentionEncoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> encoder.forward(np.array([[1, 2, 3], [4, 5, 6]])).shape
+    (2, 3, 8)
+    >>> encoder.backward(np.ones((2, 3, 8)))
+    >>> [grad.shape for grad in encoder.grads]
+    [(10, 4), (4, 32), (8, 32), (32,)]
+    """
 
     def forward(self, xs: Array) -> Array:
         """Read the sequences.
@@ -41,7 +72,14 @@ class AttentionEncoder(Encoder):
 
         Returns
         -------
-        ndarray of float32, shape (N, T, H)
+        ndarray of float32, shape (N, T, H); of two directions (N, T, 2H)
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         return super().forward(xs)
 
@@ -49,12 +87,18 @@ class AttentionEncoder(Encoder):
         return hs
 
     def backward(self, dhs: Array) -> None:
-        """Fill the gradients from ``dhs`` (N, T, H).
+        """Fill the gradients.
+
+        Parameters
+        ----------
+        dhs : ndarray of float, shape (N, T, H); of two directions (N, T, 2H)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dhs`` is of the wrong kind or shape.
         """
         embedded_backward(self.embed, self.lstm, dhs)
 
@@ -78,6 +122,23 @@ class AttentionDecoder(GreedyDecoder):
         Its input is 2H wide: the context, then the hidden state.
     params, grads : list of ndarray
         Those of the four, in this order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import AttentionDecoder
+    >>> decoder = AttentionDecoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> decoder.forward(np.array([[1, 2, 3], [4, 5, 6]]), np.ones((2, 6, 8))).shape
+    (2, 3, 10)
+    >>> decoder.backward(np.ones((2, 3, 10))).shape
+    (2, 6, 8)
+    >>> len(decoder.generate(np.ones((1, 6, 8)), start_id=0, sample_size=5))
+    5
     """
 
     _enc_hs: Array
@@ -101,6 +162,13 @@ class AttentionDecoder(GreedyDecoder):
         Returns
         -------
         ndarray of float32, shape (N, Td, V)
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         return self._forward(xs, enc_hs)
 
@@ -131,12 +199,23 @@ class AttentionDecoder(GreedyDecoder):
         self.attention.attention_weights = [weights]
 
     def backward(self, dscore: Array) -> Array:
-        """Fill the gradients from ``dscore`` (N, Td, V), and return that of ``enc_hs`` (N, Te, H).
+        """Fill the gradients.
+
+        Parameters
+        ----------
+        dscore : ndarray of float, shape (N, Td, V)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, Te, H)
+            That of ``enc_hs``.
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dscore`` is of the wrong kind or shape.
         """
         # forward was: scores = affine([contexts, dec_hs]);  contexts = attention(enc_hs, dec_hs)
         dcontexts, ddec_hs = affine_backward(self.affine, dscore)
@@ -162,14 +241,51 @@ class AttentionDecoder(GreedyDecoder):
 
         Raises
         ------
-        ValueError
-            ``enc_hs`` has another number of rows than one.
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind, or ``enc_hs`` has another number of rows than one.
         """
         return self._greedy_row(enc_hs, start_id, sample_size)
 
 
 class AttentionSeq2seq(Seq2seq):
-    """`Seq2seq` with an `AttentionEncoder` and an `AttentionDecoder`."""
+    """`Seq2seq` with an `AttentionEncoder` and an `AttentionDecoder`.
+
+    Luong, Pham and Manning 2015.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H.
+
+    Attributes
+    ----------
+    encoder : AttentionEncoder
+    decoder : AttentionDecoder
+    softmax : TimeSoftmaxWithLoss
+    params, grads : list of ndarray
+        Those of the encoder, then of the decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import AttentionSeq2seq
+    >>> model = AttentionSeq2seq(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> xs, ts = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 3, 2], [0, 6, 5]])
+    >>> round(model.forward(xs, ts), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> len(model.generate(xs[:1], start_id=0, sample_size=4))
+    4
+    >>> model.generate_batch(xs, start_id=0, sample_size=4).shape
+    (2, 4)
+    """
 
     _encoder_class = AttentionEncoder
     _decoder_class = AttentionDecoder

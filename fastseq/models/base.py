@@ -32,6 +32,22 @@ class BaseModel:
     ----------
     params, grads : list of ndarray
         The parameters of all layers, the layers' own arrays, and their gradients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import Affine
+    >>> from fastseq.models import BaseModel
+    >>> class Linear(BaseModel):
+    ...     def __init__(self):
+    ...         self.layer = Affine(np.ones((2, 1), "f"), np.zeros(1, "f"))
+    ...         self.params, self.grads = self.layer.params, self.layer.grads
+    >>> model = Linear()
+    >>> model.save_params("linear.safetensors")
+    >>> model.params[0][...] = 7
+    >>> model.load_params("linear.safetensors")
+    >>> model.params[0].tolist()
+    [[1.0], [1.0]]
     """
 
     def __init__(self) -> None:
@@ -39,11 +55,55 @@ class BaseModel:
         self.grads: list[Array] = []
 
     def forward(self, *args: Any) -> Any:
-        """Compute the loss; for the subclass to write."""
+        """Compute the loss; for the subclass to write.
+
+        Parameters
+        ----------
+        *args
+            As the subclass defines them.
+
+        Returns
+        -------
+        As the subclass defines it.
+
+        Raises
+        ------
+        NotImplementedError
+            The subclass has not written it.
+
+        Examples
+        --------
+        >>> from fastseq.models import BaseModel
+        >>> BaseModel().forward()
+        Traceback (most recent call last):
+        NotImplementedError: BaseModel has no forward
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def backward(self, *args: Any) -> Any:
-        """Compute the gradients; for the subclass to write."""
+        """Compute the gradients; for the subclass to write.
+
+        Parameters
+        ----------
+        *args
+            As the subclass defines them.
+
+        Returns
+        -------
+        As the subclass defines it.
+
+        Raises
+        ------
+        NotImplementedError
+            The subclass has not written it.
+
+        Examples
+        --------
+        >>> from fastseq.models import BaseModel
+        >>> BaseModel().backward()
+        Traceback (most recent call last):
+        NotImplementedError: BaseModel has no backward
+        """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def save_params(self, file_name: str | os.PathLike[str] | None = None) -> None:

@@ -38,6 +38,22 @@ class AttentionBiEncoder(AttentionEncoder):
     params, grads : list of ndarray
         Those of `embed`, then of `lstm`. They are drawn in this order, the first direction before
         the second.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import AttentionBiEncoder
+    >>> encoder = AttentionBiEncoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> encoder.forward(np.array([[1, 2, 3], [4, 5, 6]])).shape
+    (2, 3, 16)
+    >>> encoder.backward(np.ones((2, 3, 16)))
+    >>> len(encoder.grads)
+    7
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
@@ -65,6 +81,27 @@ class AttentionBiSeq2seq(Seq2seq):
     softmax : TimeSoftmaxWithLoss
     params, grads : list of ndarray
         Those of the encoder, then of the decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import AttentionBiSeq2seq
+    >>> model = AttentionBiSeq2seq(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> xs, ts = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 3, 2], [0, 6, 5]])
+    >>> round(model.forward(xs, ts), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> len(model.generate(xs[:1], start_id=0, sample_size=4))
+    4
+    >>> model.generate_batch(xs, start_id=0, sample_size=4).shape
+    (2, 4)
+    >>> model.save_params("model.safetensors")
+    >>> model.load_params("model.safetensors")
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:

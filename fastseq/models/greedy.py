@@ -51,6 +51,13 @@ class GreedyDecoder:
         Returns
         -------
         ndarray of float32, shape (N, T, V)
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         return self._forward(xs, h)
 
@@ -70,8 +77,10 @@ class GreedyDecoder:
 
         Raises
         ------
-        ValueError
-            ``h`` has another number of rows than one.
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind, or ``h`` has another number of rows than one.
         """
         return self._greedy_row(h, start_id, sample_size)
 

@@ -46,6 +46,23 @@ class PeekyDecoder(GreedyDecoder):
         Its input is 2H wide.
     params, grads : list of ndarray
         Those of the three, in this order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import PeekyDecoder
+    >>> decoder = PeekyDecoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> decoder.forward(np.array([[1, 2, 3], [4, 5, 6]]), np.ones((2, 8))).shape
+    (2, 3, 10)
+    >>> decoder.backward(np.ones((2, 3, 10))).shape
+    (2, 8)
+    >>> len(decoder.generate(np.ones((1, 8)), start_id=0, sample_size=5))
+    5
     """
 
     _h: Array  # the encoder's result
@@ -71,12 +88,23 @@ class PeekyDecoder(GreedyDecoder):
         return {"peek": self._h}
 
     def backward(self, dscore: Array) -> Array:
-        """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
+        """Fill the gradients.
+
+        Parameters
+        ----------
+        dscore : ndarray of float, shape (N, T, V)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H)
+            That of ``h``.
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dscore`` is of the wrong kind or shape.
         """
         # forward was: scores = affine([h, hs]);  hs = lstm([h, embedding])
         dh_affine, dhs = affine_backward(self.affine, dscore, first_is_repeated=True)
@@ -87,6 +115,41 @@ class PeekyDecoder(GreedyDecoder):
 
 
 class PeekySeq2seq(Seq2seq):
-    """`Seq2seq` with a `PeekyDecoder`."""
+    """`Seq2seq` with a `PeekyDecoder`.
+
+    Cho et al. 2014.
+
+    Parameters
+    ----------
+    vocab_size, wordvec_size, hidden_size : int
+        V, D and H.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    decoder : PeekyDecoder
+    softmax : TimeSoftmaxWithLoss
+    params, grads : list of ndarray
+        Those of the encoder, then of the decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import PeekySeq2seq
+    >>> model = PeekySeq2seq(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> xs, ts = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 3, 2], [0, 6, 5]])
+    >>> round(model.forward(xs, ts), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> len(model.generate(xs[:1], start_id=0, sample_size=4))
+    4
+    >>> model.generate_batch(xs, start_id=0, sample_size=4).shape
+    (2, 4)
+    """
 
     _decoder_class = PeekyDecoder

@@ -7,7 +7,6 @@ them); Press and Wolf, "Using the Output Embedding to Improve Language Models", 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,14 @@ from fastseq.layers import (
     TimeAffine,
     TimeDropout,
     TimeEmbedding,
-    TimeLSTM,
     TimeSoftmaxWithLoss,
-    softmax,
 )
-from fastseq.layers.base import as_array, as_integer, as_list
+from fastseq.layers.base import as_array
 from fastseq.layers.functions import Loss
 from fastseq.models.base import BaseModel, model_sizes
 from fastseq.models.seq2seq import collect, random_affine, random_lstm, random_weight
 
 Array = npt.NDArray[Any]
-
-State = tuple[Array | None, Array | None]
 
 
 class _LayeredModel(BaseModel):
@@ -48,10 +43,17 @@ class _LayeredModel(BaseModel):
     def backward(self, dout: float = 1) -> None:
         """Fill `grads`, times ``dout``.
 
+        Parameters
+        ----------
+        dout : float, default 1
+            The gradient of the loss.
+
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError
+            ``dout`` is no number.
         """
         dscore: Any = self.loss_layer.backward(dout)
         for layer in reversed(self.layers):
@@ -74,6 +76,24 @@ class Rnnlm(_LayeredModel):
     loss_layer : TimeSoftmaxWithLoss
     params, grads : list of ndarray
         Those of `layers`, in their order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Rnnlm
+    >>> model = Rnnlm(vocab_size=10, wordvec_size=4, hidden_size=4)
+    >>> ids = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])
+    >>> round(model.forward(ids[:, :-1], ids[:, 1:]), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> model.reset_state()
+    >>> model.predict(ids[:1]).shape
+    (1, 4, 10)
     """
 
     def __init__(
@@ -158,8 +178,22 @@ class BetterRnnlm(_LayeredModel):
 
     Raises
     ------
-    ValueError
-        ``wordvec_size`` and ``hidden_size`` differ.
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays; ``wordvec_size`` and
+        ``hidden_size`` differ; or the ratio is no number, or outside its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import BetterRnnlm
+    >>> model = BetterRnnlm(vocab_size=10, wordvec_size=4, hidden_size=4)
+    >>> ids = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])
+    >>> round(model.forward(ids[:, :-1], ids[:, 1:]), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> model.reset_state()
+    >>> model.predict(ids[:1]).shape
+    (1, 4, 10)
     """
 
     def __init__(
@@ -246,83 +280,3 @@ class BetterRnnlm(_LayeredModel):
         """Let the next call begin with a state of zeros."""
         for layer in self.lstm_layers:
             layer.reset_state()
-
-
-class _Generator:
-    """Text that a language model generates."""
-
-    predict: Callable[..., Array]
-
-    def generate(
-        self, start_id: int, skip_ids: Collection[int] | None = None, sample_size: int = 100
-    ) -> list[int]:
-        """Go on from an id, each next id drawn by ``np.random.choice`` with its probability.
-
-        Parameters
-        ----------
-        start_id : int
-            The first id of the result.
-        skip_ids : collection of int, optional
-            Ids that are never taken: where one is drawn, the model reads the id before it again,
-            and another is drawn.
-        sample_size : int
-            How many ids to give, ``start_id`` among them.
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        IndexError
-            ``start_id`` is out of range.
-        TypeError
-            An argument is no integer, or ``skip_ids`` no collection of integers.
-        ValueError
-            ``skip_ids`` leaves no id, or the state is that of a batch: call `reset_state` first.
-        """
-        given = as_list("skip_ids", skip_ids) if skip_ids is not None else ()
-        skipped = frozenset(as_integer("skip_ids", skip_id) for skip_id in given)
-        ids = [as_integer("start_id", start_id)]
-        size = as_integer("sample_size", sample_size)
-        while len(ids) < size:
-            score = self.predict(np.array([[ids[-1]]])).ravel()
-            if len(skipped) >= len(score) and all(each in skipped for each in range(len(score))):
-                raise ValueError(f"skip_ids: expected to leave an id; all {len(score)} are skipped")
-            drawn = int(np.random.choice(len(score), p=softmax(score)))
-            if drawn not in skipped:
-                ids.append(drawn)
-        return ids
-
-
-class RnnlmGen(_Generator, Rnnlm):
-    """An `Rnnlm` that generates text."""
-
-    def get_state(self) -> State:
-        """The state ``(h, c)`` of the LSTM, for `set_state`."""
-        return self.lstm_layer.h, self.lstm_layer.c
-
-    def set_state(self, state: State) -> None:
-        """Go on from a state that `get_state` gave."""
-        _set_state(self.lstm_layer, state)
-
-
-class BetterRnnlmGen(_Generator, BetterRnnlm):
-    """A `BetterRnnlm` that generates text."""
-
-    def get_state(self) -> list[State]:
-        """The state ``(h, c)`` of each LSTM layer, for `set_state`."""
-        return [(layer.h, layer.c) for layer in self.lstm_layers]
-
-    def set_state(self, states: Sequence[State]) -> None:
-        """Go on from the states that `get_state` gave."""
-        for layer, state in zip(self.lstm_layers, states, strict=True):
-            _set_state(layer, state)
-
-
-def _set_state(layer: TimeLSTM, state: State) -> None:
-    h, c = state
-    if h is None:
-        layer.reset_state()
-    else:
-        layer.set_state(h, c)

@@ -83,6 +83,22 @@ class Encoder:
         Those of `embed`, then of `lstm`.
     hs : ndarray of float32, shape (N, T, H), or None
         All hidden states of the last `forward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Encoder
+    >>> encoder = Encoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> encoder.forward(np.array([[1, 2, 3], [4, 5, 6]])).shape
+    (2, 8)
+    >>> encoder.backward(np.ones((2, 8)))
+    >>> [grad.shape for grad in encoder.grads]
+    [(10, 4), (4, 32), (8, 32), (32,)]
     """
 
     lstm: Any
@@ -105,17 +121,30 @@ class Encoder:
         Returns
         -------
         ndarray of float32, shape (N, H)
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         self.hs = embedded_forward(self.embed, self.lstm, some_steps(xs))
         return self._result(self.hs)
 
     def backward(self, dh: Array) -> None:
-        """Fill the gradients from ``dh`` (N, H).
+        """Fill the gradients.
+
+        Parameters
+        ----------
+        dh : ndarray of float, shape (N, H)
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dh`` is of the wrong kind or shape.
         """
         if self.hs is None:
             raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
@@ -154,6 +183,23 @@ class Decoder(GreedyDecoder):
     affine : TimeAffine
     params, grads : list of ndarray
         Those of the three, in this order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Decoder
+    >>> decoder = Decoder(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> decoder.forward(np.array([[1, 2, 3], [4, 5, 6]]), np.ones((2, 8))).shape
+    (2, 3, 10)
+    >>> decoder.backward(np.ones((2, 3, 10))).shape
+    (2, 8)
+    >>> len(decoder.generate(np.ones((1, 8)), start_id=0, sample_size=5))
+    5
     """
 
     def __init__(self, vocab_size: int, wordvec_size: int, hidden_size: int) -> None:
@@ -171,12 +217,23 @@ class Decoder(GreedyDecoder):
         return scores
 
     def backward(self, dscore: Array) -> Array:
-        """Fill the gradients from ``dscore`` (N, T, V), and return that of ``h`` (N, H).
+        """Fill the gradients.
+
+        Parameters
+        ----------
+        dscore : ndarray of float, shape (N, T, V)
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H)
+            That of ``h``.
 
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError, ValueError
+            ``dscore`` is of the wrong kind or shape.
         """
         embedded_backward(self.embed, self.lstm, self.affine.backward(dscore))
         dh: Array = self.lstm.dh
@@ -198,6 +255,25 @@ class Seq2seq(BaseModel):
     softmax : TimeSoftmaxWithLoss
     params, grads : list of ndarray
         Those of the encoder, then of the decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is no integer, or below 1, or too large for NumPy's arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Seq2seq
+    >>> model = Seq2seq(vocab_size=10, wordvec_size=4, hidden_size=8)
+    >>> xs, ts = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 3, 2], [0, 6, 5]])
+    >>> round(model.forward(xs, ts), 1)  # about log 10 before training
+    2.3
+    >>> model.backward()
+    >>> len(model.generate(xs[:1], start_id=0, sample_size=4))
+    4
+    >>> model.generate_batch(xs, start_id=0, sample_size=4).shape
+    (2, 4)
     """
 
     _encoder_class: ClassVar[type] = Encoder
@@ -244,10 +320,17 @@ class Seq2seq(BaseModel):
     def backward(self, dout: float = 1) -> None:
         """Fill `grads`, times ``dout``.
 
+        Parameters
+        ----------
+        dout : float, default 1
+            The gradient of the loss.
+
         Raises
         ------
         RuntimeError
             There was no `forward`.
+        TypeError
+            ``dout`` is no number.
         """
         self.encoder.backward(self.decoder.backward(self.softmax.backward(dout)))
 
@@ -268,8 +351,10 @@ class Seq2seq(BaseModel):
 
         Raises
         ------
-        ValueError
-            ``xs`` has another number of rows than one.
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind, or ``xs`` has another number of rows than one.
         """
         ids: list[int] = self.decoder.generate(self.encoder.forward(xs), start_id, sample_size)
         return ids
@@ -286,6 +371,13 @@ class Seq2seq(BaseModel):
         Returns
         -------
         ndarray of int64, shape (N, sample_size)
+
+        Raises
+        ------
+        IndexError
+            An id is out of range.
+        TypeError, ValueError
+            An argument is of the wrong kind or shape.
         """
         xs = as_array("xs", xs)
         if xs.ndim != 2:

@@ -37,6 +37,12 @@ def accuracy_curve(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.accuracy_curve({"plain": [0.1, 0.4], "Peeky": [0.5, 1.0]}).get_ylabel()
+    'exact matches'
     """
     axes = axes or new_axes(7.6, 4.6)
     lines = _as_mapping(series)
@@ -87,6 +93,12 @@ def loss_curve(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.loss_curve([2.0, 1.0], interval=20).get_xlabel()
+    'iteration (one point every 20)'
     """
     axes = axes or new_axes(7.6, 4.6)
     lines = _as_mapping(series)
@@ -121,6 +133,12 @@ def learning_curve(history: Sequence[Mapping[str, Any]], *, axes: Axes | None = 
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.learning_curve([{"loss": 2.0}, {"loss": 1.0}]).get_ylabel()
+    'loss'
     """
     if all("validation_accuracy" in logs for logs in history):
         return accuracy_curve([logs["validation_accuracy"] for logs in history], axes=axes)

@@ -21,7 +21,13 @@ _TITLE_FAMILIES = ("sans-serif",)
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError, naming the extra to install, where matplotlib is missing."""
+    """Raise ImportError, naming the extra to install, where matplotlib is missing.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.require_matplotlib()  # it is there
+    """
     matplotlib("figure")
 
 
@@ -40,6 +46,11 @@ def save(axes: Axes, file_name: str | os.PathLike[str], dpi: int = 160) -> None:
     ------
     OSError
         When the file cannot be written.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.save(plot.loss_curve([2.0, 1.0]), "loss.png", dpi=50)
     """
     suffix = Path(file_name).suffix.removeprefix(".") or "png"
     replace_file(os.fspath(file_name), picture(axes, suffix, dpi))
@@ -54,14 +65,31 @@ def picture(axes: Axes, kind: str, dpi: int) -> bytes:
 
 
 def screen_axes() -> Axes:
-    """New axes in a figure that :func:`show` will open in a window, or a notebook in its page."""
+    """New axes in a figure that :func:`show` will open in a window, or a notebook in its page.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.loss_curve([2.0, 1.0], axes=plot.screen_axes())
+    """
     axes: Axes
     _, axes = matplotlib("pyplot").subplots(figsize=(7.6, 4.6), layout="constrained")
     return axes
 
 
 def show() -> None:
-    """Open the windows of all figures made by :func:`screen_axes`, where there is a display."""
+    """Open the windows of all figures made by :func:`screen_axes`, where there is a display.
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.loss_curve([2.0, 1.0], axes=plot.screen_axes())
+    >>> plot.show()
+    """
     matplotlib("pyplot").show()
 
 

@@ -29,7 +29,22 @@ _QUIET_LABELS = (_PADDING, "␣", "</s>")
 
 
 def answer_title(source: str, answer: str) -> str:
-    """The title of the heat map of one answer: ``Attention: source → answer``."""
+    """The title of the heat map of one answer.
+
+    Parameters
+    ----------
+    source, answer : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> plot.answer_title("9/27/94  ", "1994-09-27")
+    'Attention: 9/27/94 → 1994-09-27'
+    """
     return f"Attention: {source.rstrip()} → {answer.rstrip()}"
 
 
@@ -68,6 +83,13 @@ def attention_map(
     ------
     ValueError
         When the shape of the weights is not (T_out, T_in).
+
+    Examples
+    --------
+    >>> from fastseq import plot
+    >>> axes = plot.attention_map([[0.9, 0.1], [0.2, 0.8]], "ab", "AB")
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['a', 'b']
     """
     values = np.asarray(weights, dtype=np.float64)
     expected = (len(output_symbols), len(input_symbols))

@@ -54,6 +54,14 @@ def shuffled(xs: Array, ts: Array) -> tuple[Array, Array]:
     ------
     ValueError
         When the arrays differ in length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.train import shuffled
+    >>> xs, ts = shuffled(np.arange(5), 10 * np.arange(5))
+    >>> sorted(xs.tolist()), bool((ts == 10 * xs).all())
+    ([0, 1, 2, 3, 4], True)
     """
     _require_equal_length(xs, ts)
     order = np.random.permutation(np.arange(len(xs)))
@@ -101,6 +109,17 @@ def train_epoch(
         When the arrays differ in length or hold less than one batch.
     FloatingPointError
         When the loss is NaN or infinite. The parameters stay as the step before left them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Seq2seq
+    >>> from fastseq.optim import Adam
+    >>> from fastseq.train import train_epoch
+    >>> model, xs = Seq2seq(vocab_size=10, wordvec_size=4, hidden_size=8), np.full((20, 3), 7)
+    >>> losses = [train_epoch(model, Adam(0.01), xs, xs, batch_size=10) for _ in range(5)]
+    >>> losses[4] < losses[0]
+    True
     """
     _require_equal_length(xs, ts)
     if not 1 <= batch_size <= len(xs):
@@ -145,6 +164,16 @@ def exact_match(
     ------
     ValueError
         When there are no questions, the arrays differ in length, or start symbols differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.train import exact_match
+    >>> class Echo:
+    ...     def generate_batch(self, xs, start_id, sample_size):
+    ...         return xs[:, :sample_size]
+    >>> exact_match(Echo(), np.array([[1, 2], [3, 4]]), np.array([[0, 1, 2], [0, 3, 3]]))
+    0.5
     """
     _require_equal_length(questions, corrects)
     if len(questions) == 0:
@@ -179,6 +208,20 @@ class Trainer:
         How many epochs were trained, over all calls of :meth:`fit`.
     eval_interval : int or None
         As given to the last :meth:`fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Seq2seq
+    >>> from fastseq.optim import Adam
+    >>> from fastseq.train import Trainer
+    >>> model, xs = Seq2seq(vocab_size=10, wordvec_size=4, hidden_size=8), np.full((20, 3), 7)
+    >>> trainer = Trainer(model, Adam(0.01))
+    >>> trainer.fit(xs, xs, max_epoch=2, batch_size=10, eval_interval=1)
+    | epoch 1 |  iter 1 / 2 | time ...[s] | loss 2.3...
+    >>> trainer.current_epoch, len(trainer.loss_list)
+    (2, 4)
+    >>> axes = trainer.plot()
     """
 
     def __init__(self, model: Model, optimizer: Optimizer) -> None:

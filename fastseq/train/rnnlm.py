@@ -38,6 +38,20 @@ class RnnlmTrainer:
         How many epochs were trained, over all calls of :meth:`fit`.
     eval_interval : int or None
         As given to the last :meth:`fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.models import Rnnlm
+    >>> from fastseq.optim import SGD
+    >>> from fastseq.train import RnnlmTrainer
+    >>> corpus = np.arange(101) % 10
+    >>> trainer = RnnlmTrainer(Rnnlm(vocab_size=10, wordvec_size=4, hidden_size=8), SGD(1.0))
+    >>> trainer.fit(corpus[:-1], corpus[1:], 2, batch_size=5, time_size=10, eval_interval=2)
+    | epoch 1 |  iter 1 / 2 | time ...[s] | perplexity 10.0...
+    >>> len(trainer.ppl_list)
+    2
+    >>> axes = trainer.plot()
     """
 
     def __init__(self, model: Model, optimizer: Optimizer) -> None:
@@ -64,6 +78,18 @@ class RnnlmTrainer:
         Returns
         -------
         xs, ts : ndarray of int, shape (batch_size, time_size)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastseq.models import Rnnlm
+        >>> from fastseq.optim import SGD
+        >>> from fastseq.train import RnnlmTrainer
+        >>> trainer, corpus = RnnlmTrainer(Rnnlm(10, 4, 8), SGD()), np.arange(9)
+        >>> trainer.get_batch(corpus[:-1], corpus[1:], batch_size=2, time_size=2)[0].tolist()
+        [[0, 1], [4, 5]]
+        >>> trainer.get_batch(corpus[:-1], corpus[1:], batch_size=2, time_size=2)[0].tolist()
+        [[2, 3], [6, 7]]
         """
         first = self.time_idx or 0
         starts = len(x) // batch_size * np.arange(batch_size)

@@ -48,6 +48,15 @@ def remove_duplicate(params: list[Array], grads: list[Array]) -> tuple[list[Arra
     params, grads : list of arrays
         New lists, without the repeated entries. The gradient of a shared parameter is the array of
         its first entry, to which the others' were added in place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.train import remove_duplicate
+    >>> W = np.zeros((2, 3))
+    >>> params, grads = remove_duplicate([W, W.T], [np.ones((2, 3)), np.ones((3, 2))])
+    >>> len(params), grads[0].tolist()
+    (1, [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]])
     """
     unique_params: list[Array] = []
     unique_grads: list[Array] = []

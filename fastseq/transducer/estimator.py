@@ -92,6 +92,20 @@ class Transducer(Predictor, Configurable):
     network_ : Network
     interrupted_ : bool
         Whether Ctrl-C ended the training.
+
+    Examples
+    --------
+    >>> from fastseq import Transducer
+    >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+    >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+    >>> model.fit(words, capitals, validation=None).score(words, capitals)
+    1.0
+    >>> model.save("capitals.safetensors")
+    >>> Transducer.load("capitals.safetensors").predict(["cab"], beam_size=2)
+    ['CAB']
+    >>> weights, input_symbols, output_symbols = model.attention("cab")
+    >>> weights.shape, output_symbols
+    ((3, 4), ['C', 'A', 'B'])
     """
 
     def __init__(

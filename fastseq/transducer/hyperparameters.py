@@ -217,11 +217,22 @@ class Configurable:
         Returns
         -------
         dict of str to value
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> Transducer(hidden_size=64).get_params()["hidden_size"]
+        64
         """
         return {each.name: getattr(self, _attribute(each.name)) for each in HYPERPARAMETERS}
 
     def set_params(self, **params: Any) -> Self:
         """Change hyperparameters; what was trained stays until the next `fit`.
+
+        Parameters
+        ----------
+        **params
+            New values by name; they are checked by `fit`.
 
         Returns
         -------
@@ -231,6 +242,12 @@ class Configurable:
         ------
         ValueError
             There is no hyperparameter of such a name. None is changed then.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> Transducer(cell="gru").set_params(hidden_size=64)
+        Transducer(hidden_size=64, cell='gru')
         """
         check_names(params)
         for name, value in params.items():

@@ -7,14 +7,29 @@ import pytest
 
 from fastseq.bench import report
 from fastseq.cli import main
-from support.bench.benchmark_runs import entry, full_run, loaded, run_of
-from support.bench.benchmark_runs import write_run as write
+from support.bench.benchmark_runs import entry, full_run, loaded, run_of, write
 
 pytest.importorskip("matplotlib")
 
+Capture = pytest.CaptureFixture[str]
 
-def test_each_run_has_a_panel() -> None:
-    one, two = (report.as_svg([loaded(full_run())] * count) for count in (1, 2))
-    widths = [float(xml.etree.ElementTree.fromstring(each).attrib["width"][:-2]) for each in (one, two)]
-    assert widths[1] > 1.5 * widths[0]
-    assert report.as_svg([loaded(full_run())]) == one
+
+def width(picture: str) -> float:
+    return float(xml.etree.ElementTree.fromstring(picture).attrib["width"].removesuffix("pt"))
+
+
+def test_each_run_has_a_panel(tmp_path: Path, capsys: Capture) -> None:
+    run = loaded(full_run())
+    one = report.as_svg([run])
+    assert width(report.as_svg([run, run])) > 1.4 * width(one)
+    file = write(tmp_path / "run.json", full_run())
+    assert main(["report", file, "-o", str(tmp_path / "speed.svg")]) == 0
+    assert (tmp_path / "speed.svg").read_text("utf-8") == one
+    assert main(["report", file, file, "--format", "json"]) == 2
+    assert "several runs are for --format svg" in capsys.readouterr().err
+
+
+def test_a_run_of_other_workloads_is_refused() -> None:
+    run = loaded(run_of(entry("fastseq", workload="embedding-both")))
+    with pytest.raises(ValueError, match="expected a run of dates, addition, .* none of them"):
+        report.as_svg([run])

@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 class TimeBiLSTM(LSTMLayer):
     """Two LSTMs over a sequence, the second from its end.
 
+    Schuster and Paliwal 1997. The equations are those of `LSTM`: gates in the order f, g, i, o.
+
     Parameters
     ----------
     Wx1, Wx2 : ndarray of float, shape (D, 4H)
@@ -44,6 +46,21 @@ class TimeBiLSTM(LSTMLayer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeBiLSTM
+    >>> D, H = 3, 4
+    >>> weights = [np.ones((D, 4 * H), "f"), np.ones((H, 4 * H), "f"), np.zeros(4 * H, "f")]
+    >>> layer = TimeBiLSTM(*weights, *weights, stateful=True)
+    >>> hs = layer.forward(np.ones((2, 5, D), "f"))
+    >>> hs.shape, bool((hs[:, 0, :H] == hs[:, -1, H:]).all())  # each one's first step
+    ((2, 5, 8), True)
+    >>> layer.backward(np.ones((2, 5, 2 * H), "f")).shape
+    (2, 5, 3)
+    >>> layer.set_state(np.ones((2, 2 * H), "f"))  # the next forward begins with it
+    >>> layer.reset_state()  # or with zeros
     """
 
     def __init__(

@@ -1,21 +1,10 @@
 """The gated recurrent unit: one step, and a whole sequence.
 
 Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
-Translation", 2014, in two variants. In both, with blocks z, r, g, each H wide, in this order::
-
-    z, r = sigmoid(x Wx + h_prev Wh + b)
-    h    = (1 - z) * h_prev + z * g
-
-The textbook's resets before the product (arXiv 1406.1078v3)::
-
-    g    = tanh(x Wx + (r * h_prev) Wh + b)
-
-With ``reset_after`` it resets after the product (arXiv 1406.1078v1), as cuDNN and PyTorch do, Keras
-by default, and ONNX with ``linear_before_reset=1``::
-
-    g    = tanh(x Wx + b + r * (h_prev Wh + bh))
-
-In the paper, and in all of these, z multiplies ``h_prev``; here it multiplies g.
+Translation", 2014, in two variants. The textbook's resets before the product (arXiv 1406.1078v3);
+with ``reset_after`` it resets after the product (arXiv 1406.1078v1), as cuDNN and PyTorch do, Keras
+by default, and ONNX with ``linear_before_reset=1``. In the paper, and in all of these, z multiplies
+``h_prev``; here it multiplies g. The equations are those in `GRU`.
 """
 
 from typing import Any
@@ -33,7 +22,7 @@ Array = npt.NDArray[Any]
 class GRU(HiddenStateCell):
     """One step of a gated recurrent unit.
 
-    With blocks z, r, g::
+    Cho et al. 2014, with blocks in the order z, r, g, each H wide::
 
         z, r = sigmoid(x Wx + h_prev Wh + b)
         g    = tanh(x Wx + (r * h_prev) Wh + b)           the textbook's, arXiv 1406.1078v3
@@ -66,6 +55,19 @@ class GRU(HiddenStateCell):
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit; there is a ``bh`` without
         ``reset_after``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import GRU
+    >>> D, H = 3, 2
+    >>> b = np.array([-9, -9, 0, 0, 0, 0], "f")  # z closed: the state stays
+    >>> layer = GRU(np.ones((D, 3 * H), "f") / 9, np.ones((H, 3 * H), "f") / 9, b)
+    >>> layer.forward(np.ones((1, D)), np.array([[0.5, -0.5]])).round(2)
+    array([[ 0.5, -0.5]], dtype=float32)
+    >>> dx, dh_prev = layer.backward(np.ones((1, H)))
+    >>> dx.shape, dh_prev.shape
+    ((1, 3), (1, 2))
     """
 
     _cell = "gru"
@@ -87,6 +89,8 @@ class GRU(HiddenStateCell):
 @fusable
 class TimeGRU(TimeLayer):
     """A gated recurrent unit over a whole sequence, of the equations of `GRU`.
+
+    Blocks in the order z, r, g.
 
     Parameters
     ----------
@@ -136,9 +140,12 @@ class TimeGRU(TimeLayer):
     >>> from fastseq import TimeGRU
     >>> D, H = 3, 4
     >>> Wx, Wh, b = np.ones((D, 3 * H), "f"), np.ones((H, 3 * H), "f"), np.zeros(3 * H, "f")
-    >>> layer = TimeGRU(Wx, Wh, b, reset_after=True)
+    >>> layer = TimeGRU(Wx, Wh, b, stateful=True, reset_after=True)
+    >>> layer.set_state(np.zeros((2, H)))
     >>> layer.forward(np.zeros((2, 5, D), "f")).shape
     (2, 5, 4)
+    >>> layer.backward(np.ones((2, 5, H), "f")).shape
+    (2, 5, 3)
     >>> [param.shape for param in layer.params]
     [(3, 12), (4, 12), (12,), (4,)]
     """

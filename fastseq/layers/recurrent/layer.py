@@ -41,6 +41,20 @@ class RecurrentLayer(RecurrentBase):
     ------
     TypeError, ValueError
         There is no such cell; or a weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import RecurrentLayer
+    >>> D, H = 3, 4
+    >>> weights = [np.ones((D, 4 * H), "f"), np.ones((H, 4 * H), "f"), np.zeros(4 * H, "f")]
+    >>> layer = RecurrentLayer("lstm", weights + weights)  # two directions
+    >>> hs, h, c = layer.forward(np.ones((2, 5, D), "f"), lengths=np.array([5, 2]))
+    >>> hs.shape, h.shape, bool((hs[1, 2:] == 0).all())
+    ((2, 5, 8), (2, 8), True)
+    >>> dxs, dh0, dc0 = layer.backward(np.ones((2, 5, 2 * H), "f"))
+    >>> dxs.shape, dh0.shape
+    ((2, 5, 3), (2, 8))
     """
 
     def __init__(self, cell: str, params: Sequence[Array]) -> None:

@@ -1,11 +1,7 @@
 """The LSTM: one step, and a whole sequence.
 
 Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, with the forget gate of Gers,
-Schmidhuber and Cummins, "Learning to Forget", 2000::
-
-    A = x Wx + h_prev Wh + b            four blocks, each H wide, in the order f, g, i, o
-    f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
-    c = f * c_prev + g * i;             h = o * tanh(c)
+Schmidhuber and Cummins, "Learning to Forget", 2000.
 """
 
 from typing import Any
@@ -22,6 +18,12 @@ Array = npt.NDArray[Any]
 
 class LSTM(CellLayer):
     """One step of an LSTM.
+
+    Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000::
+
+        A = x Wx + h_prev Wh + b            four blocks, each H wide, in the order f, g, i, o
+        f, i, o = sigmoid(A_f, A_i, A_o);   g = tanh(A_g)
+        c = f * c_prev + g * i;             h = o * tanh(c)
 
     Parameters
     ----------
@@ -40,6 +42,20 @@ class LSTM(CellLayer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import LSTM
+    >>> D, H = 3, 2
+    >>> b = np.array([9, 9, 0, 0, -9, -9, 9, 9], "f")  # keep c: f and o open, i closed
+    >>> layer = LSTM(np.zeros((D, 4 * H), "f"), np.zeros((H, 4 * H), "f"), b)
+    >>> h, c = layer.forward(np.ones((1, D)), np.zeros((1, H)), np.array([[0.5, 2.0]]))
+    >>> c.round(2)
+    array([[0.5, 2. ]], dtype=float32)
+    >>> dx, dh_prev, dc_prev = layer.backward(np.ones((1, H)), np.zeros((1, H)))
+    >>> dx.shape, dh_prev.shape, dc_prev.shape
+    ((1, 3), (1, 2), (1, 2))
     """
 
     _cell = "lstm"
@@ -119,13 +135,20 @@ class LSTMLayer(TimeLayer):
         self._dc = dc
 
     def set_state(self, h: Array, c: Array | None = None) -> None:
-        """Let the next `forward` of a stateful layer begin with ``h`` and ``c`` (zeros if None)."""
+        """Let the next `forward` of a stateful layer begin with ``h`` and ``c``.
+
+        Parameters
+        ----------
+        h : ndarray of float, shape (N, H); of two directions (N, 2H)
+        c : ndarray of float, of the same shape, optional
+            Zeros by default. Both are checked by `forward`.
+        """
         self.h, self.c = h, c
 
 
 @fusable
 class TimeLSTM(LSTMLayer):
-    """An LSTM over a whole sequence.
+    """An LSTM over a whole sequence, of the equations of `LSTM`: gates in the order f, g, i, o.
 
     Parameters
     ----------
@@ -151,6 +174,21 @@ class TimeLSTM(LSTMLayer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeLSTM
+    >>> D, H = 3, 4
+    >>> Wx, Wh, b = np.ones((D, 4 * H), "f"), np.ones((H, 4 * H), "f"), np.zeros(4 * H, "f")
+    >>> layer = TimeLSTM(Wx, Wh, b, stateful=True)
+    >>> hs = layer.forward(np.ones((2, 5, D), "f"))
+    >>> hs.shape, bool((layer.h == hs[:, -1]).all())
+    ((2, 5, 4), True)
+    >>> layer.backward(np.ones((2, 5, H), "f")).shape, [grad.shape for grad in layer.grads]
+    ((2, 5, 3), [(3, 16), (4, 16), (16,)])
+    >>> layer.set_state(np.ones((2, H), "f"))  # the next forward begins with it, and a c of zeros
+    >>> layer.reset_state()  # or with zeros
     """
 
     layers = step_layers(lambda layer: LSTM(*layer.params))

@@ -17,7 +17,9 @@ Array = npt.NDArray[Any]
 
 
 class RNN(HiddenStateCell):
-    """One step of a simple recurrent network.
+    """One step of a simple recurrent network: ``h = tanh(h_prev Wh + x Wx + b)``.
+
+    Elman 1990. There are no gates.
 
     Parameters
     ----------
@@ -36,6 +38,19 @@ class RNN(HiddenStateCell):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import RNN
+    >>> D, H = 3, 4
+    >>> layer = RNN(np.ones((D, H), "f"), np.ones((H, H), "f"), np.zeros(H, "f"))
+    >>> h = layer.forward(np.ones((2, D), "f"), np.zeros((2, H), "f"))
+    >>> h.shape, h[0, 0].round(2)  # tanh(3)
+    ((2, 4), np.float32(1.0))
+    >>> dx, dh_prev = layer.backward(np.ones((2, H), "f"))
+    >>> dx.shape, dh_prev.shape
+    ((2, 3), (2, 4))
     """
 
     _cell = "rnn"
@@ -46,7 +61,7 @@ class RNN(HiddenStateCell):
 
 @fusable
 class TimeRNN(TimeLayer):
-    """A simple recurrent network over a whole sequence.
+    """A simple recurrent network over a whole sequence, of the equation of `RNN`.
 
     Parameters
     ----------
@@ -72,6 +87,19 @@ class TimeRNN(TimeLayer):
     ------
     TypeError, ValueError
         A weight is no float array, or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastseq.layers import TimeRNN
+    >>> D, H = 3, 4
+    >>> layer = TimeRNN(np.ones((D, H), "f"), np.ones((H, H), "f"), np.zeros(H, "f"), stateful=True)
+    >>> layer.forward(np.ones((2, 5, D), "f")).shape
+    (2, 5, 4)
+    >>> layer.backward(np.ones((2, 5, H), "f")).shape, layer.dh.shape
+    ((2, 5, 3), (2, 4))
+    >>> layer.set_state(np.ones((2, H), "f"))  # the next forward begins with it
+    >>> layer.reset_state()  # or with zeros
     """
 
     _cell = "rnn"

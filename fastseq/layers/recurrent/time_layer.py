@@ -75,7 +75,13 @@ class TimeLayer(RecurrentBase):
         return dxs
 
     def set_state(self, h: Array) -> None:
-        """Let the next `forward` of a stateful layer begin with the state ``h``."""
+        """Let the next `forward` of a stateful layer begin with the state ``h``.
+
+        Parameters
+        ----------
+        h : ndarray of float, shape (N, H)
+            Checked by `forward`.
+        """
         self.h = h
 
     def reset_state(self) -> None:

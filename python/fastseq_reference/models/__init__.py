@@ -3,8 +3,9 @@
 from fastseq_reference.models.attention import AttentionDecoder, AttentionEncoder, AttentionSeq2seq
 from fastseq_reference.models.base import BaseModel
 from fastseq_reference.models.bidirectional import AttentionBiEncoder, AttentionBiSeq2seq
+from fastseq_reference.models.generation import BetterRnnlmGen, RnnlmGen
 from fastseq_reference.models.peeky import PeekyDecoder, PeekySeq2seq
-from fastseq_reference.models.rnnlm import BetterRnnlm, BetterRnnlmGen, Rnnlm, RnnlmGen
+from fastseq_reference.models.rnnlm import BetterRnnlm, Rnnlm
 from fastseq_reference.models.seq2seq import Decoder, Encoder, Seq2seq
 
 __all__ = [

@@ -20,6 +20,8 @@ def _side_by_side(first: Array | None, second: Array | None) -> Array:
 class TimeBiLSTM:
     """Two LSTMs over a sequence, the second from its end: ``hs = [hs1, reversed hs2]``.
 
+    Gates in the order f, g, i, o.
+
     Parameters
     ----------
     Wx1, Wx2 : (D, 4H) arrays

@@ -183,6 +183,8 @@ class GRU:
 class TimeGRU:
     """A gated recurrent unit over a whole sequence: one `GRU` for each time step.
 
+    Blocks in the order z, r, g.
+
     Parameters
     ----------
     Wx : (D, 3H) array

@@ -29,7 +29,8 @@ class RecurrentLayer:
     """One row after the other, one direction after the other, one cell for each step.
 
     K below is the number of directions; of two, the second takes each row from its last step to its
-    first, and the states of both lie side by side.
+    first, and the states of both lie side by side. Gates in the order f, g, i, o (LSTM) or z, r, g
+    (both GRUs).
 
     Parameters
     ----------

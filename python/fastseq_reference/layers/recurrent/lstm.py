@@ -111,6 +111,8 @@ class LSTM:
 class TimeLSTM:
     """An LSTM over a whole sequence: one `LSTM` cell for each time step, all sharing the weights.
 
+    Gates in the order f, g, i, o.
+
     Parameters
     ----------
     Wx : (D, 4H) array
