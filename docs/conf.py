@@ -53,6 +53,6 @@ html_title = f"fastseq {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_additional_pages = {"index": "redirect.html"}
-templates_path = ["static"]
+templates_path = ["templates"]
 html_show_sphinx = False
 html_copy_source = False

@@ -60,9 +60,7 @@ def documented() -> Iterator[tuple[str, Any]]:
 
 def missing(module_name: str, entries: list[tuple[str, Any]]) -> list[str]:
     found = {id(entry) for _, entry in entries}
-    return [
-        name for name in public(module_name) if id(value(f"{module_name}.{name}")) not in found
-    ]
+    return [name for name in public(module_name) if id(value(f"{module_name}.{name}")) not in found]
 
 
 @pytest.mark.parametrize("module_name", MODULES)
