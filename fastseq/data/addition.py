@@ -1,6 +1,6 @@
 """The addition task: sums ``a+b`` of whole numbers of one to three digits.
 
-In the textbook's format a line has 7 + 5 characters, ``16+75  _91  ``.
+In the textbook's format a line has 7 + 5 characters, ``"16+75  _91  "``.
 """
 
 import operator

@@ -2,7 +2,7 @@
 
 One example a line, ``question_answer``, every question padded with spaces to one width and every
 answer to another. The answer begins with the first ``_`` of the line, which also serves as the
-decoder's start symbol: ``16+75  _91  `` is a question of 7 characters and an answer of 5.
+decoder's start symbol: ``"16+75  _91  "`` is a question of 7 characters and an answer of 5.
 
 `parse_lines` and `split` are pure functions. `load_data` and `get_vocab` are the textbook's
 interface on top of them: one call loads, the next returns the vocabulary of what was loaded.

@@ -30,6 +30,6 @@ def test_each_run_has_a_panel(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_a_run_of_other_workloads_is_refused() -> None:
-    run = loaded(run_of(entry("fastseq", workload="embedding-both")))
+    run = loaded(run_of(entry("embedding-both", "fastseq", [1.0])))
     with pytest.raises(ValueError, match="expected a run of dates, addition, .* none of them"):
         report.as_svg([run])

@@ -16,7 +16,11 @@ from fastseq.dropin import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-MORE_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
+MORE_PAGES = [
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
 
 # The README trains on as much as it takes to learn something; a test needs less.
 SMALLER = {
@@ -46,9 +50,8 @@ COMMANDS = {
 
 
 def test_there_are_examples() -> None:
-    assert {"README.md-1", "README.md-2", "dropin.md-1", "dropin.md-2", "dropin.md-3"} <= set(
-        EXAMPLES
-    )
+    pages = {name.rpartition("-")[0] for name in EXAMPLES}
+    assert pages == {"README.md", "dropin.md", "frameworks.md", "start.md", "transducer.md"}
     assert len(COMMANDS) >= 5
     for text in SMALLER:
         assert sum(text in example for example in EXAMPLES.values()) == 1
@@ -76,6 +79,31 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_the_first_commands_end_in_right_answers(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "start.md").read_text("utf-8")
+    section = page.partition("## Train on a TSV file")[2].partition("## The same from Python")[0]
+    printed = ""
+    for line in re.findall("^    (fastseq .*)$", section, re.MULTILINE):
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(line)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=ENVIRONMENT,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        printed += done.stdout
+    promised = re.findall("^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(promised) == 1
+    assert promised[0] in printed
+    accuracy = re.search(r"^accuracy +([\d.]+) %", printed, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 99
+    assert (tmp_path / "map.png").stat().st_size > 0
+
+
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_is_valid(line: str) -> None:
     # a comment is set off by several spaces
@@ -96,6 +124,9 @@ def test_paths_and_targets_exist(page: Path) -> None:
     named = re.findall(r"`((?:fastseq|csrc|python|tests|benchmarks|docs|\.ci)/[^`\s]*)`", text)
     found = {path: list(ROOT.glob(re.sub("<.*?>", "*", path).rstrip("/"))) for path in named}
     assert [path for path, files in found.items() if not files] == []
+    # of `make test ARGS=tests/...`, as of any other command, the path must exist too
+    in_arguments = re.findall(r"ARGS=(tests/[\w/.]+)", text)
+    assert [path for path in in_arguments if not (ROOT / path).exists()] == []
     targets = re.findall(r"(?:^    |`)make ([a-z][a-z-]+)", text, re.MULTILINE)
     known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert set(targets) <= set(known)
