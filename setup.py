@@ -9,6 +9,7 @@ Metadata and the configuration of the tools are in pyproject.toml. Switches, fro
 """
 
 import os
+import re
 import sysconfig
 import tempfile
 from collections.abc import Sequence
@@ -145,6 +146,15 @@ class BuildKernels(build_ext):
         return [f"/clang:{flag}" if self.use_clang_cl else flag for flag in flags]
 
 
+def for_an_index(readme: str) -> str:
+    """README.md for a package index, where relative links lead nowhere: no images, links as text."""
+    target = r"\((?!\w+:)[^)]*\)"
+    image = rf"!\[[^]]*\]{target}"
+    text = re.sub(rf":(?:\n\n{image})+", ".", readme)  # what announces an image ends in a colon
+    text = re.sub(rf"{image}\n*", "", text)
+    return re.sub(rf"(?<!\w)\[([^]]*)\]{target}", r"\1", text)
+
+
 HEADERS = [str(header) for header in sorted(Path("csrc").rglob("*.h"))]
 DECLARATIONS = [str(path) for path in sorted(Path("fastseq/_kernels").glob("*.pxd"))]
 
@@ -160,4 +170,9 @@ if __name__ == "__main__":
         )
         for name in MODULES
     ]
-    setup(ext_modules=modules, cmdclass={"build_ext": BuildKernels})
+    setup(
+        ext_modules=modules,
+        cmdclass={"build_ext": BuildKernels},
+        long_description=for_an_index(Path("README.md").read_text("utf-8")),
+        long_description_content_type="text/markdown",
+    )
