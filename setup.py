@@ -147,7 +147,7 @@ class BuildKernels(build_ext):
 
 
 def for_an_index(readme: str) -> str:
-    """README.md for a package index, where relative links lead nowhere: no images, links as text."""
+    """README.md for an index, where relative links lead nowhere: no images, links as text."""
     target = r"\((?!\w+:)[^)]*\)"
     image = rf"!\[[^]]*\]{target}"
     text = re.sub(rf":(?:\n\n{image})+", ".", readme)  # what announces an image ends in a colon

@@ -14,7 +14,7 @@ TEST_TOOLS = ("setuptools>=77", "scikit-learn>=1.6")
 
 
 def test(pythons: dict[str, Path], platforms: Sequence[Platform]) -> None:
-    """Run all tests on the wheels for glibc on x86-64, and some in an emulator on those for AArch64.
+    """Run all tests on the wheels for x86-64 and glibc, and some, emulated, on those for AArch64.
 
     The wheels for musl need a Python that is built with musl, which only a system based on it has.
     """
