@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -98,3 +99,9 @@ class Unpacked:
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
+
+
+def remove_sources(source: Path) -> None:
+    """Remove the package from an unpacked sdist, so that the installed one is imported."""
+    for name in ("fastseq", "python"):
+        shutil.rmtree(source / name)

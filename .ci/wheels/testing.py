@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import emulation
-from common import DIST, FOLDER, Platform, Unpacked, environment, find_sdist, run
+from common import (
+    DIST,
+    FOLDER,
+    Platform,
+    Unpacked,
+    environment,
+    find_sdist,
+    remove_sources,
+    run,
+)
 
 # Without these the tests of setup.py and of the estimator's interface are skipped.
 TEST_TOOLS = ("setuptools>=77", "scikit-learn>=1.6")
@@ -38,9 +47,3 @@ def run_tests(wheel: Path, version: str, python: Path) -> None:
         remove_sources(source)
         print(f"{wheel.name}: the tests on CPython {version}", flush=True)
         run(tester, "-m", "pytest", "-q", cwd=source)
-
-
-def remove_sources(source: Path) -> None:
-    """Remove the package from an unpacked sdist, so that the installed one is imported."""
-    for name in ("fastseq", "python"):
-        shutil.rmtree(source / name)
