@@ -50,7 +50,16 @@ def run_tests(wheel: Path, version: str, python: Path) -> None:
         print(f"{wheel.name}: training on CPython {version}, emulated", flush=True)
         pairs = source / "pairs.tsv"
         pairs.write_text("".join(f"{n}\t{n % 7}\n" for n in range(200)), encoding="utf-8")
-        train = ("train", pairs, "-o", source / "model.safetensors", "--epochs", "2")
+        train = (
+            "train",
+            pairs,
+            "-o",
+            source / "model.safetensors",
+            "--epochs",
+            "2",
+            "--hidden-size",
+            "16",
+        )
         run(interpreter, "-m", "fastseq", *train, cwd=source, env=settings)
         print(f"{wheel.name}: tests on CPython {version}, emulated", flush=True)
         pytest = ("-m", "pytest", "-q", "-k", LEFT_OUT, *TESTS)
