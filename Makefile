@@ -90,11 +90,11 @@ wheel: $(VENV)/python  ## a wheel in dist/
 	@ls dist/*.whl
 
 wheels:  ## the sdist, and from it the wheels of every Python here and Linux platform; checked
-	@$(PYTHON) .ci/wheels.py build $(ARGS)
-	@$(PYTHON) .ci/wheels.py check
+	@$(PYTHON) .ci/wheels build $(ARGS)
+	@$(PYTHON) .ci/wheels check
 
 test-wheels:  ## the tests on the wheels that run here, without the source tree
-	@$(PYTHON) .ci/wheels.py test $(ARGS)
+	@$(PYTHON) .ci/wheels test $(ARGS)
 
 clean:  ## remove all that was built, .venv too
 	rm -rf .venv build dist *.egg-info fastseq/_kernels/*.c fastseq/_kernels/*.so .*_cache .hypothesis .benchmarks

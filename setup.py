@@ -6,9 +6,11 @@ Metadata and the configuration of the tools are in pyproject.toml. Switches, fro
 
     FASTSEQ_DEBUG=1                       -O1 -g, and the assertions of the C code are on
     FASTSEQ_SANITIZE=address,undefined    the compiler's sanitizers, in the extension only
+    FASTSEQ_STABLE_ABI=1                  modules for every CPython from 3.11 on, to be measured
 """
 
 import os
+import re
 import sysconfig
 import tempfile
 from collections.abc import Sequence
@@ -48,6 +50,7 @@ ISAS = (
 
 DEBUG = os.environ.get("FASTSEQ_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("FASTSEQ_SANITIZE", "")
+STABLE_ABI = os.environ.get("FASTSEQ_STABLE_ABI", "0") not in ("", "0")
 
 # Never -march=native (a build may leave the machine), never -ffast-math (NaN and inf propagate).
 SANITIZE_FLAGS = (
@@ -145,19 +148,37 @@ class BuildKernels(build_ext):
         return [f"/clang:{flag}" if self.use_clang_cl else flag for flag in flags]
 
 
+def for_an_index(readme: str) -> str:
+    """README.md for an index, where relative links lead nowhere: no images, links as text."""
+    target = r"\((?!\w+:)[^)]*\)"
+    image = rf"!\[[^]]*\]{target}"
+    text = re.sub(rf":(?:\n\n{image})+", ".", readme)  # what announces an image ends in a colon
+    text = re.sub(rf"{image}\n*", "", text)
+    return re.sub(rf"(?<!\w)\[([^]]*)\]{target}", r"\1", text)
+
+
 HEADERS = [str(header) for header in sorted(Path("csrc").rglob("*.h"))]
 DECLARATIONS = [str(path) for path in sorted(Path("fastseq/_kernels").glob("*.pxd"))]
 
 if __name__ == "__main__":
+    macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+    if STABLE_ABI:
+        macros.append(("Py_LIMITED_API", "0x030B0000"))
     modules = [
         Extension(
             f"fastseq._kernels.{name}",
             [f"fastseq/_kernels/{name}.pyx"],
             include_dirs=["csrc", numpy.get_include()],
             libraries=[] if os.name == "nt" else ["m"],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=[*macros],
+            py_limited_api=STABLE_ABI,
             depends=[*HEADERS, *DECLARATIONS],
         )
         for name in MODULES
     ]
-    setup(ext_modules=modules, cmdclass={"build_ext": BuildKernels})
+    setup(
+        ext_modules=modules,
+        cmdclass={"build_ext": BuildKernels},
+        long_description=for_an_index(Path("README.md").read_text("utf-8")),
+        long_description_content_type="text/markdown",
+    )
