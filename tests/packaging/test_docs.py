@@ -24,7 +24,7 @@ MORE_PAGES = [
 
 # The README trains on as much as it takes to learn something; a test needs less.
 SMALLER = {
-    "addition.generate(20_000": "addition.generate(500",
+    "addition.generate(50_000": "addition.generate(500",
     "hidden_size=128)\ntrainer": "hidden_size=16)\ntrainer",
 }
 
@@ -77,6 +77,9 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    # a comment that ends in a list of answers says what is printed last
+    for answers in re.findall(r"#.*?(\['.*'\])$", text, re.MULTILINE):
+        assert answers in "\n".join(done.stdout.splitlines()[-5:])
 
 
 @pytest.mark.slow
