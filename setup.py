@@ -11,6 +11,7 @@ Metadata and the configuration of the tools are in pyproject.toml. Switches, fro
 
 import os
 import re
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext  # Cython's, where Cython is installed
-from setuptools.errors import CompileError, LinkError
+from setuptools.errors import CompileError, LinkError, PlatformError
 from setuptools.modified import newer_group
 
 
@@ -67,6 +68,24 @@ COMMON_FLAGS = (
 )
 WARNING_FLAGS = ("-Wall", "-Wextra")  # for our own C, not for what Cython writes
 THREAD_FLAGS = () if os.name == "nt" else ("-pthread",)
+THREAD_PROBE = """\
+#include <pthread.h>
+static void *body(void *argument) { return argument; }
+int probe(void) { pthread_t thread; return pthread_create(&thread, 0, body, 0); }
+"""
+PYTHON_PROBE = """\
+#include <Python.h>
+int probe(void) { return PY_MAJOR_VERSION; }
+"""
+NEEDS_COMPILER = (
+    "error: fastseq needs a C compiler, and {compiler} compiles nothing; "
+    "Debian/Ubuntu: apt install build-essential python3-dev; macOS: xcode-select --install; "
+    "Windows: Build Tools for Visual Studio with clang-cl; CC=... names another"
+)
+NEEDS_HEADERS = (
+    "error: fastseq needs Python.h, a header of Python {version}, and {compiler} does not find it; "
+    "Debian/Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel"
+)
 
 # The modules of fastseq._kernels, one a topic.
 MODULES = ("arrays", "attention", "cells", "decoding", "dense", "optim", "recurrent", "runtime")
@@ -82,16 +101,24 @@ class BuildKernels(build_ext):
 
     def build_extensions(self) -> None:
         self.use_clang_cl = self.compiler.compiler_type == "msvc"
-        if self.use_clang_cl:  # the tables use the vector types of GCC and Clang
-            self.compiler.initialize()
-            self.compiler.cc = "clang-cl"
+        self.require_toolchain()
+        thread_flags: tuple[str, ...] = THREAD_FLAGS
+        if THREAD_FLAGS and not self.accepts(THREAD_FLAGS, THREAD_PROBE):
+            thread_flags = ()
+            print(
+                "fastseq: no threads: this compiler does not link POSIX threads (-pthread); "
+                "every call will run on one",
+                flush=True,
+            )
         machine = sysconfig.get_platform().rpartition("-")[2].lower()
         isas = [isa for isa in ISAS if not isa.machines or machine in isa.machines]
         isas = [isa for isa in isas if not isa.flags or self.accepts(isa.flags)]
         print(f"fastseq: tables: {' '.join(isa.name for isa in isas)}", flush=True)
 
         macros = [(f"FS_HAVE_{isa.name.upper()}", "1") for isa in isas]
-        flags = (*COMMON_FLAGS, *THREAD_FLAGS)
+        if thread_flags != THREAD_FLAGS:
+            macros.append(("FS_NO_THREADS", "1"))
+        flags = (*COMMON_FLAGS, *thread_flags)
         # Rewritten when the build options change; an older object is then stale.
         stamp = Path(self.build_temp, "options.txt")
         options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags))
@@ -126,8 +153,24 @@ class BuildKernels(build_ext):
             ext.depends = [*ext.depends, *ext.extra_objects, str(stamp)]
             ext.define_macros += macros
             ext.extra_compile_args = self.spelled(flags)
-            ext.extra_link_args = [*THREAD_FLAGS, *SANITIZE_FLAGS]
+            ext.extra_link_args = [*thread_flags, *SANITIZE_FLAGS]
         super().build_extensions()
+
+    def require_toolchain(self) -> None:
+        """Exit, with one line, if there is no C compiler or if it does not find Python.h."""
+        compiler = "clang-cl" if self.use_clang_cl else self.compiler.compiler_so[0]
+        try:
+            if self.use_clang_cl:  # the tables use the vector types of GCC and Clang
+                self.compiler.initialize()
+                self.compiler.cc = compiler
+            found = self.accepts(())
+        except PlatformError:  # there is no Visual Studio, whose libraries clang-cl links
+            found = False
+        if not found:
+            raise SystemExit(NEEDS_COMPILER.format(compiler=compiler))
+        if not self.accepts((), PYTHON_PROBE):
+            version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+            raise SystemExit(NEEDS_HEADERS.format(compiler=compiler, version=version))
 
     def accepts(self, flags: Sequence[str], code: str = "int zero(void) { return 0; }\n") -> bool:
         """Whether the compiler compiles and links `code` with `flags`."""

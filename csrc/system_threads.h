@@ -1,5 +1,6 @@
 /* system_threads.h — the system functions of the thread pool: threads, mutex, condition variable,
- * monotonic clock and CPU affinity, for POSIX threads and for Windows. */
+ * monotonic clock and CPU affinity, for POSIX threads, for Windows, and for systems without threads
+ * (FS_NO_THREADS), where no thread starts and nothing waits. */
 #ifndef FS_SYSTEM_THREADS_H
 #define FS_SYSTEM_THREADS_H
 
@@ -9,7 +10,33 @@
 #define NO_CORE (-1)
 #define STACK_BYTES ((size_t)2 << 20) /* musl's default is 128 KB; a kernel's task uses 64 KB */
 
-#if defined(_WIN32)
+#if defined(FS_NO_THREADS)
+
+#include <time.h>
+
+typedef char mutex, condition_variable, thread;
+typedef void *thread_result;
+
+#define THREAD_CALL
+#define mutex_init(m) ((void)(m))
+#define mutex_destroy(m) ((void)(m))
+#define mutex_lock(m) ((void)(m))
+#define mutex_unlock(m) ((void)(m))
+#define condition_init(c) ((void)(c))
+#define condition_destroy(c) ((void)(c))
+#define condition_wait(c, m) ((void)(c))
+#define condition_signal(c) ((void)(c))
+#define cpu_relax() ((void)0)
+#define current_core() NO_CORE
+#define thread_start(t, body, argument) ((void)(body), 0)
+#define thread_join(t) ((void)(t))
+#define thread_avoid_core(t, core, others) ((void)0)
+
+static int64_t nanoseconds(void) {
+    return (int64_t)((double)clock() * (1e9 / CLOCKS_PER_SEC));
+}
+
+#elif defined(_WIN32)
 
 #include <windows.h>
 #include <process.h>

@@ -14,7 +14,11 @@
 #define FS_THREAD_POOL_H
 
 /* The maximum number of threads of a call, including the calling thread. */
+#if defined(FS_NO_THREADS)
+#define FS_MAX_THREADS 1
+#else
 #define FS_MAX_THREADS 256
+#endif
 
 typedef struct fs_thread_pool fs_thread_pool;
 

@@ -28,8 +28,17 @@ cdef extern from *:
     #else
     #define FS_COMPILER "unknown"
     #endif
+
+    #if defined(FS_NO_THREADS)
+    #define FS_THREADS "none: every call runs on one"
+    #elif defined(_WIN32)
+    #define FS_THREADS "Windows"
+    #else
+    #define FS_THREADS "POSIX"
+    #endif
     """
     const char *FS_COMPILER
+    const char *FS_THREADS
 
 cdef const fs_kernels *table = NULL
 cdef int threads = 1
@@ -144,12 +153,13 @@ def set_num_threads(num_threads):
     except TypeError as error:  # the __index__ of most arrays raises
         raise TypeError(f"num_threads: {error}") from error
     if not 1 <= number <= FS_MAX_THREADS:
-        raise ValueError(f"num_threads: expected 1 to {FS_MAX_THREADS}, got {number}")
+        valid = f"1 to {FS_MAX_THREADS}" if FS_MAX_THREADS > 1 else "1 (this build has no threads)"
+        raise ValueError(f"num_threads: expected {valid}, got {number}")
     threads = number
 
 
 def build_info():
-    return {"compiler": _text(FS_COMPILER), "threads": "Windows" if os.name == "nt" else "POSIX"}
+    return {"compiler": _text(FS_COMPILER), "threads": _text(FS_THREADS)}
 
 
 # ---- initialization ----
