@@ -1,4 +1,4 @@
-"""Builds the sdist, and from it the wheels; compiles the C code for macOS and Windows."""
+"""Builds the sdist, and from it the wheels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pathlib import Path
 
 from checking import CHECK_TOOLS
 from common import DIST, ROOT, Platform, Unpacked, environment, find_sdist, run
+from compiling import COMPILE_ONLY, compile_sources
 
 BUILD_TOOLS = ("build", "setuptools>=77", "Cython>=3.1", "numpy>=2.0", "wheel", "ziglang")
-# Only compiled: a wheel for these needs a Python of theirs.
-COMPILE_ONLY = ("aarch64-macos", "x86_64-macos", "x86_64-windows-gnu")
 
 
 def build(pythons: dict[str, Path], platforms: Sequence[Platform]) -> None:
@@ -34,7 +33,7 @@ def build(pythons: dict[str, Path], platforms: Sequence[Platform]) -> None:
                 build_wheel(source, builder, version, platform)
     with Unpacked(sdist) as source:
         for target in COMPILE_ONLY:
-            compile_sources(source, builder, target)
+            compile_sources(source, builder, compiler(source.parent, builder, target), target)
 
 
 def compiler(folder: Path, builder: Path, target: str) -> Path:
@@ -81,20 +80,3 @@ def name_the_c_library(wheel: Path, builder: Path, platform: Platform) -> Path:
     wheel.unlink()
     run(builder, "-m", "wheel", "pack", "--dest-dir", wheel.parent, content)
     return wheel
-
-
-def compile_sources(source: Path, builder: Path, target: str) -> None:
-    """Compile csrc for a platform whose wheels are made elsewhere: a check of the sources."""
-    cc = compiler(source.parent, builder, target)
-    machine = target.partition("-")[0]
-    tables = {"x86_64": ("baseline", "avx2", "avx512"), "aarch64": ("baseline", "neon")}[machine]
-    flags = {
-        "avx2": ["-mavx2", "-mfma"],
-        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
-    }
-    common = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Icsrc", "-c", "-o", os.devnull]
-    for name in tables:
-        run(cc, *common, *flags.get(name, []), f"csrc/isa/{name}.c", cwd=source)
-    for name in ("dispatch", "thread_pool"):
-        run(cc, *common, f"csrc/{name}.c", cwd=source)
-    print(f"{target}: the sources of csrc compile", flush=True)

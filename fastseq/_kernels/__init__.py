@@ -17,7 +17,15 @@ Errors are TypeError, ValueError, IndexError, MemoryError or RuntimeError, and n
 
 # NumPy is imported first, because it cannot be loaded in a second interpreter of the process. The
 # modules below would otherwise be bound to that interpreter, and fail to load in the first.
+from importlib.util import find_spec
+
 import numpy  # noqa: F401
+
+if find_spec(f"{__name__}.runtime") is None:
+    raise ImportError(
+        f"{__path__[0]} holds the sources of fastseq and no compiled modules: start Python in "
+        "another folder, where the installed package is found, or `pip install -e .` here"
+    )
 
 from fastseq._kernels.attention import (
     additive_weight_backward,

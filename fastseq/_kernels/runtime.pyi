@@ -16,4 +16,4 @@ def set_num_threads(num_threads: int) -> None:
     """Set the maximum number of threads of later calls, 1 to 256."""
 
 def build_info() -> dict[str, str]:
-    """How the extension was compiled: "compiler", and "threads" (POSIX, Windows or none)."""
+    """How the extension was compiled: "compiler", and "thread_api" (POSIX, Windows or none)."""

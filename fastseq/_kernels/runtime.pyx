@@ -159,7 +159,7 @@ def set_num_threads(num_threads):
 
 
 def build_info():
-    return {"compiler": _text(FS_COMPILER), "threads": _text(FS_THREADS)}
+    return {"compiler": _text(FS_COMPILER), "thread_api": _text(FS_THREADS)}
 
 
 # ---- initialization ----

@@ -143,5 +143,5 @@ def test_a_build_without_threads_computes(compiler_that: CompilerThat, tmp_path:
     assert done.returncode == 0, done.stderr
     config, refusal = done.stdout.splitlines()
     assert json.loads(config)["threads"] == 1
-    assert json.loads(config)["build"]["threads"] == "none: every call runs on one"
+    assert json.loads(config)["build"]["thread_api"] == "none: every call runs on one"
     assert refusal == "num_threads: expected 1 (this build has no threads), got 2"
