@@ -47,6 +47,8 @@ nb_execution_mode = "force"  # notebooks are stored without outputs
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
+nb_output_stderr = "remove"  # progress bars
+nb_merge_streams = True
 
 html_theme = "furo"
 html_title = f"fastseq {release}"
