@@ -121,7 +121,7 @@ class BuildKernels(build_ext):
         flags = (*COMMON_FLAGS, *thread_flags)
         # Rewritten when the build options change; an older object is then stale.
         stamp = Path(self.build_temp, "options.txt")
-        options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags))
+        options = repr((self.compiler.compiler_type, os.environ.get("CC"), isas, flags, STABLE_ABI))
         if not stamp.exists() or stamp.read_text() != options:
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.write_text(options)
