@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import stat
 import time
+from collections.abc import Callable
 
 _AN_HOUR = 3600
 
@@ -35,7 +37,8 @@ def check_writable(path: str) -> None:
 def replace_file(path: str, content: bytes) -> None:
     """Write beside the target, flush to the disk, then put the new file in the target's place.
 
-    A target that is no regular file (a pipe, ``/dev/null``) is written to as it is. What killed
+    The new file has the permissions and, as far as the system lets, the owner of the old one. A
+    target that is no regular file (a pipe, ``/dev/null``) is written to as it is. What killed
     processes have left beside the target is removed.
 
     Parameters
@@ -56,11 +59,12 @@ def replace_file(path: str, content: bytes) -> None:
             return
         temporary = _beside(target)
         try:
-            with open(temporary, "xb") as file:
+            with open(temporary, "xb", opener=_as_private_as(target)) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+            _flush_folder(os.path.dirname(target))
             _remove_abandoned(target)
         except BaseException:
             if os.path.exists(temporary):
@@ -68,6 +72,35 @@ def replace_file(path: str, content: bytes) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
+
+
+def _as_private_as(target: str) -> Callable[[str, int], int] | None:
+    """An opener of new files with the permissions and owner of the target, None if there is none.
+
+    They are set before there is anything to read.
+    """
+    if os.name == "nt" or not os.path.exists(target):
+        return None
+    old = os.stat(target)
+
+    def open_new(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags, 0o600)
+        with contextlib.suppress(OSError):  # another's file, which this process may replace
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        return descriptor
+
+    return open_new
+
+
+def _flush_folder(folder: str) -> None:
+    """Let the new name of a file be on the disk too, on systems that open folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove_abandoned(target: str) -> None:

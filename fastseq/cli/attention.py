@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from fastseq.cli import EXIT_OK
-from fastseq.cli.parser import picture_name
+from fastseq.cli.parser import picture_name, utf8_text
 from fastseq.cli.predict import as_source, as_text, load, on_one_line
 
 _DESCRIPTION = """\
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
-    parser.add_argument("text", metavar="TEXT", help="the source")
+    parser.add_argument("text", type=utf8_text, metavar="TEXT", help="the source")
     parser.add_argument(
         "-o",
         "--output",

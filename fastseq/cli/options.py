@@ -74,6 +74,8 @@ def read_config(path: str) -> dict[str, Any]:
                 BY_NAME[name].check(value)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
+        except RecursionError:
+            raise ValueError(f"{path}: values are nested too deeply") from None
     return values
 
 

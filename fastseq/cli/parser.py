@@ -99,6 +99,18 @@ def picture_name(text: str) -> str:
     return text
 
 
+def utf8_text(text: str) -> str:
+    """Read an argument: a text, as it is read from standard input too."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a byte that was no text, as Python passes it on
+        byte = ord(text[error.start]) & 0xFF
+        raise argparse.ArgumentTypeError(
+            f"expected UTF-8 text, got the byte 0x{byte:02x}"
+        ) from None
+    return text
+
+
 def positive_number(text: str) -> float:
     """Read an argument: a finite number above 0."""
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
-from fastseq.cli.parser import Parser, whole_number
+from fastseq.cli.parser import Parser, utf8_text, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Transducer
@@ -43,7 +43,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     texts = parser.add_argument(
-        "texts", nargs="+", default=[], metavar="TEXT", help="default: standard input"
+        "texts",
+        nargs="+",
+        type=utf8_text,
+        default=[],
+        metavar="TEXT",
+        help="default: standard input",
     )
     # "*" would be content with no text where options follow the model, and refuse those after them
     texts.required = False

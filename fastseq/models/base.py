@@ -7,17 +7,17 @@ it is for, and every entry is compared with the model before the first one is as
 from __future__ import annotations
 
 import io
-import math
 import operator
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import replace_file
+from fastseq.models.pickles import load_pickle
 
 Array = npt.NDArray[Any]
 
@@ -240,7 +240,7 @@ def _format_of(path: str) -> tuple[_Load, _Dump]:
         return _load_safetensors, _dump_safetensors
     if path.endswith(".npz"):
         return _load_npz, _dump_npz
-    return _load_pickle, pickle.dumps
+    return load_pickle, pickle.dumps
 
 
 def _in_order(arrays: dict[str, Array]) -> list[Array]:
@@ -295,90 +295,3 @@ def _dump_npz(arrays: list[Array]) -> bytes:
             with archive.open(f"params.{index}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     return content.getvalue()
-
-
-# Pickles. What NumPy's arrays name when they are unpickled is replaced by records that only note
-# what they are given; the arrays are built afterwards, from records that were checked.
-
-# An array takes about 30 instructions, whatever its size; no list of parameters needs more.
-_MOST_INSTRUCTIONS = 100_000
-
-
-class _DtypeRecord:
-    """Notes the name of a dtype, and the byte order that its state brings."""
-
-    def __init__(self, name: object, *_: object) -> None:
-        self.name = name
-        self.byte_order: object = "="
-
-    def __setstate__(self, state: Any) -> None:
-        self.byte_order = state[1]
-
-    def dtype(self) -> np.dtype[Any]:
-        if self.name not in ("f2", "f4", "f8") or self.byte_order not in ("<", ">", "="):
-            raise ValueError(f"expected arrays of float16, float32 or float64, got {self.name!r}")
-        return np.dtype(f"{self.byte_order}{self.name}")
-
-
-class _ArrayRecord:
-    """Notes the state of an array: version, shape, dtype, whether Fortran-ordered, bytes."""
-
-    def __init__(self, *state: Any) -> None:
-        self.state = state
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = tuple(state)
-
-    def array(self) -> Array:
-        if len(self.state) != 5:
-            raise ValueError("an array is not complete")
-        _, shape, dtype, is_fortran, content = self.state
-        if not isinstance(dtype, _DtypeRecord) or not isinstance(content, bytes | bytearray):
-            raise ValueError("an array does not hold plain numbers")
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise ValueError("an array has no valid shape")
-        number = dtype.dtype()
-        if math.prod(shape) * number.itemsize != len(content):
-            raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
-        order: Literal["C", "F"] = "F" if is_fortran else "C"
-        return np.frombuffer(content, dtype=number).reshape(shape, order=order)
-
-
-class _ParameterUnpickler(pickle.Unpickler):
-    """Reads lists of arrays of floats; refuses every other name before it is looked up."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A function that makes the record for a name that a NumPy array needs."""
-        # Each is a new object, which a hostile file may change without an effect on others.
-        match module.replace("numpy._core", "numpy.core"), name:
-            case "numpy", "dtype":
-                return lambda *args: _DtypeRecord(*args)
-            case "numpy", "ndarray":
-                return lambda: None  # only ever passed to _reconstruct
-            case "numpy.core.multiarray", "_reconstruct":
-                return lambda *_: _ArrayRecord()
-            case "numpy.core.numeric", "_frombuffer":
-                return lambda content, dtype, shape, order: _ArrayRecord(
-                    1, shape, dtype, order == "F", content
-                )
-            case "_codecs", "encode":
-                return lambda text, _: str.encode(text, "latin-1")
-        raise ValueError(f"it refers to {module}.{name}, which no array of floats needs")
-
-
-def _load_pickle(content: bytes, limit: int) -> list[Array]:
-    _check_instructions(content)
-    records = _ParameterUnpickler(io.BytesIO(content)).load()
-    if not isinstance(records, list) or not all(isinstance(item, _ArrayRecord) for item in records):
-        raise ValueError("expected a list of arrays")
-    return [record.array() for record in records]
-
-
-def _check_instructions(content: bytes) -> None:
-    """Refuse a pickle whose bytes would unfold to much memory, or that claims bytes it lacks."""
-    import pickletools
-
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        memo_index = int(argument or 0) if "PUT" in opcode.name else 0
-        if max(count, memo_index) > _MOST_INSTRUCTIONS:
-            raise ValueError("it is no list of arrays: too many instructions")

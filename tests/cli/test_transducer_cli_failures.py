@@ -256,3 +256,18 @@ def test_an_array_with_a_name_for_the_terminal(model_file: Path, capsys: Capture
     assert main(["predict", str(model_file), "a"]) == 1
     error = one_line(capsys.readouterr().err)
     assert rf"{model_file}: \x1b[31mred: expected no array of this name" in error
+
+
+@pytest.mark.parametrize("command", [["predict", "m"], ["attention", "-o", "map.png", "m"]])
+def test_an_argument_that_is_no_text_is_refused(command: list[str], capsys: Capture) -> None:
+    text = os.fsdecode(b"m\xf6glich")
+    assert main([*command, text]) == 2
+    assert "expected UTF-8 text, got the byte 0xf6" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("depth", [100, 2000, 100_000])
+def test_a_config_that_nests_is_refused(depth: int, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"hidden_size = {'[' * depth}{']' * depth}\n")
+    assert main(["train", "--config", str(path), "--print-config"]) == 1
+    assert one_line(capsys.readouterr().err).startswith(f"fastseq: error: {path}: ")

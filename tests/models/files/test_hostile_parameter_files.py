@@ -96,7 +96,7 @@ def test_other_names_are_refused_before_they_run(
     arrays = Two().params
     for content in (hostile, [hostile], [*arrays, hostile], {"params": [hostile]}):
         path.write_bytes(pickle.dumps(content, protocol))
-        assert_refused(path, "which no array of floats needs")
+        assert_refused(path, "which no array of floats needs|which needs no (EMPTY_)?DICT")
         assert os.listdir(tmp_path) == ["a.pkl"]
 
 
@@ -239,3 +239,39 @@ def test_missing_safetensors_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "a.safetensors").write_bytes(b"")
     with pytest.raises(ImportError, match="pip install safetensors"):
         Two().load_params(tmp_path / "a.safetensors")
+
+
+# ---- pickles that nest what takes for ever to hash or to print ----
+
+NESTED = b")" + 60 * b"q\x00h\x00\x86"  # a tuple of the last one twice, sixty times
+DUPLICATED = b")" + 60 * b"2\x86"
+DTYPE = b"cnumpy\ndtype\n%b\x85R"
+ENDLESS = {
+    "a dict's key": b"\x80\x04}%bNs." % NESTED,
+    "a dict's key by DUP": b"\x80\x04}%bNs." % DUPLICATED,
+    "a set's member": b"\x80\x04\x8f(%b\x90." % NESTED,
+    "a frozen set's member": b"\x80\x04(%b\x91." % NESTED,
+    "the name of a dtype": b"\x80\x04]cnumpy.core.numeric\n_frombuffer\n(C\x00%bK\x00\x85X\x01"
+    b"\x00\x00\x00CtRa." % (DTYPE % NESTED),
+    "a shape": b"\x80\x04]cnumpy.core.numeric\n_frombuffer\n(C\x00%b%bX\x01\x00\x00\x00CtRa."
+    % (DTYPE % b"X\x02\x00\x00\x00f4", NESTED),
+}
+
+
+@pytest.mark.parametrize("content", ENDLESS.values(), ids=ENDLESS)
+def test_nested_tuples_are_refused_at_once(tmp_path: Path, content: bytes) -> None:
+    """In a process of its own: neither an alarm nor Ctrl-C would end a hash."""
+    path = tmp_path / "a.pkl"
+    path.write_bytes(content)
+    script = f"from support.models.parameter_files import Two; Two().load_params({str(path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ValueError: {path}: cannot be read as parameters")
+    assert len(last) < 500
