@@ -2,17 +2,49 @@
 #include "fastseq.h"
 
 #if defined(FS_HAVE_AVX2) || defined(FS_HAVE_AVX512)
-/* __builtin_cpu_supports reads CPUID, and XGETBV: whether the system saves the wide registers. */
+#include <cpuid.h>
+
+/* Not __builtin_cpu_supports: it needs a run-time library of the compiler's, and that of one
+ * cross-compiler (Zig 0.17) reports no feature at all. Bits as in Intel's manual, volume 2, CPUID,
+ * and volume 1, 13.3, XCR0: whether the system saves the registers. */
+enum {
+    LEAF1_ECX_FMA = 1 << 12,
+    LEAF1_ECX_OSXSAVE = 1 << 27,
+    LEAF7_EBX_AVX2 = 1 << 5,
+    LEAF7_EBX_AVX512_F_DQ = 1 << 16 | 1 << 17,
+    LEAF7_EBX_AVX512_BW = 1 << 30,
+    XCR0_YMM = 0x06, /* XMM, YMM */
+    XCR0_ZMM = 0xe6, /* these, the mask registers, the upper halves, ZMM16 to ZMM31 */
+};
+#define LEAF7_EBX_AVX512_VL (1u << 31)
+
+/* Whether all bits of `mask` are set. */
+static int has(unsigned value, unsigned mask) {
+    return (value & mask) == mask;
+}
+
+/* EBX of CPUID's leaf 7; 0 without AVX2 and FMA, or if the system does not save these registers. */
+static unsigned cpu_leaf7(unsigned saved) {
+    unsigned eax, ebx, ecx, edx, xcr0, high;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !has(ecx, LEAF1_ECX_FMA | LEAF1_ECX_OSXSAVE)) {
+        return 0;
+    }
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    if (!has(xcr0, saved) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        return 0;
+    }
+    return has(ebx, LEAF7_EBX_AVX2) ? ebx : 0;
+}
+
 static int cpu_has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return cpu_leaf7(XCR0_YMM) != 0;
 }
 #endif
 
 #ifdef FS_HAVE_AVX512
 static int cpu_has_avx512(void) {
-    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+    return has(cpu_leaf7(XCR0_ZMM),
+               LEAF7_EBX_AVX512_F_DQ | LEAF7_EBX_AVX512_BW | LEAF7_EBX_AVX512_VL);
 }
 #endif
 

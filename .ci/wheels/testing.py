@@ -46,4 +46,5 @@ def run_tests(wheel: Path, version: str, python: Path) -> None:
     with Unpacked(find_sdist()) as source:
         remove_sources(source)
         print(f"{wheel.name}: the tests on CPython {version}", flush=True)
+        run(tester, "-m", "fastseq", "info", cwd=source)
         run(tester, "-m", "pytest", "-q", cwd=source)
