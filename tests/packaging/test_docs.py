@@ -83,6 +83,15 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_textbook_s_example_of_the_readme_learns_to_add(tmp_path: Path) -> None:
+    (example,) = (text for text in EXAMPLES.values() if "addition.generate(50_000" in text)
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) > 0.9
+
+
+@pytest.mark.slow
 def test_the_first_commands_end_in_right_answers(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "start.md").read_text("utf-8")
     section = page.partition("## Train on a TSV file")[2].partition("## The same from Python")[0]

@@ -154,3 +154,12 @@ def test_choices_are_the_same_for_type_checkers() -> None:
     for each in HYPERPARAMETERS:
         if each.choices:
             assert get_args(hints[each.name]) == each.choices
+
+
+def test_sources_of_unknown_symbols_are_validated_one_by_one() -> None:
+    letters, capitals, unknown = list("abcd"), list("ABCD"), list("éüöß")
+    model = Transducer(hidden_size=16, embedding_size=8, epochs=5, learning_rate=0.02, seed=1)
+    model.fit(20 * letters, 20 * capitals, (unknown, capitals))
+    best = [logs for logs in model.history_ if logs["best"]][-1]
+    assert model.score(unknown, capitals) == 0.25  # one answer to all of them
+    assert best["validation_accuracy"] == 0.25

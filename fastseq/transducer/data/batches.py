@@ -97,11 +97,17 @@ class Pairs:
     Parameters
     ----------
     sources, targets : Sequences of equal number
+    texts : array of int, as many, optional
+        A number for each different source text, where texts differ in symbols that have no id; by
+        default sources of the same ids are the same.
     """
 
-    def __init__(self, sources: Sequences, targets: Sequences) -> None:
+    def __init__(
+        self, sources: Sequences, targets: Sequences, texts: IdArray | None = None
+    ) -> None:
         self.sources = sources
         self.targets = targets
+        self._texts = texts
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -109,7 +115,8 @@ class Pairs:
 
     def take(self, rows: IdArray) -> Pairs:
         """New pairs: these rows, in this order."""
-        return Pairs(self.sources.take(rows), self.targets.take(rows))
+        texts = None if self._texts is None else self._texts[rows]
+        return Pairs(self.sources.take(rows), self.targets.take(rows), texts)
 
     def batch(self, rows: IdArray) -> Batch:
         """What a network trains on: sources with their ends, targets from start and to end."""
@@ -124,7 +131,8 @@ class Pairs:
         """The rows of each different source, in the order of their first appearance."""
         rows: dict[bytes, list[int]] = {}
         for row in range(len(self)):
-            rows.setdefault(self.sources.key(row), []).append(row)
+            own = self.sources.key(row) if self._texts is None else self._texts[row].tobytes()
+            rows.setdefault(own, []).append(row)
         return rows
 
     def digest(self) -> str:

@@ -214,4 +214,9 @@ def _encode_validation(validation: Any, config: ModelConfig) -> Pairs:
     check_equal_length(sources, targets)
     if not sources:
         raise ValueError("validation: expected at least one pair, got none")
-    return config.encode(sources, targets)
+    pairs = config.encode(sources, targets)
+    # texts that differ in unknown symbols only have the same ids, and are different all the same
+    numbers: dict[Any, int] = {}
+    hashable = (text if isinstance(text, str) else tuple(text) for text in sources)
+    texts = np.array([numbers.setdefault(text, len(numbers)) for text in hashable])
+    return Pairs(pairs.sources, pairs.targets, texts)
