@@ -145,17 +145,35 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     for (ptrdiff_t block = 0; block < product->blocks; ++block) {
         const float *a = product->a + block * product->a_block;
         for (ptrdiff_t k = product->depth; k > 0; --k) {
-            vf column[PANEL_VECTORS];
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; ++v) {
-                column[v] = vf_load(b + v * b_vector);
-            }
+            /* The fewer of rows and vectors are held: 3 x 4 sums and 3 rows leave one of AVX2's 16
+             * registers for a vector, while 4 vectors would leave none. */
+            if (rows < vectors) {
+                vf a_k[MAX_TILE_ROWS];
 #pragma GCC unroll 6
-            for (int r = 0; r < rows; ++r) {
-                const vf a_rk = vf_set(a[r * a_row]);
+                for (int r = 0; r < rows; ++r) {
+                    a_k[r] = vf_set(a[r * a_row]);
+                }
 #pragma GCC unroll 4
                 for (int v = 0; v < vectors; ++v) {
-                    sum[r][v] = vf_fma(a_rk, column[v], sum[r][v]);
+                    const vf column = vf_load(b + v * b_vector);
+#pragma GCC unroll 6
+                    for (int r = 0; r < rows; ++r) {
+                        sum[r][v] = vf_fma(a_k[r], column, sum[r][v]);
+                    }
+                }
+            } else {
+                vf column[PANEL_VECTORS];
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; ++v) {
+                    column[v] = vf_load(b + v * b_vector);
+                }
+#pragma GCC unroll 6
+                for (int r = 0; r < rows; ++r) {
+                    const vf a_rk = vf_set(a[r * a_row]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; ++v) {
+                        sum[r][v] = vf_fma(a_rk, column[v], sum[r][v]);
+                    }
                 }
             }
             a += a_depth;
