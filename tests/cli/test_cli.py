@@ -251,8 +251,8 @@ def test_info_as_json(capsys: Capture) -> None:
 def test_info_as_a_table_is_show_config(capsys: Capture) -> None:
     assert main(["info"]) == 0
     table = capsys.readouterr().out
-    assert f"isa       {_kernels.isa()} (available: " in table
-    assert f"numpy     {np.__version__}\n" in table
+    assert f"isa         {_kernels.isa()} (available: " in table
+    assert f"numpy       {np.__version__}\n" in table
     fastseq.show_config()
     assert capsys.readouterr().out == table
 
