@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
         """Add an argument; the shell completes the names of files."""
         action = super().add_argument(*names, **settings)
-        kind = re.split(r"[.|]", str(action.metavar))[-1 if "." in str(action.metavar) else 0]
+        kind = str(action.metavar).split("|")[0].rpartition(".")[2]
         if kind in _COMPLETIONS:
             action.complete = _COMPLETIONS[kind]  # type: ignore[attr-defined]
         return action

@@ -52,5 +52,6 @@ def test_what_is_not_trained_raises_its_error_too() -> None:
         tiny_transducer().predict(["ab"])
     assert isinstance(failure.value, RuntimeError)
     again = pickle.loads(pickle.dumps(failure.value))  # as a worker process sends it
-    assert isinstance(again, NotFittedError | RuntimeError)
+    assert isinstance(again, NotFittedError)
+    assert isinstance(again, RuntimeError)
     assert str(again) == str(failure.value)

@@ -177,14 +177,12 @@ def curves(lines: Sequence[Line], x_label: str, name: str, alt: str) -> str:
     return _as_svg(figure, name, alt)
 
 
-def _matplotlib(module: str) -> Any:
+def matplotlib(module: str) -> Any:
     """Import a module of matplotlib, or raise an ImportError that says how to install it."""
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
-        raise ImportError(
-            'the charts of the page need matplotlib: pip install "fastseq-kernels[bench]"'
-        ) from error
+        raise ImportError('charts need matplotlib: pip install "fastseq-kernels[bench]"') from error
 
 
 def _new_axes(
@@ -192,7 +190,7 @@ def _new_axes(
 ) -> tuple[Any, Axes]:
     """Axes without a frame in a figure of their own; margins left and right, top and bottom."""
     (left, right), (top, bottom) = sides, ends
-    figure = _matplotlib("figure").Figure(figsize=(_WIDTH / 72, height / 72))
+    figure = matplotlib("figure").Figure(figsize=(_WIDTH / 72, height / 72))
     axes: Axes = figure.add_axes(
         (
             left / _WIDTH,
@@ -212,7 +210,7 @@ def _set_scale(axes: Axes, scale: Scale, tick_text: Callable[[float], str]) -> N
         axes.set_xscale("log")
         ticks = _round_numbers(scale.low, scale.high)
     else:
-        locator = _matplotlib("ticker").MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        locator = matplotlib("ticker").MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
         ticks = [tick for tick in locator.tick_values(0, scale.high) if tick <= scale.high]
     axes.set_xlim(scale.low, scale.high)
     axes.set_xticks(ticks, [tick_text(tick) for tick in ticks])
@@ -282,7 +280,7 @@ def _write(axes: Axes, place: tuple[float, float], text: str, coordinates: Any, 
 
 def _round_numbers(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten in this range; powers only where those are many."""
-    ticker = _matplotlib("ticker")
+    ticker = matplotlib("ticker")
     for digits in ((1, 2, 5), (1,)):
         ticks = [
             float(tick)

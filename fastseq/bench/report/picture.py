@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from fastseq.bench.report import words
+from fastseq.bench.report import charts, words
 from fastseq.bench.result import Group, Run
 
 # What each bar of the picture is about: a workload, in the words of someone who has not measured.
@@ -43,14 +43,9 @@ def as_svg(runs: Sequence[Run]) -> str:
     ValueError
         A run has none of the picture's workloads.
     """
-    try:
-        rc_context = import_module("matplotlib").rc_context
-        new_figure = import_module("matplotlib.figure").Figure
-    except ImportError as error:
-        raise ImportError(
-            'the picture needs matplotlib: pip install "fastseq-kernels[bench]"'
-        ) from error
-    figure = new_figure(figsize=(1.9 + 3.6 * len(runs), 4.3), layout="constrained")
+    figure = charts.matplotlib("figure").Figure(
+        figsize=(1.9 + 3.6 * len(runs), 4.3), layout="constrained"
+    )
     panels = figure.subplots(1, len(runs), squeeze=False, sharey=True)[0]
     for axes, run in zip(panels, runs, strict=True):
         _draw(axes, run)
@@ -60,7 +55,9 @@ def as_svg(runs: Sequence[Run]) -> str:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     content = io.StringIO()
-    with rc_context({"svg.hashsalt": "fastseq"}):  # the same run gives the same file
+    with import_module("matplotlib").rc_context(
+        {"svg.hashsalt": "fastseq"}
+    ):  # the same run gives the same file
         figure.savefig(content, format="svg", facecolor="white", metadata={"Date": None})
     return content.getvalue()
 
