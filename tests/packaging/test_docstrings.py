@@ -42,6 +42,7 @@ GATES = {
     "GRU": ["z, r, g", "reset_after"],
     "TimeGRU": ["z, r, g", "reset_after"],
     "RecurrentLayer": ["f, g, i, o", "z, r, g"],
+    "RecurrentStack": ["f, g, i, o", "z, r, g", "reset_after"],
 }
 
 

@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("LSTM", "TimeLSTM"), recurrent_weights(4)),
     "TimeBiLSTM": 2 * recurrent_weights(4),
     "RecurrentLayer": ("lstm", recurrent_weights(4)),
+    "RecurrentStack": ("gru", 3, 2, 2),
     "MatMul": (np.zeros((3, 4), "f"),),
     "ScoredAttention": ("additive", [np.zeros((3, 4), "f")] * 2 + [np.zeros(4, "f")]),
     **dict.fromkeys(

@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 Results = dict[str, Any]
 
 # Layers beyond the textbook, whose arguments include lengths: they have tests of their own.
-WITH_LENGTHS = {"RecurrentLayer", "ScoredAttention"}
+WITH_LENGTHS = {"RecurrentLayer", "RecurrentStack", "ScoredAttention"}
 # Names that only fastseq has.
 OWN_NAMES = {"all_float32", "answer_mark", "exact_match", "shuffled", "train_epoch"}
 

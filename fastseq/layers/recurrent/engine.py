@@ -23,7 +23,7 @@ class Recurrence:
     cell : str
         One of `_kernels.CELLS`, which has the number of gates and the names of the weights.
     has_bias : bool, default True
-        False for a layer that has only ``[Wx, Wh]``; the others are then zeros.
+        False for a layer that has only ``[Wx, Wh]`` in each direction; the others are then zeros.
 
     Attributes
     ----------
@@ -132,8 +132,7 @@ class Recurrence:
         """
         weights, gradients = params, grads
         if not self._has_bias:
-            weights = self._with_zeros(params)
-            gradients = grads + [np.empty_like(each) for each in weights[len(grads) :]]
+            weights, gradients = self._with_zeros(params), self._with_zeros(grads)
         dcontext = None
         if self._embedded is not None:
             context = self._embedded[2]
@@ -159,10 +158,14 @@ class Recurrence:
             xs = side_by_side(context, xs)
         self.forward(params, xs, *others)
 
-    def _with_zeros(self, params: list[Array]) -> list[Array]:
-        """The weights of one direction, zeros for those that the layer lacks."""
-        shapes = _kernels.CELLS[self.cell].shapes(0, len(params[1]))
-        return params + [np.zeros(shape, dtype=np.float32) for shape in shapes[len(params) :]]
+    def _with_zeros(self, arrays: list[Array]) -> list[Array]:
+        """Weights or gradients, followed in each direction by zeros for those that it lacks."""
+        shapes = _kernels.CELLS[self.cell].shapes(0, len(arrays[1]))[2:]
+        complete: list[Array] = []
+        for first in range(0, len(arrays), 2):
+            complete += arrays[first : first + 2]
+            complete += [np.zeros(shape, dtype=np.float32) for shape in shapes]
+        return complete
 
 
 def check_weights(cell: str, params: Sequence[Array]) -> None:

@@ -21,7 +21,7 @@ from fastseq.transducer.network.attention import AttentionalState
 from fastseq.transducer.network.encoder import Encoded
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.network.rows import Dropout
-from fastseq.transducer.network.stack import RecurrentStack
+from fastseq.transducer.network.stack import EmbeddedStack
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ class Decoder:
         weights = [
             recurrent_parameters(cell, params, f"decoder.{layer}") for layer in range(config.layers)
         ]
-        self._stack = RecurrentStack(cell, params["target_embedding"], weights, config.dropout)
+        self._stack = EmbeddedStack(cell, params["target_embedding"], weights, config.dropout)
         self.attention = None if config.attention == "none" else AttentionalState(config, params)
         self._output_dropout = Dropout(config.dropout)
         self._output = Affine(params["output.W"], params["output.b"])

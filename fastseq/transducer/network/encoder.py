@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastseq.layers.packed import Steps
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.network.rows import reversed_rows
-from fastseq.transducer.network.stack import RecurrentStack
+from fastseq.transducer.network.stack import EmbeddedStack
 
 Array = npt.NDArray[Any]
 
@@ -75,7 +75,7 @@ class Encoder:
             )
             for layer in range(config.layers)
         ]
-        self._stack = RecurrentStack(cell, params["source_embedding"], weights, config.dropout)
+        self._stack = EmbeddedStack(cell, params["source_embedding"], weights, config.dropout)
         self.layers: list[Layer] = [self._stack]
 
     def forward(

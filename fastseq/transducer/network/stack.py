@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 States = Sequence[Array | None]
 
 
-class RecurrentStack:
+class EmbeddedStack:
     """Recurrent layers of one cell, over packed sequences of ids.
 
     Parameters

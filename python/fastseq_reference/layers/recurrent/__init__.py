@@ -5,12 +5,14 @@ from fastseq_reference.layers.recurrent.gru import GRU, TimeGRU
 from fastseq_reference.layers.recurrent.layer import RecurrentLayer
 from fastseq_reference.layers.recurrent.lstm import LSTM, TimeLSTM
 from fastseq_reference.layers.recurrent.rnn import RNN, TimeRNN
+from fastseq_reference.layers.recurrent.stack import RecurrentStack
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "RecurrentLayer",
+    "RecurrentStack",
     "TimeBiLSTM",
     "TimeGRU",
     "TimeLSTM",
