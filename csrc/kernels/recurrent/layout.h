@@ -115,8 +115,10 @@ typedef struct recurrent_run {
  * the weights, once for all rows, does not dominate. */
 #define ROWS_AT_ONCE 64
 
-/* With so few packed rows, packing the weights does not pay. */
+/* Packing the weights does not pay with so few packed rows; nor, if they are those of one sequence,
+ * with so few steps, each of which reads the weights of the states once. */
 #define FEW_ROWS 16
+#define FEW_STEPS 256
 
 static const cell_kernel *kernel_of(fs_cell cell);
 
@@ -128,7 +130,8 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
     const ptrdiff_t P = count_vectors(size->H);
     const ptrdiff_t rows = size->lengths.starts ? size->lengths.starts[size->T] : size->N * size->T;
     const ptrdiff_t steps_at_once = 1 + ROWS_AT_ONCE / max_size(size->N, 1);
-    const int gathers = size->V > 0 && (rows < size->V || rows <= FEW_ROWS);
+    const int few_reads = rows <= FEW_ROWS || (size->N == 1 && rows <= FEW_STEPS);
+    const int gathers = size->V > 0 && (rows < size->V || few_reads);
     recurrent_run run = {
         .kernel = kernel,
         .size = *size,
@@ -139,7 +142,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .value_rows = size->inference ? size->N * min_size(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
         .table_rows = gathers ? 0 : size->V,
-        .few_reads = rows <= FEW_ROWS,
+        .few_reads = few_reads,
         .gathers = gathers,
         .has_cell = cell->states > 1,
         .groups = kernel->first_group ? 2 : 1,

@@ -211,7 +211,7 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
     }
     const int team = team_size(&pass, context);
     const int in_team = team > pass.directions * call->size.N;
-    pass.is_loaded = in_team || pass.runs->rows <= FEW_ROWS;
+    pass.is_loaded = in_team || pass.runs->few_reads;
     for (int k = 0; pass.is_loaded && k < pass.directions; ++k) {
         load_inputs(&pass.runs[k], 0, call->size.N);
     }
