@@ -140,7 +140,11 @@ class RecurrentStack:
         _check_params(self.params, shapes)
         self.grads = zero_gradients(self.params)
         self._recurrences = [Recurrence(kernel_cell, self.bias) for _ in range(self.num_layers)]
-        self._can_go_back = False  # whether all layers hold the same forward pass
+        # of the last forward pass, if all layers hold it
+        self._hs_shape: tuple[int, ...] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_hs_shape": None}  # copies and pickles hold no pass
 
     def run(
         self, xs: Array, lengths: Array | None = None, state: State | None = None
@@ -195,10 +199,10 @@ class RecurrentStack:
         RuntimeError
             Another thread is in `forward` or `backward` of the same stack.
         """
-        self._can_go_back = False
-        results = self._run(xs, lengths, state, keep=True)
-        self._can_go_back = True
-        return results
+        self._hs_shape = None
+        hs, last = self._run(xs, lengths, state, keep=True)
+        self._hs_shape = hs.shape
+        return hs, last
 
     def backward(self, dhs: Array, dstate: State | None = None) -> tuple[Array, State]:
         """Gradients of the inputs; ``grads`` receive those of the weights.
@@ -224,9 +228,9 @@ class RecurrentStack:
         TypeError, ValueError
             An argument is of the wrong kind or shape.
         """
-        if not self._can_go_back:
+        if self._hs_shape is None:
             raise RuntimeError("RecurrentStack.backward was called before forward")
-        d = self._as_batch_first("dhs", dhs, self._directions * self.hidden_size)
+        d = self._as_batch_first("dhs", dhs, "K H", *self._hs_shape)
         dh, dc = self._by_layer("dstate", dstate, len(d))
         dh0: list[Array] = []
         dc0: list[Array] = []
@@ -245,7 +249,7 @@ class RecurrentStack:
     def _run(
         self, xs: Array, lengths: Array | None, state: State | None, keep: bool
     ) -> tuple[Array, State]:
-        hs = self._as_batch_first("xs", xs, self.input_size)
+        hs = self._as_batch_first("xs", xs, "D", None, None, self.input_size)
         if lengths is not None:
             lengths = as_array("lengths", lengths)
         h0, c0 = self._by_layer("state", state, len(hs))
@@ -275,12 +279,11 @@ class RecurrentStack:
         first = layer * self._arrays_per_layer
         return slice(first, first + self._arrays_per_layer)
 
-    def _as_batch_first(self, name: str, xs: Array, columns: int) -> Array:
-        """An argument as an array (N, T, columns)."""
-        letter = "D" if name == "xs" else "K H"
+    def _as_batch_first(self, name: str, xs: Array, letter: str, *sizes: int | None) -> Array:
+        """An argument of these sizes as an array (N, T, .)."""
         if self.batch_first:
-            return checked(name, xs, f"(N, T, {letter})", None, None, columns)
-        return checked(name, xs, f"(T, N, {letter})", None, None, columns).swapaxes(0, 1)
+            return checked(name, xs, f"(N, T, {letter})", *sizes)
+        return checked(name, xs, f"(T, N, {letter})", *sizes).swapaxes(0, 1)
 
     def _as_given(self, hs: Array) -> Array:
         """A result (N, T, .) in the caller's order of axes."""
