@@ -20,6 +20,7 @@ import pytest
 MODULES = (
     "fastseq",
     "fastseq.layers",
+    "fastseq.decoding",
     "fastseq.models",
     "fastseq.optim",
     "fastseq.train",

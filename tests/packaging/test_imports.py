@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fastseq"
 FLOORS = (
     {"_kernels", "version", "startup", "files"},
     {"layers"},
-    {"models"},
+    {"decoding", "models"},
     {"data", "optim", "plot", "text", "train", "util"},
     {"transducer"},
     {"bench", "config", "dropin"},

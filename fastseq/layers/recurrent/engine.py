@@ -84,7 +84,7 @@ class Recurrence:
         c : ndarray of float32, shape (N, K H), or None
         """
         workspace = self._workspace if keep else None
-        weights = params if self._has_bias else self._with_zeros(params)
+        weights = self.complete(params)
         results = _kernels.recurrent_forward(
             workspace, self.cell, xs, weights, h0, c0, lengths, context, embedding
         )
@@ -130,9 +130,7 @@ class Recurrence:
         RuntimeError
             There was no forward pass.
         """
-        weights, gradients = params, grads
-        if not self._has_bias:
-            weights, gradients = self._with_zeros(params), self._with_zeros(grads)
+        weights, gradients = self.complete(params), self.complete(grads)
         dcontext = None
         if self._embedded is not None:
             context = self._embedded[2]
@@ -144,6 +142,17 @@ class Recurrence:
             self._workspace, dhs, weights, gradients, dh, dc, dcontext, dembedding
         )
         return dxs, dcontext, dh0, dc0
+
+    def complete(self, arrays: list[Array]) -> list[Array]:
+        """The weights or gradients of a layer, in each direction zeros for those that it lacks."""
+        if self._has_bias:
+            return arrays
+        shapes = _kernels.CELLS[self.cell].shapes(0, len(arrays[1]))[2:]
+        complete: list[Array] = []
+        for first in range(0, len(arrays), 2):
+            complete += arrays[first : first + 2]
+            complete += [np.zeros(shape, dtype=np.float32) for shape in shapes]
+        return complete
 
     def forget(self) -> None:
         """Give the memory of the last pass back; a backward pass needs a new forward pass."""
@@ -157,15 +166,6 @@ class Recurrence:
         if context is not None:
             xs = side_by_side(context, xs)
         self.forward(params, xs, *others)
-
-    def _with_zeros(self, arrays: list[Array]) -> list[Array]:
-        """Weights or gradients, followed in each direction by zeros for those that it lacks."""
-        shapes = _kernels.CELLS[self.cell].shapes(0, len(arrays[1]))[2:]
-        complete: list[Array] = []
-        for first in range(0, len(arrays), 2):
-            complete += arrays[first : first + 2]
-            complete += [np.zeros(shape, dtype=np.float32) for shape in shapes]
-        return complete
 
 
 def check_weights(cell: str, params: Sequence[Array]) -> None:

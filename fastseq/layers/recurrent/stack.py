@@ -16,7 +16,6 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.layers.base import (
     as_array,
-    as_float32,
     as_integer,
     as_list,
     check_choice,
@@ -293,24 +292,33 @@ class RecurrentStack:
         self, name: str, state: State | None, N: int
     ) -> tuple[Sequence[Array | None], Sequence[Array | None]]:
         """The caller's h and c as arrays (N, K H) of each layer, None for zeros."""
-        zeros = [None] * self.num_layers
+        h, c = self._checked_state(name, state, N)
+        return self._split(h), self._split(c)
+
+    def _checked_state(
+        self, name: str, state: State | None, N: int | None
+    ) -> tuple[Array | None, Array | None]:
+        """The caller's h and c, None for zeros."""
         if state is None:
-            return zeros, zeros
+            return None, None
+        letters, sizes = "(L K, N, H)", (self.num_layers * self._directions, N, self.hidden_size)
         if not self._has_c:
             if isinstance(state, tuple):
                 raise TypeError(
                     f"{name}: expected an array h, as a {self.cell} has no c; got tuple"
                 )
-            return self._split(name, state, N), zeros
+            return checked(name, state, letters, *sizes), None
         if not isinstance(state, tuple | list):
             raise TypeError(f"{name}: expected a tuple (h, c), got {type(state).__name__}")
         if len(state) != 2:
             raise ValueError(f"{name}: expected a tuple (h, c), got {len(state)} items")
-        return self._split(f"{name}[0]", state[0], N), self._split(f"{name}[1]", state[1], N)
+        h = checked(f"{name}[0]", state[0], letters, *sizes)
+        return h, checked(f"{name}[1]", state[1], letters, *h.shape)
 
-    def _split(self, name: str, state: Array, N: int) -> list[Array]:
-        K, H = self._directions, self.hidden_size
-        state = as_float32(name, state, (self.num_layers * K, N, H))
+    def _split(self, state: Array | None) -> Sequence[Array | None]:
+        if state is None:
+            return [None] * self.num_layers
+        K, N, H = self._directions, state.shape[1], self.hidden_size
         layers = range(0, len(state), K)
         return [state[first : first + K].swapaxes(0, 1).reshape(N, K * H) for first in layers]
 
@@ -322,6 +330,30 @@ class RecurrentStack:
         K, N, H = self._directions, len(layers[0]), self.hidden_size
         state = np.empty((len(layers) * K, N, H), dtype=np.float32)
         return np.concatenate([each.reshape(N, K, H).swapaxes(0, 1) for each in layers], out=state)
+
+
+def decode(
+    stack: RecurrentStack, state: State, *arguments: Any, **options: Any
+) -> _kernels.Decoded:
+    """Run a stack of one direction inside `_kernels.decode`.
+
+    Parameters
+    ----------
+    stack : RecurrentStack
+    state : ndarray of float, shape (L, N, H), or a tuple of two
+    *arguments, **options
+        ``start_id, steps, embedding, output``, and the optional ones of `_kernels.decode`.
+    """
+    start_id, steps, embedding, output = arguments
+    h0, c0 = stack._checked_state("state", state, None)
+    if h0 is None:
+        raise TypeError("state: expected the states before the first step, got None")
+    layers = [
+        recurrence.complete(stack.params[stack._arrays_of(layer)])
+        for layer, recurrence in enumerate(stack._recurrences)
+    ]
+    cell = stack._recurrences[0].cell
+    return _kernels.decode(cell, start_id, steps, h0, embedding, layers, output, c0=c0, **options)
 
 
 def _size(name: str, size: int) -> int:

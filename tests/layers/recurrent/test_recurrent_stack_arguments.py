@@ -97,11 +97,26 @@ def test_wrong_state(name: str) -> None:
         (lstm, h, TypeError, r": expected a tuple \(h, c\), got ndarray"),
         (lstm, (h,), ValueError, r": expected a tuple \(h, c\), got 1 items"),
         (lstm, (h, c, c), ValueError, r": expected a tuple \(h, c\), got 3 items"),
-        (lstm, (h, c[:2]), ValueError, r"\[1\]: expected shape \(4, 3, 9\), got \(2, 3, 9\)"),
-        (lstm, (h[0], c), ValueError, r"\[0\]: expected shape \(4, 3, 9\), got \(3, 9\)"),
+        (
+            lstm,
+            (h, c[:2]),
+            ValueError,
+            r"\[1\]: expected shape \(L K, N, H\) = \(4, 3, 9\), got \(2, 3, 9\)",
+        ),
+        (
+            lstm,
+            (h[0], c),
+            ValueError,
+            r"\[0\]: expected shape \(L K, N, H\) = \(4, 3, 9\), got \(3, 9\)",
+        ),
         (lstm, (h, None), TypeError, r"\[1\]: expected an array of numbers, got dtype object"),
         (gru, (h, c), TypeError, ": expected an array h, as a gru has no c; got tuple"),
-        (gru, h[:, :2], ValueError, r": expected shape \(4, 3, 9\), got \(4, 2, 9\)"),
+        (
+            gru,
+            h[:, :2],
+            ValueError,
+            r": expected shape \(L K, N, H\) = \(4, 3, 9\), got \(4, 2, 9\)",
+        ),
         (gru, "h", TypeError, ": expected an array of numbers, got dtype"),
     ):
         with pytest.raises(error, match=f"^{name}{message}"):
