@@ -16,9 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import as_array, as_integer, checked, renamed
+from fastseq.layers.base import as_array, as_integer, checked
 from fastseq.layers.packed import Steps
-from fastseq.layers.recurrent.stack import RecurrentStack, State, decode
+from fastseq.layers.recurrent.stack import (
+    RecurrentStack,
+    State,
+    cell_and_weights,
+    initial_state,
+)
 
 Array = npt.NDArray[Any]
 
@@ -121,20 +126,21 @@ def greedy(
     True
     """
     E, W, b = _checked_network(stack, embedding, output_weight, output_bias)
-    limits = _checked_limits(max_length)
-    try:
-        found = decode(
-            stack,
-            state,
-            as_integer("start_id", start_id),
-            int(limits.max(initial=0)),
-            E,
-            (W, b),
-            end_id=None if end_id is None else as_integer("end_id", end_id),
-            limits=limits if limits.ndim else None,
-        )
-    except ValueError as error:
-        raise renamed(error, "max_length", "limits") from error
+    h0, c0 = initial_state(stack, state)
+    limits = _checked_limits(max_length, h0.shape[1])
+    cell, weights = cell_and_weights(stack)
+    found = _kernels.decode(
+        cell,
+        as_integer("start_id", start_id),
+        int(limits.max(initial=0)),
+        h0,
+        E,
+        weights,
+        (W, b),
+        c0=c0,
+        end_id=None if end_id is None else as_integer("end_id", end_id),
+        limits=limits if limits.ndim else None,
+    )
     assert found.log_probabilities is not None
     return Answers(found.ids, found.taken, found.log_probabilities)
 
@@ -190,13 +196,15 @@ def score(
     start = as_integer("start_id", start_id)
     if not 0 <= start < len(E):
         raise IndexError(f"start_id: expected an id from 0 to {len(E) - 1}, got {start}")
-    ids, taken = _checked_targets(targets, lengths, len(E))
+    h0, c0 = initial_state(stack, state)
+    ids, taken = _checked_targets(targets, lengths, h0.shape[1], len(E))
     N, T = ids.shape
     real = Steps(taken, T)
     inputs = np.full((N, T), start)
     inputs[:, 1:] = real.scatter(real.gather(ids))[:, :-1]
     xs = _kernels.embedding_forward(E, inputs.ravel()).reshape(N, T, E.shape[1])
-    hs, _ = stack.run(xs if stack.batch_first else xs.swapaxes(0, 1), taken, state)
+    xs = xs if stack.batch_first else xs.swapaxes(0, 1)
+    hs, _ = stack.run(xs, taken, h0 if c0 is None else (h0, c0))
     top = real.gather(hs if stack.batch_first else hs.swapaxes(0, 1))
     each = real.scatter(_log_probabilities(top, W, b, real.gather(ids)))
     totals = np.zeros(N)
@@ -232,25 +240,26 @@ def _checked_network(
     return E.astype(np.float32, copy=False), W, b
 
 
-def _checked_limits(max_length: int | Array) -> Array:
-    """One number, or one for each row."""
+def _checked_limits(max_length: int | Array, N: int) -> Array:
+    """One number, or one for each row; an array of its own."""
     limits = as_array("max_length", max_length)
     if limits.dtype.kind not in "iu":
         raise TypeError(f"max_length: expected integers, got dtype {limits.dtype}")
-    if limits.ndim > 1:
-        raise ValueError(f"max_length: expected a number or shape (N,), got {limits.shape}")
-    if limits.size and limits.min() < 0:
+    if limits.shape not in ((), (N,)):
+        raise ValueError(f"max_length: expected a number or shape ({N},), got {limits.shape}")
+    limits = limits.copy()
+    if (limits < 0).any():
         raise ValueError(f"max_length: expected at least 0, got {limits.min()}")
     return limits
 
 
-def _checked_targets(targets: Array, lengths: Array | None, V: int) -> tuple[Array, Array]:
-    """The ids (N, T), and how many of each row count."""
-    ids = checked("targets", targets, "(N, T)", None, None, kinds="iu")
-    N, T = ids.shape
+def _checked_targets(targets: Array, lengths: Array | None, N: int, V: int) -> tuple[Array, Array]:
+    """The ids (N, T), and how many of each row count; arrays of their own."""
+    ids = checked("targets", targets, "(N, T)", N, None, kinds="iu").copy()
+    T = ids.shape[1]
     taken = np.full(N, T)
     if lengths is not None:
-        taken = checked("lengths", lengths, "(N,)", N, kinds="iu")
+        taken = checked("lengths", lengths, "(N,)", N, kinds="iu").copy()
         outside = np.flatnonzero((taken < 0) | (taken > T))
         if outside.size:
             n = outside[0]

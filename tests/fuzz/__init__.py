@@ -7,6 +7,7 @@ mutations. `judge` defines the allowed outcomes; any other is a finding.
     kernel_calls.py   the functions of fastseq._kernels, except
     recurrent_calls.py, decode_calls.py   those of recurrent layers and decoders
     layer_calls.py    the classes of fastseq.layers and fastseq.models
+    decoding_calls.py the functions of fastseq.decoding
     training_calls.py the optimizers and clip_grads
     values.py         hostile values
     mutations.py      hostile changes of the arguments, and the expected effect of each

@@ -71,7 +71,7 @@ class Row:
             a = np.concatenate((self.peek, a))
         W, b = given["output"]
         scores = a @ W + b
-        log_p = log_softmax(scores)
+        self.log_p = log_p = log_softmax(scores)
         ranked = log_p if given["scored"] else scores
         allowed = ranked[given["first_id"] :]
         best = given["first_id"] + int(allowed.argmax())

@@ -182,6 +182,57 @@ def recurrent_layer(draw: Draw) -> Case:
     )
 
 
+def recurrent_stack(draw: Draw) -> Case:
+    cell = draw.choice("lstm", "gru", "rnn")
+    N, T, D, H = draw.size(), draw.size(), draw.size(1), draw.size(1)
+    L, K = draw.choice(1, 1, 2, 3), draw.choice(1, 2)
+    reset_after, bias, batch_first = draw.maybe(), draw.maybe(0.8), draw.maybe()
+    kernel_cell = "gru_reset_after" if cell == "gru" and reset_after else cell
+    params = [
+        each
+        for layer in range(L)
+        for _ in range(K)
+        for each in weights(draw, kernel_cell, K * H if layer else D, H)[: None if bias else 2]
+    ]
+    sequences = (N, T) if batch_first else (T, N)
+
+    def state() -> Any:
+        h, c = draw.floats(L * K, N, H), draw.floats(L * K, N, H)
+        return draw.choice(None, [h, c] if cell == "lstm" else h)
+
+    arguments: Arguments = {
+        "init.cell": cell,
+        "init.input_size": D,
+        "init.hidden_size": H,
+        "init.num_layers": L,
+        "init.bidirectional": K == 2,
+        "init.reset_after": reset_after,
+        "init.bias": bias,
+        "init.batch_first": batch_first,
+        "init.params": params,
+        "forward.xs": draw.floats(*sequences, D),
+        "forward.lengths": draw.lengths(N, 0, T),
+        "forward.state": state(),
+        "backward.dhs": draw.floats(*sequences, K * H),
+        "backward.dstate": state(),
+    }
+
+    def expected(given: Arguments) -> Any:
+        pairs = ("forward.state", "backward.dstate")
+        tuples = {name: tuple(given[name]) for name in pairs if isinstance(given[name], list)}
+        return run(fastseq_reference, "RecurrentStack", given | tuples), {}
+
+    return Case(
+        "RecurrentStack",
+        lambda given: run(fastseq, "RecurrentStack", given),
+        arguments,
+        expected,
+        limits={"forward.lengths": (0, T)},
+        terms=max(T, 1) * (D + 5 * H) * 9 * max(N, 1) * L,
+        words=_words(fastseq.RecurrentStack) | weight_names(),
+    )
+
+
 def scored_attention(draw: Draw) -> Case:
     kind = draw.choice("dot", "scaled_dot", "general", "additive")
     N, Te, Td, H, A = draw.size(), draw.size(1), draw.size(), draw.size(1), draw.size(1)
@@ -221,5 +272,6 @@ LAYERS: dict[str, Strategy] = {
         if isinstance(spec, Function) and name in layer_names
     },
     "RecurrentLayer": recurrent_layer,
+    "RecurrentStack": recurrent_stack,
     "ScoredAttention": scored_attention,
 }

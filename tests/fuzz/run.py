@@ -65,6 +65,7 @@ def strategies() -> dict[str, Any]:
     from fastseq import _kernels
 
     from .decode_calls import DECODE
+    from .decoding_calls import DECODING
     from .kernel_calls import KERNELS
     from .layer_calls import LAYERS
     from .recurrent_calls import RECURRENT
@@ -74,6 +75,7 @@ def strategies() -> dict[str, Any]:
     return (
         {name: each for name, each in kernels.items() if hasattr(_kernels, name)}
         | LAYERS
+        | DECODING
         | TRAINING
     )
 

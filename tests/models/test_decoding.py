@@ -280,8 +280,12 @@ def test_wrong_network(
         ({"end_id": 1.5}, TypeError, "end_id: expected an integer, got float"),
         ({"max_length": -1}, ValueError, "max_length: expected at least 0, got -1"),
         ({"max_length": 2.0}, TypeError, "max_length: expected integers, got dtype float64"),
-        ({"max_length": [3, 3]}, ValueError, "max_length: expected shape (7,)"),
-        ({"max_length": [[3]]}, ValueError, "max_length: expected a number or shape (N,), got"),
+        ({"max_length": [3, 3]}, ValueError, "max_length: expected a number or shape (7,)"),
+        (
+            {"max_length": [[3]]},
+            ValueError,
+            "max_length: expected a number or shape (7,), got (1, 1)",
+        ),
     ],
 )
 def test_wrong_greedy(others: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -292,11 +296,15 @@ def test_wrong_greedy(others: dict[str, Any], error: type[Exception], message: s
 @pytest.mark.parametrize(
     ("others", "error", "message"),
     [
-        ({"targets": [1, 2]}, ValueError, "targets: expected shape (N, T), got (2,)"),
+        ({"targets": [1, 2]}, ValueError, "targets: expected shape (N, T) = (7, any), got (2,)"),
         ({"targets": np.zeros((7, 2))}, TypeError, "targets: expected an array of integers"),
         ({"targets": 7 * [[0, 11]]}, IndexError, "targets[0, 1]: expected an id from 0 to 10"),
         ({"targets": 7 * [[-1, 0]]}, IndexError, "targets[0, 0]: expected an id from 0 to 10"),
-        ({"targets": 6 * [[0]]}, ValueError, "state: expected shape (L K, N, H) = (2, 6, 9)"),
+        (
+            {"targets": 6 * [[0]]},
+            ValueError,
+            "targets: expected shape (N, T) = (7, any), got (6, 1)",
+        ),
         ({"lengths": [1]}, ValueError, "lengths: expected shape (N,) = (7), got (1,)"),
         ({"lengths": [0, 4, 0, 0, 0, 0, 0]}, ValueError, "lengths[1]: expected 0 to 3, got 4"),
         ({"lengths": [0, 0, -1, 0, 0, 0, 0]}, ValueError, "lengths[2]: expected 0 to 3, got -1"),

@@ -31,6 +31,9 @@ Array = npt.NDArray[Any]
 State = Array | tuple[Array, Array]
 
 _CELLS = ("lstm", "gru", "rnn")
+# Beyond any memory.
+_MOST_LAYERS = 2**16
+_MOST_SIZE = 2**31 - 1
 
 
 class RecurrentStack:
@@ -123,7 +126,7 @@ class RecurrentStack:
         self.cell = cell
         self.input_size = _size("input_size", input_size)
         self.hidden_size = _size("hidden_size", hidden_size)
-        self.num_layers = _size("num_layers", num_layers)
+        self.num_layers = _size("num_layers", num_layers, _MOST_LAYERS)
         self.bidirectional = bool(bidirectional)
         self.reset_after = bool(reset_after)
         self.bias = bool(bias)
@@ -310,10 +313,11 @@ class RecurrentStack:
             return checked(name, state, letters, *sizes), None
         if not isinstance(state, tuple | list):
             raise TypeError(f"{name}: expected a tuple (h, c), got {type(state).__name__}")
-        if len(state) != 2:
-            raise ValueError(f"{name}: expected a tuple (h, c), got {len(state)} items")
-        h = checked(f"{name}[0]", state[0], letters, *sizes)
-        return h, checked(f"{name}[1]", state[1], letters, *h.shape)
+        pair = tuple(state)  # read once
+        if len(pair) != 2:
+            raise ValueError(f"{name}: expected a tuple (h, c), got {len(pair)} items")
+        h = checked(f"{name}[0]", pair[0], letters, *sizes)
+        return h, checked(f"{name}[1]", pair[1], letters, *h.shape)
 
     def _split(self, state: Array | None) -> Sequence[Array | None]:
         if state is None:
@@ -332,34 +336,27 @@ class RecurrentStack:
         return np.concatenate([each.reshape(N, K, H).swapaxes(0, 1) for each in layers], out=state)
 
 
-def decode(
-    stack: RecurrentStack, state: State, *arguments: Any, **options: Any
-) -> _kernels.Decoded:
-    """Run a stack of one direction inside `_kernels.decode`.
-
-    Parameters
-    ----------
-    stack : RecurrentStack
-    state : ndarray of float, shape (L, N, H), or a tuple of two
-    *arguments, **options
-        ``start_id, steps, embedding, output``, and the optional ones of `_kernels.decode`.
-    """
-    start_id, steps, embedding, output = arguments
-    h0, c0 = stack._checked_state("state", state, None)
-    if h0 is None:
+def initial_state(stack: RecurrentStack, state: State) -> tuple[Array, Array | None]:
+    """A state as arrays h and c (L K, N, H), c None but for the LSTM; for `_kernels.decode`."""
+    h, c = stack._checked_state("state", state, None)
+    if h is None:
         raise TypeError("state: expected the states before the first step, got None")
-    layers = [
+    return h, c
+
+
+def cell_and_weights(stack: RecurrentStack) -> tuple[str, list[list[Array]]]:
+    """The name of the cell, and the weights of each layer, as `_kernels.decode` takes them."""
+    weights = [
         recurrence.complete(stack.params[stack._arrays_of(layer)])
         for layer, recurrence in enumerate(stack._recurrences)
     ]
-    cell = stack._recurrences[0].cell
-    return _kernels.decode(cell, start_id, steps, h0, embedding, layers, output, c0=c0, **options)
+    return stack._recurrences[0].cell, weights
 
 
-def _size(name: str, size: int) -> int:
+def _size(name: str, size: int, most: int = _MOST_SIZE) -> int:
     size = as_integer(name, size)
-    if size < 1:
-        raise ValueError(f"{name}: expected at least 1, got {size}")
+    if not 1 <= size <= most:
+        raise ValueError(f"{name}: expected 1 to {most}, got {size}")
     return size
 
 

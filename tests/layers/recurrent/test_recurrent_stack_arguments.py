@@ -17,9 +17,10 @@ from support.layers.recurrent_stack import Case, Shape
         (("tree", 3, 4), ValueError, "cell: expected one of lstm, gru, rnn, got 'tree'"),
         (("gru_reset_after", 3, 4), ValueError, "cell: expected one of lstm, gru, rnn, got"),
         ((None, 3, 4), ValueError, "cell: expected one of lstm, gru, rnn, got NoneType"),
-        (("lstm", 0, 4), ValueError, "input_size: expected at least 1, got 0"),
-        (("lstm", 3, -1), ValueError, "hidden_size: expected at least 1, got -1"),
-        (("lstm", 3, 4, 0), ValueError, "num_layers: expected at least 1, got 0"),
+        (("lstm", 0, 4), ValueError, "input_size: expected 1 to .*, got 0"),
+        (("lstm", 3, -1), ValueError, "hidden_size: expected 1 to .*, got -1"),
+        (("lstm", 3, 4, 0), ValueError, "num_layers: expected 1 to 65536, got 0"),
+        (("lstm", 3, 4, 2**40), ValueError, "num_layers: expected 1 to 65536, got"),
         (("lstm", 3.5, 4), TypeError, "input_size: expected an integer, got float"),
     ],
 )
