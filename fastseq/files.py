@@ -1,4 +1,7 @@
-"""Writing files so that a killed process leaves the old one or the new one, never half of one."""
+"""Opening a file that may be no file, and writing one whole or not at all.
+
+A killed process leaves the old file or the new one, never half of one.
+"""
 
 import contextlib
 import os
@@ -8,6 +11,22 @@ import time
 from collections.abc import Callable
 
 _AN_HOUR = 3600
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """For `open`: open without waiting, as for a pipe without a writer.
+
+    Parameters
+    ----------
+    path : str
+    flags : int
+
+    Returns
+    -------
+    int
+        The descriptor.
+    """
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def check_writable(path: str) -> None:

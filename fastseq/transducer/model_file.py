@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.files import replace_file
+from fastseq.files import open_at_once, replace_file
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.parameters import parameter_shapes
 from fastseq.version import __version__
@@ -147,7 +147,7 @@ def read(
         It is something else, damaged, or an array is not what it should be: the message, one line,
         names the file, the entry, what was expected and what came.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=open_at_once) as file:
         try:
             header = _read_header(file)
             document = _read_document(header, kind, entries)
@@ -158,11 +158,6 @@ def read(
             reason = " ".join(str(error).split())
             raise ValueError(f"{path}: {reason}") from error
     return {name: arrays[name] for name in expected}, document
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting, as for a pipe without a writer; it is refused then."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,99 @@
+"""Opening the files of other libraries, which are not trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from fastseq.files import open_at_once
+
+_LONGEST_REASON = 300
+
+
+@contextlib.contextmanager
+def open_source(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file, open for reading; what goes wrong with its content is a ValueError that names it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        It is no regular file, or reading it raised an error: one line says which file and why.
+    """
+    with open(path, "rb", opener=open_at_once) as file:
+        try:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("expected a regular file")
+            yield file
+        except ImportError:
+            raise
+        except Exception as error:  # libraries raise many kinds of errors for damaged files
+            raise ValueError(f"{os.fspath(path)}: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without the control characters that a hostile file may bring into it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+def size_of(file: BinaryIO) -> int:
+    """The size of an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
+class StoredEntries:
+    """The entries of a zip file whose writer compresses nothing, as PyTorch and Keras do.
+
+    So no entry is larger than the file, nor are all of them together.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        try:
+            self._archive = zipfile.ZipFile(file)
+            entries = self._archive.infolist()
+        except Exception as error:
+            raise ValueError(f"damaged, or no zip file: {one_line(error)}") from error
+        self._entries = {entry.filename: entry for entry in entries}
+        if len(self._entries) != len(entries):
+            raise ValueError("damaged: two entries have the same name")
+        for entry in entries:
+            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+                raise ValueError(f"entry {entry.filename!r}: expected one without compression")
+        total, size = sum(entry.file_size for entry in entries), size_of(file)
+        if total > size:
+            raise ValueError(f"expected entries of at most {size} bytes together, got {total}")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all entries."""
+        return list(self._entries)
+
+    def size(self, name: str) -> int:
+        """The number of bytes of an entry; ValueError where there is none of this name."""
+        if name not in self._entries:
+            raise ValueError(f"damaged: there is no entry {name!r}")
+        return self._entries[name].file_size
+
+    def read(self, name: str) -> bytes:
+        """The content of an entry.
+
+        Raises
+        ------
+        ValueError
+            There is none of this name, or its checksum is wrong.
+        """
+        size = self.size(name)
+        try:
+            content = self._archive.read(name)
+        except Exception as error:
+            raise ValueError(f"damaged: {one_line(error)}") from error
+        if len(content) != size:
+            raise ValueError(f"entry {name!r}: damaged: {len(content)} of {size} bytes")
+        return content
