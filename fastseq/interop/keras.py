@@ -87,7 +87,10 @@ def from_keras(path: str | os.PathLike[str], name: str | None = None) -> Layer |
             if not found:
                 known = ", ".join(repr(layer.name) for layer in file.layers[:10])
                 raise ValueError(f"name: expected one of the layers {known}, got {name!r}")
-            return _layer(file, found[0])
+            try:
+                return _layer(file, found[0])
+            except _Unknown as error:
+                raise ValueError(str(error)) from error
         layers = {}
         for layer in file.layers:
             try:

@@ -1,8 +1,9 @@
 """The configuration and the weights in a file that Keras has saved; Keras is not needed, h5py is.
 
-There are two formats. ``.keras`` is a zip file of ``config.json`` and ``model.weights.h5``, in which
-a layer's arrays are found by its class; ``.h5`` is one HDF5 file, in which they are found by name.
-HDF5 can refer to other files; such references are refused, as are arrays larger than the file.
+There are two formats. ``.keras`` is a zip file of ``config.json`` and ``model.weights.h5``, in
+which a layer's arrays are found by its class; ``.h5`` is one HDF5 file, in which they are found by
+name. HDF5 can refer to other files; such references are refused, as are arrays that are larger
+than the file.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError("expected a regular file")
             yield file
-        except ImportError:
+        except (ImportError, MemoryError):
             raise
         except Exception as error:  # libraries raise many kinds of errors for damaged files
             raise ValueError(f"{os.fspath(path)}: {one_line(error)}") from error
@@ -63,10 +63,7 @@ class StoredEntries:
         self._entries = {entry.filename: entry for entry in entries}
         if len(self._entries) != len(entries):
             raise ValueError("damaged: two entries have the same name")
-        for entry in entries:
-            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-                raise ValueError(f"entry {entry.filename!r}: expected one without compression")
-        total, size = sum(entry.file_size for entry in entries), size_of(file)
+        total, size = sum(entry.compress_size for entry in entries), size_of(file)
         if total > size:
             raise ValueError(f"expected entries of at most {size} bytes together, got {total}")
 
@@ -76,10 +73,19 @@ class StoredEntries:
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """The number of bytes of an entry; ValueError where there is none of this name."""
+        """The number of bytes of an entry.
+
+        Raises
+        ------
+        ValueError
+            There is none of this name, or it is compressed.
+        """
         if name not in self._entries:
             raise ValueError(f"damaged: there is no entry {name!r}")
-        return self._entries[name].file_size
+        entry = self._entries[name]
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            raise ValueError(f"entry {name!r}: expected one without compression")
+        return entry.file_size
 
     def read(self, name: str) -> bytes:
         """The content of an entry.
@@ -87,7 +93,7 @@ class StoredEntries:
         Raises
         ------
         ValueError
-            There is none of this name, or its checksum is wrong.
+            There is none of this name, or it is compressed, or its checksum is wrong.
         """
         size = self.size(name)
         try:

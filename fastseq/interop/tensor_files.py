@@ -262,8 +262,13 @@ def _view(name: str, storage: Array, tensor: _Tensor) -> Array:
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps)
 
 
+def _empty_dict() -> dict[Any, Any]:
+    """A dict of nothing: the keys of another would be hashed, which nested tuples make endless."""
+    return {}
+
+
 _NAMES: dict[Name, Callable[..., Any] | None] = {
-    Name("collections", "OrderedDict"): lambda: {},
+    Name("collections", "OrderedDict"): _empty_dict,
     Name("torch", "Size"): lambda sizes: tuple(sizes),
     Name("torch._utils", "_rebuild_parameter"): lambda data, requires_grad, hooks: data,
     Name("torch._utils", "_rebuild_tensor_v2"): (

@@ -79,10 +79,10 @@ def from_torch(
     Notes
     -----
     Weights become float32, copied; later changes of the module have no effect. A state dict names
-    no classes, so they follow from names and shapes. ``weight_ih_l0`` of 4 H rows is an LSTM, of 3 H
-    a GRU, of H an RNN, whose ``nonlinearity`` is taken to be tanh. ``weight`` and ``bias`` of a
-    matrix and a vector are a ``Linear``. A matrix ``weight`` alone is an ``Embedding`` where "emb"
-    is in the module's name, else a ``Linear`` without bias.
+    no classes, so they follow from names and shapes. ``weight_ih_l0`` of 4 H rows is an LSTM, of
+    3 H a GRU, of H an RNN, whose ``nonlinearity`` is taken to be tanh. ``weight`` and ``bias`` of
+    a matrix and a vector are a ``Linear``. A matrix ``weight`` alone is an ``Embedding`` where
+    "emb" is in the module's name, else a ``Linear`` without bias.
 
     Examples
     --------
@@ -114,7 +114,12 @@ def from_torch(
             raise ValueError(f"{path}: {text}") from error
     nn = getattr(sys.modules.get("torch"), "nn", None)  # a module of it cannot exist without it
     if nn is not None and isinstance(source, nn.Module):
-        return _layers(source.state_dict(), dict(source.named_modules()), name, batch_first)
+        return _layers(
+            source.state_dict(),
+            dict(source.named_modules(remove_duplicate=False)),
+            name,
+            batch_first,
+        )
     if not isinstance(source, Mapping):
         raise TypeError(
             f"source: expected a module, a state dict or a path, got {type(source).__name__}"
@@ -139,7 +144,10 @@ def _layers(
         if name not in groups:
             known = ", ".join(repr(each) for each in list(groups)[:10])
             raise ValueError(f"name: expected one of the modules {known}, got {name!r}")
-        return _layer(name, groups[name], modules.get(name), batch_first)
+        try:
+            return _layer(name, groups[name], modules.get(name), batch_first)
+        except _Unknown as error:
+            raise ValueError(str(error)) from error
     layers = {}
     for prefix, group in groups.items():
         try:
