@@ -151,7 +151,7 @@ def _config_of(weights: Any, size: int) -> bytes:
             "expected a whole model, as model.save() writes it, got weights without model_config"
         )
     _check_size(weights.attrs.get_id("model_config").get_storage_size())
-    return _text(_attribute(weights, "model_config", size)).encode()
+    return _text(_attribute(weights, "model_config", size)).encode(errors="replace")
 
 
 def _check_size(size: int) -> None:
@@ -185,7 +185,10 @@ def _follow(node: Any, path: str) -> Any:
 
 def _read_config(content: bytes) -> list[KerasLayer]:
     """The layers of a model's configuration."""
-    document = json.loads(content)
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("damaged: its configuration is no JSON") from None
     kind = document.get("class_name") if isinstance(document, dict) else None
     if kind not in _MODELS:
         got = repr(kind)[:40] if isinstance(kind, str) else "none"

@@ -155,7 +155,7 @@ class Graph:
 
         for each in node.attribute:
             value = get_attribute_value(each)
-            if each.name == "value":
+            if each.name == "value" and each.HasField("t"):
                 return self._array(name, value)
             if each.name in ("value_int", "value_ints", "value_float", "value_floats"):
                 return np.array(value)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 # Each takes at most about 100 bytes, and a tensor of a state dict about 40 of them.
-_MOST_INSTRUCTIONS = 1_000_000
+_MOST_INSTRUCTIONS = 500_000
 
 # Instructions that push their argument.
 _ARGUMENTS = {
