@@ -42,12 +42,12 @@ def make_stack(
                     f"layer {number}: expected {columns} inputs, {H} hidden units, {len(first)} "
                     f"directions, got {got[0]}, {got[1]}, {got[2]}"
                 )
-    params = [
-        array
-        for directions in layers
-        for weights in directions
-        for array in to_fastseq(convention, cell, weights)
-    ]
+    every = [weights for directions in layers for weights in directions]
+    has_bias = any(weights.bx is not None for weights in every)
+    params = []
+    for weights in every:
+        arrays = to_fastseq(convention, cell, weights)
+        params += arrays if has_bias else arrays[:2]  # Wx and Wh alone
     return RecurrentStack(
         "gru" if cell == "gru_reset_after" else cell,
         D,
@@ -55,7 +55,7 @@ def make_stack(
         len(layers),
         bidirectional=len(first) == 2,
         reset_after=cell == "gru_reset_after",
-        bias=any(weights.bx is not None for directions in layers for weights in directions),
+        bias=has_bias,
         batch_first=batch_first,
         params=params,
     )

@@ -359,13 +359,15 @@ def _state_dict_arrays(prefix: str, layer: Any) -> dict[str, Array]:
 
 def _stack_arrays(stack: RecurrentStack) -> dict[str, Array]:
     cell = "gru_reset_after" if stack.cell == "gru" else stack.cell
-    count = len(_kernels.CELLS[cell].weights)
+    shapes = _kernels.CELLS[cell].shapes(1, stack.hidden_size)
     directions = ("", "_reverse") if stack.bidirectional else ("",)
     suffixes = [f"_l{number}{each}" for number in range(stack.num_layers) for each in directions]
+    count = len(stack.params) // len(suffixes)
     arrays = {}
     for index, suffix in enumerate(suffixes):
         params = stack.params[index * count : (index + 1) * count]
-        Wx, Wh, bx, bh = from_fastseq(TORCH, cell, params)
+        zeros = [np.zeros(shape, np.float32) for shape in shapes[count:]]
+        Wx, Wh, bx, bh = from_fastseq(TORCH, cell, [*params, *zeros])
         arrays[f"weight_ih{suffix}"] = np.ascontiguousarray(Wx.T)
         arrays[f"weight_hh{suffix}"] = np.ascontiguousarray(Wh.T)
         if stack.bias:

@@ -57,7 +57,7 @@ def test_a_stored_network_read_wrongly_is_found() -> None:
     layers["lstm"].params[1][:, :3] *= -1
     order = ("embedding", "lstm", "gru", "rnn", "fc")
     outputs = run_all({key: layers[key] for key in order}, wanted["ids"])
-    assert np.abs(outputs - wanted["outputs"]).max() > 1e-3
+    assert np.abs(outputs - wanted["outputs"]).max() > 1e-4  # a hundred times the tolerance
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_no_bias() -> None:
     weights = {name: array for name, array in lstm().items() if "bias" not in name}
     stack = from_torch(weights)
     assert stack.bias is False
-    assert not stack.params[2].any()
+    assert [param.shape for param in stack.params] == [(D, 4 * H), (H, 4 * H)]
 
 
 def test_kinds_follow_from_names_and_shapes() -> None:
@@ -152,7 +152,7 @@ def without(name: str) -> dict[str, Array]:
         (without("weight_hh_l0"), "weight_hh_l0: expected a tensor of shape .*, got none"),
         (without("weight_ih_l0"), "weight_ih_l0: expected a tensor of shape .*, got none"),
         (without("bias_hh_l0"), "bias_hh_l0: expected a tensor of shape .*, got none"),
-        (lstm() | {"bias_ih_l0": np.ones(3)}, r"bias_ih_l0: expected shape \(G H,\) = \(16,\)"),
+        (lstm() | {"bias_ih_l0": np.ones(3)}, r"bias_ih_l0: expected shape .* = \(16\), got \(3,\)"),
         (lstm() | {"weight_ih_l0": np.ones((12, D))}, r"weight_ih_l0: expected shape .*got \(12"),
         (lstm() | {"weight_ih_l0": np.ones((16, D), int)}, "weight_ih_l0: expected .* floats"),
         (lstm() | lstm(suffix="_l2"), "expected layers 0 to n"),
@@ -241,7 +241,7 @@ def test_a_module(
     close(dxs, xs.grad)
     # of the gradients the gates are in the same order as of the weights, and z has the same sign
     gradients = from_torch({name: each.grad for name, each in module.named_parameters()})
-    single = {"lstm": 3, "gru": 4, "rnn": 3}[stack.cell]
+    single = {"lstm": 3, "gru": 4, "rnn": 3}[stack.cell] if bias else 2
     for index, (ours, theirs_) in enumerate(zip(stack.grads, gradients.params, strict=True)):
         if index % single < 2:  # biases are two there, whose gradients must not be added
             np.testing.assert_allclose(
