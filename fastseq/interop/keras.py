@@ -1,4 +1,4 @@
-"""Layers of Keras as layers of fastseq; neither Keras nor a backend of it is needed, h5py is."""
+"""Layers of Keras as layers of fastseq; neither Keras nor h5py is needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.interop.dense import Dense
 from fastseq.interop.gates import KERAS, Weights
-from fastseq.interop.keras_files import KerasFile, KerasLayer, open_keras
+from fastseq.interop.keras_files import KerasFile, KerasLayer
+from fastseq.interop.sources import open_source
 from fastseq.interop.stacks import make_stack
 from fastseq.layers import Affine, Embedding, MatMul
 from fastseq.layers.base import checked
@@ -30,7 +31,7 @@ class _Unknown(ValueError):
 def from_keras(path: str | os.PathLike[str], name: str | None = None) -> Layer | dict[str, Layer]:
     """Layers of fastseq with the weights of a model that Keras has saved.
 
-    It needs h5py (``pip install "fastseq-kernels[keras]"``) and neither Keras nor TensorFlow.
+    Neither Keras nor h5py need be installed.
 
     =============================== ===========================================================
     Keras                           fastseq
@@ -58,8 +59,6 @@ def from_keras(path: str | os.PathLike[str], name: str | None = None) -> Layer |
 
     Raises
     ------
-    ImportError
-        h5py is not installed.
     OSError
         The file cannot be opened.
     ValueError
@@ -81,7 +80,8 @@ def from_keras(path: str | os.PathLike[str], name: str | None = None) -> Layer |
     >>> layers = from_keras("model.keras")  # doctest: +SKIP
     >>> hs, state = layers["encoder"].run(xs)  # doctest: +SKIP
     """
-    with open_keras(path) as file:
+    with open_source(path) as opened:
+        file = KerasFile(opened)
         if name is not None:
             found = [layer for layer in file.layers if layer.name == name]
             if not found:

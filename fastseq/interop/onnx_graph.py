@@ -196,9 +196,12 @@ class Graph:
         offset = int(entries.get("offset", "0"))
         if not 0 <= offset or int(entries.get("length", size)) != size:
             raise ValueError(f"{name!r}: damaged: its place in {location!r} is not {size} bytes")
-        with open(target, "rb", opener=open_at_once) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or offset + size > status.st_size:
-                raise ValueError(f"{name!r}: its {size} bytes are not in {location!r}")
-            file.seek(offset)
-            return file.read(size)
+        try:
+            with open(target, "rb", opener=open_at_once) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or offset + size > status.st_size:
+                    raise ValueError(f"{name!r}: its {size} bytes are not in {location!r}")
+                file.seek(offset)
+                return file.read(size)
+        except OSError as error:
+            raise ValueError(f"{name!r}: {location!r}: {error.strerror}") from error

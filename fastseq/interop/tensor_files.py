@@ -135,11 +135,11 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Array]:
     >>> load_safetensors("model.safetensors")["fc.bias"].tolist()
     [1.0, 1.0, 1.0]
     """
-    import safetensors  # on first use
+    from safetensors import deserialize  # on first use
 
     arrays = {}
     with open_source(path) as file:
-        for name, tensor in safetensors.deserialize(file.read()):
+        for name, tensor in deserialize(file.read()):  # type: ignore[no-untyped-call]
             dtype, shape = str(tensor["dtype"]), tuple(tensor["shape"])
             if dtype not in _SAFETENSORS:
                 raise ValueError(f"{name!r}: expected a dtype that NumPy has, got {dtype}")

@@ -152,7 +152,10 @@ def without(name: str) -> dict[str, Array]:
         (without("weight_hh_l0"), "weight_hh_l0: expected a tensor of shape .*, got none"),
         (without("weight_ih_l0"), "weight_ih_l0: expected a tensor of shape .*, got none"),
         (without("bias_hh_l0"), "bias_hh_l0: expected a tensor of shape .*, got none"),
-        (lstm() | {"bias_ih_l0": np.ones(3)}, r"bias_ih_l0: expected shape .* = \(16\), got \(3,\)"),
+        (
+            lstm() | {"bias_ih_l0": np.ones(3)},
+            r"bias_ih_l0: expected shape .* = \(16\), got \(3,\)",
+        ),
         (lstm() | {"weight_ih_l0": np.ones((12, D))}, r"weight_ih_l0: expected shape .*got \(12"),
         (lstm() | {"weight_ih_l0": np.ones((16, D), int)}, "weight_ih_l0: expected .* floats"),
         (lstm() | lstm(suffix="_l2"), "expected layers 0 to n"),

@@ -29,6 +29,7 @@ MODULES = (
     *(f"fastseq.data.{name}" for name in importlib.import_module("fastseq.data").__all__),
     "fastseq.plot",
     "fastseq.dropin",
+    "fastseq.interop",
     "fastseq.config",
 )
 REFERENCE = "fastseq_reference"

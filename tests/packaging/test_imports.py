@@ -17,7 +17,7 @@ FLOORS = (
     {"decoding", "models"},
     {"data", "optim", "plot", "text", "train", "util"},
     {"transducer"},
-    {"bench", "config", "dropin"},
+    {"bench", "config", "dropin", "interop"},
     {"cli", "__main__"},
 )
 MOST_LINES = 400
