@@ -260,7 +260,7 @@ def test_arrays_that_are_not_in_the_file_are_refused(tmp_path: Path, h5py: Any) 
             make(group, name)
 
         path = hostile(tmp_path, h5py, change)
-        reasons = "stored as it is, in this file|bytes are not in the file|is no array"
+        reasons = "stored as it is, in this file|what is not in the file|has 0 bytes|something else"
         with pytest.raises(ValueError, match=f"^{path}: layer 'plain': .*({reasons})"):
             from_keras(path, "plain")
 
@@ -275,7 +275,7 @@ def test_arrays_of_another_kind_are_refused(tmp_path: Path, h5py: Any, change: s
         group[name] = data[change]
 
     path = hostile(tmp_path, h5py, replace)
-    with pytest.raises(ValueError, match=f"^{path}: layer 'plain': bias: expected"):
+    with pytest.raises(ValueError, match=f"^{path}: layer 'plain': .*bias.*: expected"):
         from_keras(path, "plain")
 
 
