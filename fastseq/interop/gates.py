@@ -90,7 +90,8 @@ def to_fastseq(convention: Convention, cell: str, weights: Weights) -> list[Arra
         b = bx + bh
         b[block], candidate = bx[block], [bh[block]]
     moved = [_reorder(array, convention, FASTSEQ, cell) for array in (Wx, Wh, b)]
-    return [np.array(array, np.float32, order="C") for array in (*moved, *candidate)]
+    new = (*moved, *(block.copy() for block in candidate))
+    return [np.ascontiguousarray(array, np.float32) for array in new]
 
 
 def from_fastseq(convention: Convention, cell: str, params: Sequence[Array]) -> Weights:
@@ -114,7 +115,7 @@ def from_fastseq(convention: Convention, cell: str, params: Sequence[Array]) -> 
 
 
 def _reorder(array: Array, source: Convention, target: Convention, cell: str) -> Array:
-    """The blocks of the last axis, from one order to the other, that of z negated if need be."""
+    """A new array: the blocks of the last axis in the other order, that of z negated if need be."""
     gates = source.gates(cell)
     blocks = dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
     if "z" in blocks and source.z_keeps != target.z_keeps:

@@ -67,7 +67,7 @@ class KerasFile:
         if is_zip:
             entries = StoredEntries(file)
             self.layers = _read_config(entries.read("config.json"))
-            self._file = Hdf5(entries.read("model.weights.h5"))
+            self._file = Hdf5(bytes(entries.read("model.weights.h5")))
             self._weights = self._file.root
         else:
             file.seek(0)
@@ -118,7 +118,7 @@ class KerasFile:
             raise ValueError(f"{name!r}: {error}") from error
 
 
-def _read_config(content: bytes) -> list[KerasLayer]:
+def _read_config(content: bytes | bytearray) -> list[KerasLayer]:
     """The layers of a model's configuration."""
     if len(content) > _LARGEST_CONFIG:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fastseq.files import open_at_once
 Array = npt.NDArray[Any]
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
+_MOVING = ("Identity", "Dropout", "Transpose", "Squeeze", "Slice", "Reshape")
 _MOST_STEPS = 16  # between two recurrent nodes, or between a node and a constant
 
 
@@ -27,12 +28,10 @@ class Node:
     """
 
     def __init__(self, proto: Any) -> None:
-        from onnx.helper import get_attribute_value
-
         self.proto = proto
         self.kind: str = proto.op_type
         self.name: str = proto.name or next(iter(filter(None, proto.output)), "")
-        self.attributes = {each.name: get_attribute_value(each) for each in proto.attribute}
+        self.attributes = _attributes(proto)
 
     def attribute(self, name: str, default: Any) -> Any:
         """The value of an attribute, text as str."""
@@ -50,6 +49,29 @@ class Node:
     def directions(self) -> int:
         """K."""
         return 2 if self.attribute("direction", "forward") == "bidirectional" else 1
+
+
+class _Outputs(NamedTuple):
+    """The outputs of a recurrent node, or those of one direction.
+
+    Attributes
+    ----------
+    node : Node
+    axes : str
+        Their axes, T, N, K and H; after both directions are side by side, H stands for K H.
+    direction : int or None
+        0 or 1 where it is one of two directions.
+    """
+
+    node: Node
+    axes: str
+    direction: int | None
+
+
+def _attributes(proto: Any) -> dict[str, Any]:
+    from onnx.helper import get_attribute_value
+
+    return {each.name: get_attribute_value(each) for each in proto.attribute}
 
 
 class Graph:
@@ -112,43 +134,65 @@ class Graph:
 
     def _fed_by(self, node: Node) -> Node | None:
         """The recurrent node whose outputs of all steps are the inputs of this one."""
-        steps: list[Any] = []
-        name = node.input(0)
-        source = None
-        while source is None and len(steps) < _MOST_STEPS:
-            producer = self._producers.get(name)
-            if producer is None or not producer.input:
-                return None
-            source = next((each for each in self.nodes if each.proto is producer), None)
-            if source is None:
-                steps.append(producer)
-                name = producer.input[0]
-        if source is None or name != source.proto.output[0]:
+        found = self._origin(node.input(0), _MOST_STEPS)
+        axes = "NTH" if node.attribute("layout", 0) else "TNH"
+        return found.node if found is not None and found[1:] == (axes, None) else None
+
+    def _origin(self, name: str, most: int) -> _Outputs | None:
+        """What of a recurrent node's outputs a name stands for, or None if that is not known."""
+        step = self._producers.get(name)
+        if step is None or not step.input or most == 0:
             return None
-        axes = "NTKH" if source.attribute("layout", 0) else "TKNH"
-        for step in reversed(steps):
-            axes = self._moved(axes, step, source.directions)
-        return source if axes == ("NTH" if node.attribute("layout", 0) else "TNH") else None
+        for node in self.nodes:
+            if node.proto is step:
+                axes = "NTKH" if node.attribute("layout", 0) else "TKNH"
+                return _Outputs(node, axes, None) if name == step.output[0] else None
+        if step.op_type == "Concat" and len(step.input) == 2:
+            return self._side_by_side(step, most)
+        if step.op_type not in _MOVING:
+            return None
+        before = self._origin(step.input[0], most - 1)
+        return None if before is None else self._after(step, before)
 
-    def _moved(self, axes: str, step: Any, K: int) -> str:
-        """The axes of an array after a step; empty if they are not known."""
-        from onnx.helper import get_attribute_value
+    def _side_by_side(self, step: Any, most: int) -> _Outputs | None:
+        """The outputs of both directions, joined along the last axis."""
+        # few steps, as each may be another Concat
+        parts = [self._origin(each, min(most - 1, 4)) for each in step.input]
+        axis = _attributes(step).get("axis")
+        match parts:
+            case [_Outputs(node, axes, 0), _Outputs(other, others, 1)] if node is other:
+                if axes == others in ("TNH", "NTH") and axis in (2, -1):
+                    return _Outputs(node, axes, None)
+        return None
 
-        attributes = {each.name: get_attribute_value(each) for each in step.attribute}
-        numbers = self.constant(step.input[1]) if len(step.input) > 1 else None
-        match step.op_type:
-            case "Identity":
-                return axes
-            case "Dropout" if len(step.input) < 3:
-                return axes
-            case "Transpose" if sorted(attributes.get("perm", [])) == list(range(len(axes))):
-                return "".join(axes[index] for index in attributes["perm"])
-            case "Squeeze" if K == 1 and "K" in axes:
-                removed = list(attributes.get("axes", [])) if numbers is None else numbers.tolist()
-                return axes.replace("K", "") if removed == [axes.index("K")] else ""
-            case "Reshape" if axes[2:] == "KH" and numbers is not None and numbers.shape == (3,):
-                return axes[:2] + "H"
-        return ""
+    def _after(self, step: Any, before: _Outputs) -> _Outputs | None:
+        """What an operator with one input makes of the outputs."""
+        node, axes, direction = before
+        attributes = _attributes(step)
+        numbers = [
+            None if array is None else array.tolist()
+            for array in (self.constant(each) for each in step.input[1:])
+        ]
+        match step.op_type, numbers:
+            case ("Identity", []) | ("Dropout", [] | [_]):
+                return before
+            case "Transpose", []:
+                order = attributes.get("perm", [])
+                if sorted(order) == list(range(len(axes))):
+                    return before._replace(axes="".join(axes[index] for index in order))
+            case "Squeeze", [] | [[_]]:
+                removed = numbers[0] if numbers else attributes.get("axes")
+                is_one = node.directions == 1 or direction is not None
+                if is_one and "K" in axes and removed == [axes.index("K")]:
+                    return before._replace(axes=axes.replace("K", ""))
+            case "Slice", [[start], [end], [axis], *steps] if steps in ([], [[1]]):
+                is_direction = (start, min(end, 2)) in ((0, 1), (1, 2))
+                if "K" in axes and axis == axes.index("K") and is_direction and direction is None:
+                    return before._replace(direction=start if node.directions == 2 else None)
+            case "Reshape", [[_, _, _]]:
+                if axes[2:] == "KH" and direction is None:
+                    return before._replace(axes=f"{axes[:2]}H")
+        return None
 
     def _constant_node(self, name: str, node: Any) -> Array | None:
         from onnx.helper import get_attribute_value

@@ -72,7 +72,7 @@ class PlainUnpickler:
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
 
-    def load(self, content: bytes) -> Any:
+    def load(self, content: bytearray) -> Any:
         """What a pickle holds.
 
         Raises
@@ -80,7 +80,7 @@ class PlainUnpickler:
         ValueError
             It is damaged, or needs what a state dict does not: the message names it.
         """
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(bytes(content))):
             if count > _MOST_INSTRUCTIONS:
                 raise ValueError(f"expected at most {_MOST_INSTRUCTIONS} instructions of pickle")
             if opcode.name == "STOP":

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from fastseq.files import open_at_once
 
 _LONGEST_REASON = 300
+_CHUNK = 2**20
 
 
 @contextlib.contextmanager
@@ -87,7 +88,7 @@ class StoredEntries:
             raise ValueError(f"entry {name!r}: expected one without compression")
         return entry.file_size
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytearray:
         """The content of an entry.
 
         Raises
@@ -95,11 +96,14 @@ class StoredEntries:
         ValueError
             There is none of this name, or it is compressed, or its checksum is wrong.
         """
-        size = self.size(name)
+        content, at = bytearray(self.size(name)), 0
         try:
-            content = self._archive.read(name)
+            with self._archive.open(name) as entry:  # which compares the checksum at the end
+                while part := entry.read(_CHUNK):
+                    content[at : at + len(part)] = part
+                    at += len(part)
         except Exception as error:
             raise ValueError(f"damaged: {one_line(error)}") from error
-        if len(content) != size:
-            raise ValueError(f"entry {name!r}: damaged: {len(content)} of {size} bytes")
+        if at != len(content):
+            raise ValueError(f"entry {name!r}: damaged: {at} of {len(content)} bytes")
         return content

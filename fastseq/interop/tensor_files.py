@@ -196,7 +196,7 @@ def _tensors_of_zip(entries: StoredEntries) -> dict[str, Array]:
         raise ValueError("expected a state dict, got a TorchScript module: save its state_dict()")
     order = "<"
     if f"{root}byteorder" in entries.names:
-        order = {b"little": "<", b"big": ">"}.get(entries.read(f"{root}byteorder"), "")
+        order = {b"little": "<", b"big": ">"}.get(bytes(entries.read(f"{root}byteorder")), "")
         if not order:
             raise ValueError("damaged: the byte order is neither little nor big")
     document = PlainUnpickler(_NAMES, _as_storage).load(entries.read(pickles[0]))
@@ -230,14 +230,13 @@ def _read_storage(entries: StoredEntries, entry: str, storage: _Storage, order: 
     return _numbers(entries.read(entry), storage.dtype, order)
 
 
-def _numbers(content: bytes | bytearray, dtype: str, order: str) -> Array:
+def _numbers(content: bytearray, dtype: str, order: str) -> Array:
     """A writable array of the numbers in memory."""
     if dtype == _BFLOAT16:  # the upper half of a float32
         wide = np.frombuffer(content, f"{order}u2").astype(np.uint32)
         wide <<= 16
         return wide.view(np.float32)
-    own = content if isinstance(content, bytearray) else bytearray(content)
-    numbers = np.frombuffer(own, f"{order}{dtype}")
+    numbers = np.frombuffer(content, f"{order}{dtype}")
     return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 
 

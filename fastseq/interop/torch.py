@@ -168,8 +168,8 @@ def _layer(name: str, tensors: Mapping[str, Any], module: Any, batch_first: bool
                 batch_first = _check_recurrent_module(module, batch_first)
             return _stack(tensors, batch_first in (None, True))
         if kind == "embedding":
-            return Embedding(_matrix(tensors["weight"]))
-        W = np.ascontiguousarray(_matrix(tensors["weight"]).T)
+            return Embedding(np.array(_matrix(tensors["weight"])))
+        W = np.array(_matrix(tensors["weight"]).T, order="C")
         if tensors.get("bias") is None:
             return MatMul(W)
         return Affine(W, np.array(_array("bias", tensors["bias"], "(M,)", W.shape[1])))
@@ -277,7 +277,9 @@ def _array(name: str, tensor: Any, letters: str, *sizes: int | None) -> Array:
     if hasattr(tensor, "is_floating_point"):  # of PyTorch; NumPy has no bfloat16
         tensor = tensor.detach().cpu()
         tensor = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-    return checked(name, as_array(name, tensor), letters, *sizes, kinds="f").astype(np.float32)
+    return checked(name, as_array(name, tensor), letters, *sizes, kinds="f").astype(
+        np.float32, copy=False
+    )
 
 
 def _matrix(tensor: Any) -> Array:
