@@ -22,8 +22,8 @@ _MOST_STEPS = 1_000_000
 _LONGEST_NAME = 1024
 
 # Messages of an object header (IV.A.2).
-_DATASPACE, _DATATYPE, _EXTERNAL, _LAYOUT, _FILTERS = 0x01, 0x03, 0x07, 0x08, 0x0B
-_ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE = 0x0C, 0x10, 0x11
+_DATASPACE, _DATATYPE, _LAYOUT, _ATTRIBUTE = 0x01, 0x03, 0x08, 0x0C
+_CONTINUATION, _SYMBOL_TABLE = 0x10, 0x11
 
 # Size, precision, and place and size of exponent and mantissa of IEEE 754's (IV.A.2.d).
 _FLOATS = {
@@ -96,8 +96,6 @@ class Hdf5:
     def array(self, address: int) -> Array:
         """An array of floats; a view of the file's content."""
         messages = {kind: (at, size) for kind, at, size in self._messages(address)}
-        if _FILTERS in messages or _EXTERNAL in messages:
-            raise ValueError("expected an array stored as it is, in this file")
         for kind in (_DATASPACE, _DATATYPE, _LAYOUT):
             if kind not in messages:
                 raise ValueError("expected an array, got something else")

@@ -33,15 +33,15 @@ def from_keras(path: str | os.PathLike[str], name: str | None = None) -> Layer |
 
     Neither Keras nor h5py need be installed.
 
-    =============================== ===========================================================
-    Keras                           fastseq
-    =============================== ===========================================================
-    ``LSTM``, ``GRU``, ``SimpleRNN`` `RecurrentStack` of one layer
-    ``Bidirectional`` of one of them the same, of two directions
-    ``Embedding``                   `Embedding`
-    ``Dense``                       `Affine`; with an activation `Dense`; without bias `MatMul`
-    ``TimeDistributed`` of a Dense  as the Dense
-    =============================== ===========================================================
+    ================================  ========================================================
+    Keras                             fastseq
+    ================================  ========================================================
+    ``LSTM``, ``GRU``, ``SimpleRNN``  `RecurrentStack` of one layer
+    ``Bidirectional`` of one of them  the same, of two directions
+    ``Embedding``                     `Embedding`
+    ``Dense``                         `Affine`; with activation `Dense`; without bias `MatMul`
+    ``TimeDistributed`` of a Dense    as the Dense
+    ================================  ========================================================
 
     Parameters
     ----------

@@ -39,14 +39,14 @@ def from_torch(
 ) -> Layer | dict[str, Layer]:
     """Layers of fastseq with the weights of a network of PyTorch, which need not be installed.
 
-    =====================================  =====================================================
-    PyTorch                                fastseq
-    =====================================  =====================================================
-    ``LSTM``, ``GRU``, ``RNN`` with tanh   `RecurrentStack`, the GRU with ``reset_after=True``
-    ``LSTMCell``, ``GRUCell``, ``RNNCell`` `RecurrentStack` of one layer
-    ``Embedding``                          `Embedding`
-    ``Linear``                             `Affine`; without bias `MatMul`
-    =====================================  =====================================================
+    ======================================  ==============================================
+    PyTorch                                 fastseq
+    ======================================  ==============================================
+    ``LSTM``, ``GRU``, ``RNN`` with tanh    `RecurrentStack`, the GRU with ``reset_after``
+    ``LSTMCell``, ``GRUCell``, ``RNNCell``  `RecurrentStack` of one layer
+    ``Embedding``                           `Embedding`
+    ``Linear``                              `Affine`; without bias `MatMul`
+    ======================================  ==============================================
 
     Parameters
     ----------

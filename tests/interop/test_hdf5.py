@@ -98,6 +98,29 @@ def test_the_newer_layout_is_refused() -> None:
         Hdf5(content.getvalue())
 
 
+def test_a_shape_that_is_not_that_of_the_data_is_refused() -> None:
+    content, file = written()
+    with file:
+        file["a"] = np.zeros(12345, "f")
+    size = (12345).to_bytes(8, "little")
+    for other in (12344, 12346, 2**60):
+        damaged = content.getvalue().replace(size, other.to_bytes(8, "little"))
+        reader = Hdf5(damaged)
+        with pytest.raises(ValueError, match=rf"damaged: an array of shape \({other},\) has 49380"):
+            reader.array(reader.find(reader.root, "a"))
+
+
+def test_the_steps_of_a_reader_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, file = written()
+    with file:
+        for number in range(100):
+            file.create_group(str(number))
+    monkeypatch.setattr("fastseq.interop.hdf5._MOST_STEPS", 300)
+    reader = Hdf5(content.getvalue())
+    with pytest.raises(ValueError, match="expected at most 300 parts in the file"):
+        reader.links(reader.root)
+
+
 def test_a_b_tree_that_holds_itself_ends() -> None:
     content, file = written()
     with file:

@@ -163,6 +163,7 @@ def test_data_beside_the_file(onnx: Any, tmp_path: Path, monkeypatch: pytest.Mon
         ({"location": "../W.bin"}, "expected data in the folder of the file, got '../W.bin'"),
         ({"location": "a/../../W.bin"}, "expected data in the folder of the file"),
         ({"location": "/etc/passwd"}, "expected data in the folder of the file"),
+        ({"location": "HERE/inner/W.bin"}, "expected data in the folder of the file"),
         ({"location": "link"}, "expected data in the folder of the file"),
         ({"location": "missing"}, "No such file"),
         ({"location": "."}, ""),
@@ -177,6 +178,7 @@ def test_data_elsewhere_is_refused(
     onnx: Any, tmp_path: Path, entries: dict[str, str], message: str
 ) -> None:
     (tmp_path / "W.bin").write_bytes(bytes(1000))
+    entries = {key: value.replace("HERE", str(tmp_path)) for key, value in entries.items()}
     path = external(onnx, tmp_path / "inner", **entries)
     (tmp_path / "inner" / "link").symlink_to(tmp_path / "W.bin")
     with pytest.raises(ValueError, match=f"^{path}: node 'it': .*{message}") as caught:
