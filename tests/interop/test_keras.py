@@ -170,6 +170,18 @@ def test_a_model_of_a_user_s_class_is_refused(tmp_path: Path, kind: Any, message
         from_keras(path)
 
 
+@pytest.mark.parametrize(
+    "config", [b"", b"[1]", b"{", b"[" * 100_000, b'{"class_name": "Model", "config": {}}', b"\xff"]
+)
+def test_a_configuration_that_is_none_is_refused(tmp_path: Path, config: bytes) -> None:
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(stored("keras3.keras")) as old, zipfile.ZipFile(path, "w") as new:
+        new.writestr("config.json", config)
+        new.writestr("model.weights.h5", old.read("model.weights.h5"))
+    with pytest.raises(ValueError, match=f"^{path}: (damaged: |expected a Sequential)"):
+        from_keras(path)
+
+
 def test_the_layout_of_keras_before_2_15(tmp_path: Path, h5py: Any) -> None:
     path = tmp_path / "old.keras"
     with zipfile.ZipFile(stored("keras2.keras")) as old, zipfile.ZipFile(path, "w") as new:
