@@ -16,6 +16,7 @@ from fastseq.layers.recurrent.time_layer import embedded_backward, embedded_forw
 from support.helpers import assert_close, float32_tolerance
 
 SIZES = [
+    (1, 30, 4, 5, 6),
     (2, 3, 4, 5, 6),
     (3, 2, 1, 7, 5),
     (5, 7, 3, 17, 9),
