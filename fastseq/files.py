@@ -4,11 +4,12 @@ A killed process leaves the old file or the new one, never half of one.
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 _AN_HOUR = 3600
 
@@ -76,21 +77,74 @@ def replace_file(path: str, content: bytes) -> None:
             with open(target, "wb") as file:
                 file.write(content)
             return
-        temporary = _beside(target)
+        temporary = _write_beside(target, content)
         try:
-            with open(temporary, "xb", opener=_as_private_as(target)) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, target)
-            _flush_folder(os.path.dirname(target))
-            _remove_abandoned(target)
         except BaseException:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+            os.remove(temporary)
             raise
+        _flush_folder(os.path.dirname(target))
+        _remove_abandoned(target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
+
+
+def replace_files(folder: str, contents: Mapping[str, bytes]) -> None:
+    """Write files of one folder, as `replace_file` does: all of them, before the first appears.
+
+    The folder is made if need be; other files in it stay.
+
+    Parameters
+    ----------
+    folder : str
+    contents : mapping of str to bytes
+        Of each name.
+
+    Raises
+    ------
+    OSError
+        Of the folder as given, with the system's reason; the previous files are untouched.
+    """
+    is_new = not os.path.exists(folder)
+    targets = {os.path.realpath(os.path.join(folder, name)): name for name in contents}
+    temporaries: dict[str, str] = {}
+    try:
+        os.makedirs(folder, exist_ok=True)
+        try:
+            for target, name in targets.items():
+                if os.path.isdir(target):  # which would be found out when others are replaced
+                    raise IsADirectoryError(errno.EISDIR, f"{os.strerror(errno.EISDIR)}: {name}")
+                temporaries[target] = _write_beside(target, contents[name])
+            for target in targets:
+                os.replace(temporaries[target], target)
+                del temporaries[target]
+        except BaseException:
+            for temporary in temporaries.values():
+                os.remove(temporary)
+            if is_new:
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            raise
+        for target in targets:
+            _flush_folder(os.path.dirname(target))
+            _remove_abandoned(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from error
+
+
+def _write_beside(target: str, content: bytes) -> str:
+    """Write a temporary file beside the target, and flush it to the disk; its path."""
+    temporary = _beside(target)
+    try:
+        with open(temporary, "xb", opener=_as_private_as(target)) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+    return temporary
 
 
 def _as_private_as(target: str) -> Callable[[str, int], int] | None:

@@ -103,6 +103,7 @@ def _parser() -> Parser:
         data,
         demo,
         evaluate,
+        export,
         info,
         predict,
         run,
@@ -120,7 +121,7 @@ def _parser() -> Parser:
         help="print a script that completes commands and options: bash, zsh or tcsh",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, train, predict, evaluate, attention, run, bench, info):
+    for command in (demo, data, train, predict, evaluate, attention, export, run, bench, info):
         command.add_parser(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""Networks of other libraries: their recurrent, embedding and linear layers as layers of fastseq.
+"""Networks of other libraries as layers of fastseq, and fastseq's models as graphs of ONNX.
 
 Nothing in a file is run, and no file is trusted. The names are imported on first use.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastseq.interop.dense import Dense
+    from fastseq.interop.export.folder import to_onnx
     from fastseq.interop.keras import from_keras
     from fastseq.interop.onnx import from_onnx
     from fastseq.interop.tensor_files import load_pt, load_safetensors
@@ -20,6 +21,7 @@ _MODULES = {
     "from_torch": "torch",
     "load_pt": "tensor_files",
     "load_safetensors": "tensor_files",
+    "to_onnx": "export.folder",
     "to_torch": "torch",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "from_torch",
     "load_pt",
     "load_safetensors",
+    "to_onnx",
     "to_torch",
 ]
 

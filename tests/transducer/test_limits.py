@@ -50,7 +50,7 @@ def test_an_answer_is_cut_whatever_lengths_a_file_has_seen(
     endless = Transducer.load(path)
     steps = limits.default_steps(np.array([0, 5, 10**6]), endless.lengths_)
     assert steps.tolist() == [2**16] * 3
-    monkeypatch.setattr(limits, "_MOST_STEPS", 50)
+    monkeypatch.setattr(limits, "MOST_STEPS", 50)
     assert [len(answer) for answer in endless.predict(["a", "b" * 200])] == [50, 50]
 
 

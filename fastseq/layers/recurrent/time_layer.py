@@ -205,6 +205,27 @@ def decodable(layer: Any) -> bool:
     return is_complete and layer.stateful and layer.h is not None
 
 
+def weights_by_direction(layer: Any) -> tuple[str, list[list[Array]]]:
+    """The cell of a layer, and the weights of each direction, in the order of `_kernels.CELLS`.
+
+    A bias that the layer does not have is zeros.
+
+    Raises
+    ------
+    TypeError
+        The layer is none of the package's, or it is replaced.
+    """
+    if not (isinstance(layer, TimeLayer) and is_original(layer)):
+        raise TypeError(
+            f"expected a recurrent layer of fastseq, as it is, got {type(layer).__name__}"
+        )
+    params, info = layer.params, _kernels.CELLS[layer._cell]
+    count = len(info.weights)
+    if len(params) < count:  # Wx and Wh alone
+        params = [*params, np.zeros(params[0].shape[1], dtype=np.float32)]
+    return layer._cell, [params[k : k + count] for k in range(0, len(params), count)]
+
+
 def decode(layer: TimeLayer, *arguments: Any, **options: Any) -> _kernels.Decoded:
     """Run a `decodable` layer inside `_kernels.decode`, and move its state on.
 

@@ -14,9 +14,9 @@ Array = npt.NDArray[Any]
 
 # Far above any use; its power of the longest answer's length is a float64 still.
 _LARGEST_PENALTY = 64
-_MORE_STEPS = 10
+MORE_STEPS = 10
 # However long the sources are, and whatever a model file says of the lengths it has seen.
-_MOST_STEPS = 2**16
+MOST_STEPS = 2**16
 
 
 def check_search(beam_size: int, n_best: int, length_penalty: float) -> None:
@@ -55,8 +55,8 @@ def check_possible(log_probabilities: float | Array) -> None:
 def default_steps(lengths: npt.NDArray[np.int64], seen: Lengths) -> npt.NDArray[np.int64]:
     """After how many symbols an answer is cut: more than any target of the training data has.
 
-    Where the source is longer than any there, as many times more; but `_MOST_STEPS` at most.
+    Where the source is longer than any there, as many times more; but `MOST_STEPS` at most.
     """
     factor = np.maximum(1.0, lengths / max(1, seen.source))
-    limits: npt.NDArray[np.float64] = np.ceil(seen.target * factor) + _MORE_STEPS
-    return np.minimum(limits, _MOST_STEPS).astype(np.int64)
+    limits: npt.NDArray[np.float64] = np.ceil(seen.target * factor) + MORE_STEPS
+    return np.minimum(limits, MOST_STEPS).astype(np.int64)
