@@ -109,7 +109,10 @@ def replace_files(folder: str, contents: Mapping[str, bytes]) -> None:
     targets = {os.path.realpath(os.path.join(folder, name)): name for name in contents}
     temporaries: dict[str, str] = {}
     try:
-        os.makedirs(folder, exist_ok=True)
+        if is_new:
+            os.makedirs(folder)
+        elif not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         try:
             for target, name in targets.items():
                 if os.path.isdir(target):  # which would be found out when others are replaced

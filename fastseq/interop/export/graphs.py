@@ -82,7 +82,11 @@ def _fixed_answers(graph: Graph, network: Description, ids: str) -> None:
     rows = graph.node("Shape", ids, end=1)
     initial = [graph.node("Expand", start, rows), *(values[name] for name in _states(network))]
     *_, answers = graph.loop(body, size, graph.constant(True, BOOL), initial)
-    graph.output("answers", _by_row(graph, answers), INT64, ["N", "sample_size"])
+    # of no step, a loop gives no rows either
+    columns = graph.node("Unsqueeze", size, graph.constant([0]))
+    shape = graph.node("Concat", rows, columns, axis=0)
+    answers = graph.node("Reshape", _by_row(graph, answers), shape, allowzero=1)
+    graph.output("answers", answers, INT64, ["N", "sample_size"])
 
 
 def _ended_answers(
