@@ -107,14 +107,11 @@ class Graph:
         str
             The value, of several results the first.
         """
-        names = [self.new_name(kind)] if names is None else list(names)
-        self._nodes.append(self._onnx.helper.make_node(kind, inputs, names, **attributes))
+        names = [self._new_name(kind)] if names is None else list(names)
+        # runtimes derive the names of fused nodes from those of their parts
+        node = self._onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes)
+        self._nodes.append(node)
         return names[0]
-
-    def new_name(self, kind: str) -> str:
-        """A name that no other value has."""
-        self._root._count += 1
-        return f"{kind}_{self._root._count}"
 
     def body(self, name: str) -> Graph:
         """A new graph, for a loop in this one."""
@@ -127,7 +124,7 @@ class Graph:
     def loop(self, body: Graph, most: str, condition: str, initial: Sequence[str]) -> list[str]:
         """Run a body at most so many times, while its condition holds; all its results."""
         # the body's own first output is the condition
-        names = [self.new_name("Loop") for _ in body.interface["outputs"][1:]]
+        names = [self._new_name("Loop") for _ in body.interface["outputs"][1:]]
         self.node("Loop", most, condition, *initial, names=names, body=body._proto([]))
         return names
 
@@ -157,6 +154,11 @@ class Graph:
         self._onnx.checker.check_model(model, full_check=True)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
+
+    def _new_name(self, kind: str) -> str:
+        """A name that no other value has."""
+        self._root._count += 1
+        return f"{kind}_{self._root._count}"
 
     def _proto(self, held: list[Any]) -> Any:
         values = [

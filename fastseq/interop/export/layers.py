@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
 from fastseq.interop.export.graph import FLOAT, INT32, Graph
 from fastseq.interop.export.network import Attention, Description
 from fastseq.interop.gates import ONNX, Weights, from_fastseq
@@ -129,7 +130,7 @@ def recurrent(
     ----------
     graph : Graph
     name : str
-        What the names of the weights begin with.
+        What the names of the weights and results begin with.
     cell : str
     weights : list of list of ndarray
         Those of each of K directions.
@@ -151,7 +152,7 @@ def recurrent(
     if cell.startswith("gru"):
         attributes["linear_before_reset"] = int(cell == "gru_reset_after")
     kind = cell.partition("_")[0].upper()
-    names = [graph.new_name(kind) for _ in range(3 if cell == "lstm" else 2)]
+    names = [f"{name}.{result}" for result in ("hs", "h", "c")[: 1 + _kernels.CELLS[cell].states]]
     graph.node(kind, xs, W, R, B, lengths, *first, names=names, **attributes)
     return names
 

