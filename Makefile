@@ -27,10 +27,10 @@ help:  ## this list
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools  ## build into .venv, then run the tests
+test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnxruntime  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
 
-test-slow: $(VENV)/built $(VENV)/test-tools  ## the tests that take minutes
+test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnxruntime  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
 
 test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped where there is none)
@@ -118,6 +118,12 @@ $(VENV)/built: $(VENV)/python $(VENV)/switches setup.py $(KERNELS)
 $(VENV)/%-tools: $(VENV)/python
 	@echo "$(VENV): installing the $* tools"
 	@$(call extra,$*) | $(PIP) install -r /dev/stdin
+	@touch $@
+
+# Not for every platform is there one.
+$(VENV)/onnxruntime: $(VENV)/python
+	@echo "$(VENV): installing onnxruntime"
+	@$(call extra,onnxruntime) | $(PIP) install -r /dev/stdin || echo "$(VENV): no onnxruntime for this platform, its tests are skipped"
 	@touch $@
 
 # Changes only when the switches do: setup.py builds something else then.

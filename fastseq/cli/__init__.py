@@ -32,6 +32,7 @@ examples:
   fastseq demo dates                train the attention model on dates, in a few minutes
   fastseq train words.tsv -o words.safetensors    a model of your own pairs
   fastseq predict words.safetensors TEXT          its answer
+  fastseq export words.safetensors -o folder      for programs without fastseq: ONNX
   fastseq run train.py              a script of the textbook's readers, on fastseq's layers
   fastseq data addition -n 5        print five sums and their results
   fastseq bench --quick             how fast this machine is, in about a minute

@@ -45,7 +45,12 @@ EXAMPLES = {
 }
 # Examples read stored networks of the tests, and some need a package that fastseq does not.
 STORED = ROOT / "tests" / "interop" / "data"
-NEEDED = {"from_onnx": "onnx", "import torch": "torch"}
+NEEDED = {
+    "from_onnx": "onnx",
+    "to_onnx": "onnx",
+    "import onnxruntime": "onnxruntime",
+    "import torch": "torch",
+}
 COMMANDS = {
     f"{page.relative_to(ROOT)}: {line}": line
     for page in [*PAGES, *MORE_PAGES]
@@ -55,7 +60,8 @@ COMMANDS = {
 
 def test_there_are_examples() -> None:
     pages = {name.rpartition("-")[0] for name in EXAMPLES}
-    assert pages == {"README.md", "dropin.md", "frameworks.md", "start.md", "transducer.md"}
+    names = ("README", "dropin", "export", "frameworks", "start", "transducer")
+    assert pages == {f"{name}.md" for name in names}
     assert len(COMMANDS) >= 5
     for text in SMALLER:
         assert sum(text in example for example in EXAMPLES.values()) == 1
@@ -124,6 +130,28 @@ def test_the_first_commands_end_in_right_answers(tmp_path: Path) -> None:
     assert accuracy is not None
     assert float(accuracy[1]) >= 99
     assert (tmp_path / "map.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_export_end_in_a_right_answer(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    page = (ROOT / "docs" / "export.md").read_text("utf-8")
+    lines = re.findall("^    (fastseq .*|python3 .*)$", page, re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        how = ["-m", "fastseq"] if program == "fastseq" else []
+        done = subprocess.run(
+            [sys.executable, *how, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=ENVIRONMENT,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert done.stdout == "1994-09-27\n"
 
 
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)

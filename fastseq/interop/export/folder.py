@@ -121,7 +121,6 @@ def _files(
         "package_version": __version__,
         "model": type(model).__name__,
         "opset": OPSET,
-        "program": f"{list(graphs)[-1]}.onnx",
         "graphs": {f"{name}.onnx": graph.interface for name, graph in graphs.items()},
         **described,
     }
@@ -163,6 +162,8 @@ def _readme(model: str, graphs: Mapping[str, Graph], program: str, about: str) -
         "run.py        needs onnxruntime and NumPy: " + program.partition(": ")[2].split('"""')[0],
         "",
         about,
+        "N and Te are at least 1; ids are from 0 to below the number of symbols.",
+        "",
     ]
     for name, graph in graphs.items():
         lines.append(f"{name}.onnx")

@@ -1,45 +1,46 @@
 """The programs that stand beside exported graphs: they need onnxruntime and NumPy alone."""
 
-_SESSION = """
-import json
-import sys
-from pathlib import Path
+
+def _program(usage: str, graph: str, body: str, *imported: str) -> str:
+    imports = "".join(f"import {module}\n" for module in (*imported, "sys"))
+    return f'''\
+"""{usage}"""
+
+{imports}from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 folder = Path(__file__).parent
+session = onnxruntime.InferenceSession(folder / "{graph}")
+{body}'''
+
+
+TRANSDUCER = _program(
+    "Print the answer to each text, or to each line of standard input: python run.py TEXT ...",
+    "greedy.onnx",
+    """\
 model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-session = onnxruntime.InferenceSession(folder / model["program"])
-
-"""
-
-TRANSDUCER = (
-    '''\
-"""Print the answer to each text, or to each line of standard input: python run.py TEXT ..."""
-'''
-    + _SESSION
-    + """\
 source, target, special = model["source"], model["target"], model["special_ids"]
 for stream in (sys.stdin, sys.stdout):
     stream.reconfigure(encoding="utf-8")
+
 for text in sys.argv[1:] or sys.stdin:
     text = text.removesuffix("\\n")
     symbols = list(text) if source["form"] == "char" else text.split()
     ids = [source["ids"].get(symbol, special["unknown"]) for symbol in symbols] + [special["end"]]
     inputs = {"ids": np.array([ids], np.int64), "lengths": np.array([len(ids)], np.int64)}
-    [answer], [count], _ = session.run(None, inputs)
+    [answer], [length], _ = session.run(None, inputs)
     separator = "" if target["form"] == "char" else " "
-    print(separator.join(target["symbols"][id] for id in answer[:count]))
-"""
+    print(separator.join(target["symbols"][id] for id in answer[:length]))
+""",
+    "json",
 )
 
-SEQUENCES = (
-    '''\
-"""Print greedy answers as ids: python run.py START_ID SAMPLE_SIZE "3 1 4" "1 5 9" ..."""
-'''
-    + _SESSION
-    + """\
+SEQUENCES = _program(
+    'Print greedy answers as ids: python run.py START_ID SAMPLE_SIZE "3 1 4" "1 5 9" ...',
+    "greedy.onnx",
+    """
 start_id, sample_size, *sources = sys.argv[1:]
 inputs = {
     "ids": np.array([source.split() for source in sources], np.int64),
@@ -49,15 +50,13 @@ inputs = {
 [answers] = session.run(None, inputs)
 for answer in answers:
     print(*answer)
-"""
+""",
 )
 
-LANGUAGE_MODEL = (
-    '''\
-"""Print ids, each drawn with its probability: python run.py START_ID SAMPLE_SIZE"""
-'''
-    + _SESSION
-    + """\
+LANGUAGE_MODEL = _program(
+    "Print ids, each drawn with its probability: python run.py START_ID SAMPLE_SIZE",
+    "step.onnx",
+    """
 ids, sample_size = [int(sys.argv[1])], int(sys.argv[2])
 state = {
     each.name: np.zeros([each.shape[0], 1, each.shape[2]], np.float32)
@@ -69,5 +68,5 @@ while len(ids) < sample_size:
     odds = np.exp(scores[0].astype(np.float64) - scores.max())
     ids.append(np.random.choice(len(odds), p=odds / odds.sum()))
 print(*ids)
-"""
+""",
 )
