@@ -100,6 +100,7 @@ def _parser() -> Parser:
     from fastseq.cli import (
         attention,
         bench,
+        convert,
         data,
         demo,
         evaluate,
@@ -120,7 +121,7 @@ def _parser() -> Parser:
         help="print a script that completes commands and options: bash, zsh or tcsh",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, train, predict, evaluate, attention, run, bench, info):
+    for command in (demo, data, train, predict, evaluate, attention, convert, run, bench, info):
         command.add_parser(commands)
     return parser
 
