@@ -101,6 +101,7 @@ def _parser() -> Parser:
     from fastseq.cli import (
         attention,
         bench,
+        convert,
         data,
         demo,
         evaluate,
@@ -122,7 +123,8 @@ def _parser() -> Parser:
         help="print a script that completes commands and options: bash, zsh or tcsh",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, data, train, predict, evaluate, attention, export, run, bench, info):
+    parts = (demo, data, train, predict, evaluate, attention, convert, export, run, bench, info)
+    for command in parts:
         command.add_parser(commands)
     return parser
 

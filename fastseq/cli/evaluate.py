@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
 from fastseq.cli.options import add_delimiter
 from fastseq.cli.predict import add_search_options, as_source, load
+
+if TYPE_CHECKING:
+    from fastseq import Transducer
+    from fastseq.transducer.data.vocabulary import Text
 
 _DESCRIPTION = """\
 Let the model answer every source of a file of pairs, and compare. A word is right if its answer is
@@ -38,18 +42,28 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def read_data(model: Transducer, arguments: argparse.Namespace) -> tuple[list[Text], list[Text]]:
+    """Sources and targets of the file of pairs, as the model takes them."""
+    from fastseq.transducer.data.tsv import read_pairs
+
+    source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
+    sources, targets = read_pairs(arguments.data, source_form, target_form, arguments.delimiter)
+    return (
+        [as_source(model, source) for source in sources],
+        [target.split() if target_form == "list" else target for target in targets],
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Answer, compare, print."""
-    from fastseq.transducer.data.tsv import read_pairs
     from fastseq.transducer.metrics.evaluation import evaluate
 
     model = load(arguments)
-    source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
-    sources, targets = read_pairs(arguments.data, source_form, target_form, arguments.delimiter)
+    sources, targets = read_data(model, arguments)
     result = evaluate(
         model,
-        [as_source(model, source) for source in sources],
-        [target.split() if target_form == "list" else target for target in targets],
+        sources,
+        targets,
         beam_size=arguments.beam,
         length_penalty=arguments.length_penalty,
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.float_formats import from_storage
 from fastseq.interop.plain_pickle import Name, PlainUnpickler
 from fastseq.interop.sources import StoredEntries, open_source
 
@@ -232,10 +233,8 @@ def _read_storage(entries: StoredEntries, entry: str, storage: _Storage, order: 
 
 def _numbers(content: bytearray, dtype: str, order: str) -> Array:
     """A writable array of the numbers in memory."""
-    if dtype == _BFLOAT16:  # the upper half of a float32
-        wide = np.frombuffer(content, f"{order}u2").astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
+    if dtype == _BFLOAT16:
+        return from_storage(np.frombuffer(content, f"{order}u2"), dtype)
     numbers = np.frombuffer(content, f"{order}{dtype}")
     return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 

@@ -319,21 +319,26 @@ def to_torch(layers: Any) -> dict[str, Any]:
     Traceback (most recent call last):
     ValueError: reset_after: expected True, as PyTorch has no other GRU, got False
     """
-    named: Iterable[tuple[str, Any]] = (
-        ((f"{name}.", layer) for name, layer in layers.items())
-        if isinstance(layers, Mapping)
-        else [("", layers)]
-    )
-    arrays = {
-        f"{prefix}{key}": array
-        for prefix, layer in named
-        for key, array in _state_dict_arrays(prefix, layer).items()
-    }
+    arrays = to_torch_arrays(layers)
     try:
         import torch
     except ImportError as error:
         raise ImportError("to_torch needs PyTorch: pip install torch") from error
     return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+
+def to_torch_arrays(layers: Any) -> dict[str, Array]:
+    """The arrays of `to_torch`, for which PyTorch is not needed."""
+    named: Iterable[tuple[str, Any]] = (
+        ((f"{name}.", layer) for name, layer in layers.items())
+        if isinstance(layers, Mapping)
+        else [("", layers)]
+    )
+    return {
+        f"{prefix}{key}": array
+        for prefix, layer in named
+        for key, array in _state_dict_arrays(prefix, layer).items()
+    }
 
 
 def _state_dict_arrays(prefix: str, layer: Any) -> dict[str, Array]:

@@ -1,7 +1,8 @@
-"""Model files: safetensors that hold float32 arrays, and as JSON all that gives them a meaning.
+"""Model files: safetensors that hold float arrays, and as JSON all that gives them a meaning.
 
-A file that is read is not trusted. Nothing in it is run, and before an array is made, the names,
-shapes and types in its header are compared with what its own configuration requires.
+Arrays are float32 in memory; a file may hold them in fewer bits. A file that is read is not
+trusted. Nothing in it is run, and before an array is made, the names, shapes and types in its
+header are compared with what its own configuration requires.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.files import open_at_once, replace_file
+from fastseq.float_formats import (
+    FLOAT_FORMATS,
+    LENGTH_BYTES,
+    METADATA,
+    check_float_format,
+    from_storage,
+    serialize,
+)
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.parameters import parameter_shapes
 from fastseq.version import __version__
@@ -30,22 +39,25 @@ MODEL = "fastseq.transducer"
 # Two trainings that are equal but for their speed leave equal files.
 _NOT_SAVED = ("seconds", "words_per_second")
 
-_LENGTH_BYTES = 8
 # Reading JSON takes up to 30 times its size, so this is half a gigabyte. Vocabularies of half a
 # million words are 8 MiB, histories of 40,000 epochs as much.
 _LARGEST_HEADER = 2**24
-_METADATA = "__metadata__"
 _DOCUMENT = "fastseq"
+_DTYPES = {float_format.code: dtype for dtype, float_format in FLOAT_FORMATS.items()}
 
 
 def write_model(
-    path: str, config: ModelConfig, params: Mapping[str, Array], history: list[dict[str, Any]]
+    path: str,
+    config: ModelConfig,
+    params: Mapping[str, Array],
+    history: list[dict[str, Any]],
+    dtype: str = "float32",
 ) -> None:
     """Write a trained model: its weights, its configuration and the logs of its epochs."""
     saved = [
         {name: value for name, value in logs.items() if name not in _NOT_SAVED} for logs in history
     ]
-    write(path, MODEL, params, config.to_json() | {"history": saved})
+    write(path, MODEL, params, config.to_json() | {"history": saved}, dtype)
 
 
 def read_model(path: str) -> tuple[ModelConfig, dict[str, Array], list[dict[str, Any]]]:
@@ -63,7 +75,13 @@ def read_model(path: str) -> tuple[ModelConfig, dict[str, Array], list[dict[str,
     return configs[0], arrays, document["history"]
 
 
-def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
+def write(
+    path: str,
+    kind: str,
+    arrays: Mapping[str, Array],
+    document: Mapping[str, Any],
+    dtype: str = "float32",
+) -> None:
     """Write arrays and a document; the file appears whole or not at all.
 
     Parameters
@@ -72,33 +90,30 @@ def write(path: str, kind: str, arrays: Mapping[str, Array], document: Mapping[s
     kind : str
         What `read` must ask for.
     arrays : mapping of str to arrays
-        Written as float32.
     document : mapping of str to what JSON can hold
+    dtype : {"float32", "float16", "bfloat16"}
+        What the arrays are rounded to in the file; their entries in its header say it.
 
     Raises
     ------
     OSError
         The file cannot be written; an earlier one of this name is still there.
+    OverflowError
+        A value is too large for the dtype; the message names the array.
     ValueError
-        The document is too large.
+        The document is too large, or there is no such dtype.
     """
-    from safetensors.numpy import save
-
+    check_float_format(dtype)
     head = {
         "format": kind,
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
     }
-    text = json.dumps(head | dict(document), default=_plain)
-    content = save(
-        {name: np.asarray(array, dtype="<f4", order="C") for name, array in arrays.items()},
-        # one entry: safetensors writes several in an order that changes from run to run
-        {_DOCUMENT: text},
-    )
-    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
-    if length > _LARGEST_HEADER:
-        raise ValueError(f"{path}: {_header_too_large(length)}")
-    replace_file(path, content)
+    metadata = {_DOCUMENT: json.dumps(head | dict(document), default=_plain)}
+    header, data = serialize(arrays, dtype, metadata)
+    if len(header) > _LARGEST_HEADER:
+        raise ValueError(f"{path}: {_header_too_large(len(header))}")
+    replace_file(path, len(header).to_bytes(LENGTH_BYTES, "little") + header + data)
 
 
 def check_room(document: Mapping[str, Any]) -> None:
@@ -152,8 +167,8 @@ def read(
             header = _read_header(file)
             document = _read_document(header, kind, entries)
             expected = shapes(document)
-            _check_arrays(header, expected)
-            arrays = _read_arrays(file, expected)
+            dtypes = _check_arrays(header, expected)
+            arrays = _read_arrays(file, expected, dtypes)
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path}: {reason}") from error
@@ -177,8 +192,8 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("expected a model file, got something that is no regular file")
-    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-    if not 2 <= length <= status.st_size - _LENGTH_BYTES:
+    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+    if not 2 <= length <= status.st_size - LENGTH_BYTES:
         raise ValueError("expected a model file, got something else or only its beginning")
     if length > _LARGEST_HEADER:
         raise ValueError(_header_too_large(length))
@@ -193,7 +208,7 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
 
 def _read_document(header: dict[str, Any], kind: str, entries: tuple[str, ...]) -> dict[str, Any]:
     """Take the document out of the header: of the right kind and version, with all entries."""
-    metadata = header.pop(_METADATA, None)
+    metadata = header.pop(METADATA, None)
     text = metadata.get(_DOCUMENT) if isinstance(metadata, dict) else None
     try:
         document = json.loads(text) if isinstance(text, str) else None
@@ -213,33 +228,44 @@ def _read_document(header: dict[str, Any], kind: str, entries: tuple[str, ...]) 
     return document
 
 
-def _check_arrays(header: dict[str, Any], expected: Shapes) -> None:
+def _check_arrays(header: dict[str, Any], expected: Shapes) -> dict[str, str]:
+    """Require arrays of the right names and shapes; their dtypes by name."""
+    dtypes = {}
     for name, shape in expected.items():
         if name not in header:
             raise ValueError(f"{name}: expected shape {shape}, got no such array")
         entry = header[name]
         got = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
-        if got != ("F32", list(shape)):
+        if not isinstance(got[0], str) or got[0] not in _DTYPES or got[1] != list(shape):
             raise ValueError(
-                f"{name}: expected F32 of shape {shape}, got {str(got[0])[:20]} of shape "
-                f"{str(got[1])[:60]}"
+                f"{name}: expected F32, F16 or BF16 of shape {shape}, got "
+                f"{str(got[0])[:20]} of shape {str(got[1])[:60]}"
             )
+        dtypes[name] = _DTYPES[got[0]]
     for name in header:
         if name not in expected:
             raise ValueError(f"{name[:60]}: expected no array of this name")
+    return dtypes
 
 
-def _read_arrays(file: BinaryIO, expected: Shapes) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+def _read_arrays(file: BinaryIO, expected: Shapes, dtypes: dict[str, str]) -> dict[str, Array]:
+    from safetensors import SafetensorError, deserialize
 
-    promised = file.tell() + sum(4 * math.prod(shape) for shape in expected.values())
+    sizes = (
+        FLOAT_FORMATS[dtypes[name]].storage.itemsize * math.prod(shape)
+        for name, shape in expected.items()
+    )
+    promised = file.tell() + sum(sizes)
     size = os.fstat(file.fileno()).st_size
     if size != promised:
         raise ValueError(f"expected {promised} bytes, got {size}: damaged or not complete")
     file.seek(0)
     try:
-        arrays: dict[str, Array] = load(file.read())
+        tensors = dict(deserialize(file.read()))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"damaged: {error}") from error
+    arrays = {}
+    for name, shape in expected.items():
+        stored = np.frombuffer(tensors[name]["data"], FLOAT_FORMATS[dtypes[name]].storage)
+        arrays[name] = from_storage(stored, dtypes[name]).reshape(shape)
     return arrays

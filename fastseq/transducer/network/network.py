@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,8 @@ class Batch:
 class Network:
     """An encoder and a decoder, with attention or without.
 
-    A row gives the same numbers alone, padded, or anywhere in a batch.
+    A row gives the same numbers alone, padded, or anywhere in a batch. Copies and pickles hold the
+    parameters; not the gradients, nor what a backward pass would need.
 
     Parameters
     ----------
@@ -80,6 +82,24 @@ class Network:
         self._loss = SmoothedLoss()
         self._has_loss = False
         self.grads = gradients_by_name(self.params, self._encoder.layers + self._decoder.layers)
+
+    @classmethod
+    def of(cls, config: NetworkConfig, params: Mapping[str, Array]) -> Self:
+        """The network with these parameters, which are copied.
+
+        Parameters
+        ----------
+        config : NetworkConfig
+        params : mapping of str to ndarray of float
+            As the attribute `params`.
+        """
+        network = cls(config, np.random.default_rng(0))
+        for name, param in network.params.items():
+            param[...] = params[name]
+        return network
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).of, (self.config, self.params)
 
     def loss(
         self,
