@@ -27,26 +27,27 @@ from setuptools.modified import newer_group
 
 
 class Isa(NamedTuple):
-    """An instruction set: its table is csrc/isa/<name>.c, compiled with `flags` on `machines`."""
+    """An instruction set: its tables are csrc/isa/<table>.c, compiled with `flags` on `machines`."""
 
     name: str
-    machines: tuple[str, ...]  # suffixes of sysconfig.get_platform(); empty: every machine
+    tables: tuple[str, ...]
+    machines: tuple[str, ...]  # ends of sysconfig.get_platform(); empty: every machine
     flags: tuple[str, ...] = ()
 
 
 X86_64 = ("x86_64", "amd64")
+AVX512 = (
+    *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+    "-mprefer-vector-width=512",
+)
+AVX512_BF16 = (*AVX512, "-mavx512bf16")
 ISAS = (
-    Isa("baseline", ()),
-    Isa("avx2", X86_64, ("-mavx2", "-mfma")),
-    Isa(
-        "avx512",
-        X86_64,
-        (
-            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
-            "-mprefer-vector-width=512",
-        ),
-    ),
-    Isa("neon", ("aarch64", "arm64")),
+    Isa("baseline", ("baseline", "emulated/baseline"), ()),
+    Isa("avx2", ("avx2", "emulated/avx2"), X86_64, ("-mavx2", "-mfma")),
+    Isa("avx512", ("avx512", "emulated/avx512"), X86_64, AVX512),
+    Isa("avx512_bf16", ("avx512_bf16",), X86_64, AVX512_BF16),
+    Isa("amx", ("amx",), ("linux-x86_64",), (*AVX512_BF16, "-mamx-tile", "-mamx-bf16")),
+    Isa("neon", ("neon", "emulated/neon"), ("aarch64", "arm64")),
 )
 
 DEBUG = os.environ.get("FASTSEQ_DEBUG", "0") not in ("", "0")
@@ -110,8 +111,8 @@ class BuildKernels(build_ext):
                 "every call will run on one",
                 flush=True,
             )
-        machine = sysconfig.get_platform().rpartition("-")[2].lower()
-        isas = [isa for isa in ISAS if not isa.machines or machine in isa.machines]
+        platform = sysconfig.get_platform().lower()
+        isas = [isa for isa in ISAS if not isa.machines or platform.endswith(isa.machines)]
         isas = [isa for isa in isas if not isa.flags or self.accepts(isa.flags)]
         print(f"fastseq: tables: {' '.join(isa.name for isa in isas)}", flush=True)
 
@@ -136,7 +137,7 @@ class BuildKernels(build_ext):
             return unit
 
         units = [
-            *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas),
+            *((f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables),
             ("csrc/dispatch.c", ()),
             ("csrc/thread_pool.c", ()),
         ]

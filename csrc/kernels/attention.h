@@ -34,11 +34,11 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
         vf row[DOT_ROWS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; ++i) {
-            row[i] = vf_keep(vf_load(a + i * H + k));
+            row[i] = vf_keep(operand(vf_load(a + i * H + k)));
         }
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
-            const vf column = vf_keep(vf_load(b + j * H + k));
+            const vf column = vf_keep(operand(vf_load(b + j * H + k)));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
                 sum[i][j] = vf_fma(row[i], column, sum[i][j]);
@@ -48,10 +48,11 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
     if (k < H) {
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
-            const vf column = vf_load_first(b + j * H + k, H - k);
+            const vf column = operand(vf_load_first(b + j * H + k, H - k));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
-                sum[i][j] = vf_fma(vf_load_first(a + i * H + k, H - k), column, sum[i][j]);
+                const vf row = operand(vf_load_first(a + i * H + k, H - k));
+                sum[i][j] = vf_fma(row, column, sum[i][j]);
             }
         }
     }

@@ -66,10 +66,13 @@ from fastseq._kernels.recurrent import Workspace, recurrent_backward, recurrent_
 from fastseq._kernels.runtime import (
     available_isas,
     build_info,
+    exchange_thread_precision,
     get_num_threads,
+    get_precision,
     isa,
     set_isa,
     set_num_threads,
+    set_precision,
 )
 
 __all__ = [
@@ -92,8 +95,10 @@ __all__ = [
     "decode",
     "embedding_backward",
     "embedding_forward",
+    "exchange_thread_precision",
     "exp",
     "get_num_threads",
+    "get_precision",
     "global_norm",
     "isa",
     "log_softmax",
@@ -105,6 +110,7 @@ __all__ = [
     "scale",
     "set_isa",
     "set_num_threads",
+    "set_precision",
     "sgd_step",
     "sigmoid",
     "softmax",

@@ -41,7 +41,7 @@ typedef struct {
     float *values;
     float *state_values; /* M if separate, else values */
     /* in the forward scratch */
-    float *packed; /* (packed_rows, gates Hp) in panels: b, Wc, Wx, bh, Wh below each other */
+    float *packed; /* (packed_rows, gates Hp) in panels: b, bh, Wc, Wx, Wh below each other */
     float *from_context, *table;
     /* in the forward scratch of few rows: A (rows, streamed_row); M and the product of the context
      * (N, streamed_row) */
@@ -142,7 +142,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .value_rows = size->inference ? size->N * min_size(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
         .table_rows = gathers ? 0 : size->V,
-        .few_reads = few_reads,
+        .few_reads = !PACKS_ALWAYS && few_reads,
         .gathers = gathers,
         .has_cell = cell->states > 1,
         .groups = kernel->first_group ? 2 : 1,
@@ -167,7 +167,7 @@ static void set_weights(recurrent_run *run, const fs_recurrent_weights *weights)
 
 /* The number of rows of a packed panel. */
 static ptrdiff_t packed_rows(const recurrent_run *run) {
-    return 2 + run->size.C + run->size.D + run->size.H;
+    return 2 + packed_depth(run->size.C) + packed_depth(run->size.D) + packed_depth(run->size.H);
 }
 
 /* The stride of the rows of streamed A. */
@@ -233,9 +233,10 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed_WcT = arena_allocate(&scratch, width * round_up(run->size.C, FS_LANES));
-        group->packed_WxT = arena_allocate(&scratch, width * round_up(run->size.D, FS_LANES));
-        group->packed_WhT = arena_allocate(&scratch, width * run->Hp);
+        const ptrdiff_t packed = packed_depth(width);
+        group->packed_WcT = arena_allocate(&scratch, packed * round_up(run->size.C, FS_LANES));
+        group->packed_WxT = arena_allocate(&scratch, packed * round_up(run->size.D, FS_LANES));
+        group->packed_WhT = arena_allocate(&scratch, packed * run->Hp);
         group->gradients = arena_allocate(&scratch, run->rows * width);
         group->state_gradients =
             group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;
