@@ -208,6 +208,17 @@ static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
     return scratch.used;
 }
 
+/* The products of streamed rows begin half a page away from where the rows of Wh do in theirs: on
+ * processors that compare only the last 12 bits of addresses, a load of Wh would wait for a store of
+ * sums in the same place of a page. */
+#define PAGE_FLOATS 1024
+
+static float *allocate_streamed(arena *scratch, ptrdiff_t floats, const float *Wh) {
+    float *streamed = arena_allocate(scratch, floats > 0 ? floats + PAGE_FLOATS : 0);
+    const uintptr_t distance = ((uintptr_t)Wh - (uintptr_t)streamed) / sizeof(float);
+    return floats > 0 && streamed ? streamed + (distance + PAGE_FLOATS / 2) % PAGE_FLOATS : streamed;
+}
+
 /* Products with unpacked weights. */
 static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
@@ -215,8 +226,10 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t streamed = run->few_reads ? streamed_row(run, group) : 0;
-        group->streamed = arena_allocate(&scratch, run->rows * streamed);
-        group->streamed_state = arena_allocate(&scratch, group->separate_M ? N * streamed : 0);
+        const float *Wh = run->Wh.data + group->first * run->size.H;
+        group->streamed = allocate_streamed(&scratch, run->rows * streamed, Wh);
+        group->streamed_state =
+            allocate_streamed(&scratch, group->separate_M ? N * streamed : 0, Wh);
         group->streamed_context = arena_allocate(&scratch, run->size.C ? N * streamed : 0);
     }
     return scratch.used;
