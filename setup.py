@@ -30,9 +30,14 @@ class Isa(NamedTuple):
     """An instruction set: its tables are csrc/isa/<table>.c, compiled with `flags` on `machines`."""
 
     name: str
-    tables: tuple[str, ...]
-    machines: tuple[str, ...]  # ends of sysconfig.get_platform(); empty: every machine
+    machines: tuple[str, ...]  # suffixes of sysconfig.get_platform(); empty: every machine
     flags: tuple[str, ...] = ()
+    multiplies_bfloat16: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """One of float32 and one that emulates bfloat16; or one that multiplies bfloat16."""
+        return (self.name,) if self.multiplies_bfloat16 else (self.name, f"emulated/{self.name}")
 
 
 X86_64 = ("x86_64", "amd64")
@@ -42,12 +47,12 @@ AVX512 = (
 )
 AVX512_BF16 = (*AVX512, "-mavx512bf16")
 ISAS = (
-    Isa("baseline", ("baseline", "emulated/baseline"), ()),
-    Isa("avx2", ("avx2", "emulated/avx2"), X86_64, ("-mavx2", "-mfma")),
-    Isa("avx512", ("avx512", "emulated/avx512"), X86_64, AVX512),
-    Isa("avx512_bf16", ("avx512_bf16",), X86_64, AVX512_BF16),
-    Isa("amx", ("amx",), ("linux-x86_64",), (*AVX512_BF16, "-mamx-tile", "-mamx-bf16")),
-    Isa("neon", ("neon", "emulated/neon"), ("aarch64", "arm64")),
+    Isa("baseline", ()),
+    Isa("avx2", X86_64, ("-mavx2", "-mfma")),
+    Isa("avx512", X86_64, AVX512),
+    Isa("avx512_bf16", X86_64, AVX512_BF16, multiplies_bfloat16=True),
+    Isa("amx", X86_64, (*AVX512_BF16, "-mamx-tile", "-mamx-bf16"), multiplies_bfloat16=True),
+    Isa("neon", ("aarch64", "arm64")),
 )
 
 DEBUG = os.environ.get("FASTSEQ_DEBUG", "0") not in ("", "0")
@@ -111,8 +116,8 @@ class BuildKernels(build_ext):
                 "every call will run on one",
                 flush=True,
             )
-        platform = sysconfig.get_platform().lower()
-        isas = [isa for isa in ISAS if not isa.machines or platform.endswith(isa.machines)]
+        machine = sysconfig.get_platform().rpartition("-")[2].lower()
+        isas = [isa for isa in ISAS if not isa.machines or machine in isa.machines]
         isas = [isa for isa in isas if not isa.flags or self.accepts(isa.flags)]
         print(f"fastseq: tables: {' '.join(isa.name for isa in isas)}", flush=True)
 

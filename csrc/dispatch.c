@@ -1,5 +1,6 @@
 /* dispatch.c — the tables of this build that this CPU supports. */
-#ifdef FS_HAVE_AMX
+#if defined(FS_HAVE_AMX) && defined(__linux__) /* whose permission is requested below */
+#define ON_LINUX_WITH_AMX
 #define _GNU_SOURCE /* syscall */
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,7 +69,7 @@ static int cpu_has_avx512_bf16(void) {
 }
 #endif
 
-#ifdef FS_HAVE_AMX
+#ifdef ON_LINUX_WITH_AMX
 /* With AVX512_BF16, by which the operands are rounded. */
 static int cpu_has_amx(void) {
     unsigned eax, ebx, ecx, edx;
@@ -113,7 +114,7 @@ const fs_kernels *fs_table(int index) {
         tables[count++] = &fs_kernels_avx512_bf16;
     }
 #endif
-#ifdef FS_HAVE_AMX
+#ifdef ON_LINUX_WITH_AMX
     if (cpu_has_amx()) {
         tables[count++] = &fs_kernels_amx;
     }
@@ -122,7 +123,7 @@ const fs_kernels *fs_table(int index) {
 }
 
 int fs_permit(const fs_kernels *table) {
-#ifdef FS_HAVE_AMX
+#ifdef ON_LINUX_WITH_AMX
     if (table == &fs_kernels_amx) {
         return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILE_DATA) == 0;
     }

@@ -1,4 +1,4 @@
-/* isa/amx.c — bfloat16 products for x86-64 with AMX, on Linux. */
+/* isa/amx.c — bfloat16 products for x86-64 with AMX. */
 #if !defined(__AVX512BF16__) || !defined(__AMX_TILE__) || !defined(__AMX_BF16__)
 #error "isa/amx.c needs -mavx512f -mavx512dq -mavx512bf16 -mamx-tile -mamx-bf16"
 #endif

@@ -19,7 +19,7 @@ def set_precision(precision: str) -> None:
     """Set what later calls round the operands of matrix products to."""
 
 def exchange_thread_precision(precision: str | None) -> str | None:
-    """Set the precision of the calling thread alone, None for that of all; returns the one before."""
+    """Set the precision of this thread alone, None for that of all; returns the one before."""
 
 def get_num_threads() -> int:
     """The maximum number of threads of a call. Small calls use fewer."""

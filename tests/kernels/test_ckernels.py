@@ -1,7 +1,8 @@
 """The C kernels without Python: the driver of tests/ckernels.
 
 It compares every function of every table with double precision: built for this machine, built with
-sanitizers, and built for AArch64 and run in an emulator. The tests that need the sources are
+sanitizers, built for AArch64 and run in an emulator, and the tables of AVX-512 and AMX built of
+instructions that are simulated in C. The tests that need the sources are
 skipped if only the installed package is available.
 """
 
@@ -24,11 +25,22 @@ from fastseq import _kernels
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
 POOL = ROOT / "tests/ckernels/thread_pool/main.c"
+SIMULATED = ROOT / "tests/ckernels/simulated"
+# The labels and files of its tables.
+SIMULATED_TABLES = {
+    "avx512": "avx512",
+    "avx512:bfloat16": "emulated/avx512",
+    "avx512_bf16:bfloat16": "avx512_bf16",
+    "amx:bfloat16": "amx",
+}
+SIMULATED_MACROS = ("AVX512F", "AVX512DQ", "AVX512BF16", "AMX_TILE", "AMX_BF16")
 RUN_NEON = ROOT / "tests/neon/run.sh"
 SANITIZERS = (
     *("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover"),
 )
+
+QUICK = ("-DQUICK", "-DFLOAT_STRIDE=65536")
 
 BuildDriver = Callable[..., tuple[Path, list[str]]]
 
@@ -70,7 +82,7 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
         flags += [f"-I{ROOT / 'csrc'}", *(f"-DFS_HAVE_{isa.name.upper()}" for isa in isas)]
 
         def compile_unit(source: Path, own_flags: Sequence[str]) -> str:
-            unit = str(folder / f"{source.stem}.o")
+            unit = str(folder / f"{source.parent.name}_{source.stem}.o")
             command = [*compiler, *flags, *own_flags, "-c", str(source), "-o", unit]
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
@@ -78,14 +90,33 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
         units = [(DRIVER, ("-O1", "-fno-sanitize=all"))]
         units += [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
-        units += [(ROOT / f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas]
+        units += [(ROOT / f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables]
         with ThreadPoolExecutor() as pool:
             objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
         driver = folder / "driver"
         subprocess.run([*compiler, "-pthread", *extra, *objects, "-lm", "-o", driver], check=True)
-        return driver, [isa.name for isa in isas]
+        return driver, [label for isa in isas for label in labels(isa)]
 
     return build
+
+
+def labels(isa: Any) -> list[str]:
+    """The driver's names of an instruction set's tables."""
+    return [
+        isa.name if table == isa.name and not isa.multiplies_bfloat16 else f"{isa.name}:bfloat16"
+        for table in isa.tables
+    ]
+
+
+def tables_here(built: Sequence[str]) -> list[str]:
+    """Those of the built tables that this CPU supports."""
+    before = _kernels.get_precision()
+    here = []
+    for precision, suffix in (("float32", ""), ("bfloat16", ":bfloat16")):
+        _kernels.set_precision(precision)
+        here += [f"{name}{suffix}" for name in _kernels.available_isas()]
+    _kernels.set_precision(before)
+    return [label for label in here if label in built]
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -97,7 +128,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[str]) -> None:
+def assert_all_passed(
+    done: subprocess.CompletedProcess[str], tables: Sequence[str], least: int = 100_000
+) -> None:
     """Require that the driver checked exactly these tables completely, and all checks passed."""
     assert done.returncode == 0
     lines = done.stdout.splitlines()
@@ -106,26 +139,65 @@ def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[s
     assert all([table, "lstm_backward"] in checked for table in tables)
     closing = re.fullmatch(r"(\d+) passed, 0 failed", lines[-1])
     assert closing is not None
-    assert int(closing[1]) > 100_000 * len(tables)
+    assert int(closing[1]) > least * len(tables)
 
 
 def test_every_table_of_this_machine(build_driver: BuildDriver) -> None:
     driver, built = build_driver()
-    done = run(driver)
-    here = [name for name in _kernels.available_isas() if name in built]
+    here = [label for label in tables_here(built) if ":" not in label]
     assert "baseline" in here
-    assert_all_passed(done, here)
+    assert_all_passed(run(driver, *here), here)
     assert run(driver, "no-such-table").returncode == 2
+
+
+def test_every_table_of_bfloat16_products(build_driver: BuildDriver) -> None:
+    driver, built = build_driver(*QUICK)
+    here = [label for label in tables_here(built) if ":" in label]
+    assert "baseline:bfloat16" in here
+    assert_all_passed(run(driver, *here), here, least=60_000)
 
 
 def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
     # without guard bytes: the sanitizer detects accesses past the ends, reads too
     driver, built = build_driver(*SANITIZERS, "-DGUARD_BYTES=0")
-    assert_all_passed(run(driver), [name for name in _kernels.available_isas() if name in built])
+    here = [label for label in tables_here(built) if ":" not in label]
+    assert_all_passed(run(driver, *here), here)
+
+
+@pytest.mark.parametrize("labels", [["amx:bfloat16"], [*SIMULATED_TABLES][:3]], ids=["amx", "512"])
+def test_tables_of_other_processors_in_simulated_instructions(
+    labels: list[str], setup: dict[str, Any], tmp_path: Path
+) -> None:
+    compiler = os.environ.get("CC", "cc").split()
+    if sys.platform == "win32" or shutil.which(compiler[0]) is None:
+        pytest.skip(f"no C compiler: {compiler[0]} is not installed")
+    flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-UNDEBUG", "-pthread", "-Wno-psabi"]
+    flags += [
+        f"-I{SIMULATED}",
+        f"-I{ROOT / 'csrc'}",
+        *(f"-D__{each}__" for each in SIMULATED_MACROS),
+    ]
+    flags += [f"-DFS_HAVE_{name}" for name in ("AVX512", "AVX512_BF16", "AMX")]
+    sources = [DRIVER, SIMULATED / "tables.c", ROOT / "csrc/thread_pool.c"]
+    sources += [ROOT / f"csrc/isa/{table}.c" for table in SIMULATED_TABLES.values()]
+
+    def compile_unit(source: Path) -> str:
+        unit = str(tmp_path / f"{source.parent.name}_{source.stem}.o")
+        command = [*compiler, *flags, "-O2", *QUICK, "-c", str(source), "-o", unit]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return unit
+
+    with ThreadPoolExecutor() as pool:
+        units = list(pool.map(compile_unit, sources))
+    driver = tmp_path / "driver"
+    subprocess.run([*compiler, "-pthread", *units, "-lm", "-o", driver], check=True)
+    assert_all_passed(run(driver, *labels), labels, least=60_000)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _kernels.available_isas())
+@pytest.mark.parametrize("name", [*_kernels.available_isas(), "baseline:bfloat16"])
 def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: str) -> None:
     driver, built = build_driver("-DFLOAT_STRIDE=1")
     if name not in built:
