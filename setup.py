@@ -27,7 +27,7 @@ from setuptools.modified import newer_group
 
 
 class Isa(NamedTuple):
-    """An instruction set: its tables are csrc/isa/<table>.c, compiled with `flags` on `machines`."""
+    """An instruction set: its tables are csrc/isa/<table>.c, with `flags`, on `machines`."""
 
     name: str
     machines: tuple[str, ...]  # suffixes of sysconfig.get_platform(); empty: every machine
