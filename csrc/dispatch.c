@@ -23,8 +23,8 @@ enum {
     LEAF7_EBX_AVX2 = 1 << 5,
     LEAF7_EBX_AVX512_F_DQ = 1 << 16 | 1 << 17,
     LEAF7_EBX_AVX512_BW = 1 << 30,
-    XCR0_YMM = 0x06, /* XMM, YMM */
-    XCR0_ZMM = 0xe6, /* these, the mask registers, the upper halves, ZMM16 to ZMM31 */
+    XCR0_YMM = 0x06,      /* XMM, YMM */
+    XCR0_ZMM = 0xe6,      /* these, the mask registers, the upper halves, ZMM16 to ZMM31 */
     XCR0_TILES = 0x60000, /* tile configuration and data */
     LEAF7_EDX_AMX = 1 << 22 | 1 << 24, /* AMX-BF16, AMX-TILE */
     LEAF7_1_EAX_AVX512_BF16 = 1 << 5,

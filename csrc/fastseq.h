@@ -373,12 +373,12 @@ extern const fs_kernels fs_kernels_amx;
 extern const fs_kernels fs_kernels_neon, fs_kernels_neon_emulated;
 #endif
 
-/* The index-th table of this build that this CPU supports, those of float32 first, in each precision
- * slowest first; NULL past the last. */
+/* The index-th table of this build that this CPU supports: those of float32 first, in each
+ * precision the slowest first; NULL past the last. */
 const fs_kernels *fs_table(int index);
 
-/* Requests from the system what the kernels of a table need, for all threads of the process; 0 if it
- * refuses. Only AMX needs a permission (Linux 5.16, arch_prctl). */
+/* Requests from the system what the kernels of a table need, for all threads of the process; 0 if
+ * it refuses. Only AMX needs a permission (Linux 5.16, arch_prctl). */
 int fs_permit(const fs_kernels *table);
 
 #endif

@@ -1,9 +1,9 @@
 /* tile/amx.h — the tiles of AMX: 16 rows times 16 columns, bfloat16 operands summed in float32.
  *
  * Each element of C is `start`; then for every 32 k, ascending, the sum of the products of the even
- * k plus that of the odd ones is added to it: the order of the instruction (Intel's manual, volume 2,
- * TDPBF16PS). Denormals are zeros. Tiles of fewer rows or columns are computed in full in a buffer,
- * whose other rows and columns are zeros. */
+ * k plus that of the odd ones is added to it: the order of the instruction (Intel's manual, volume
+ * 2, TDPBF16PS). Denormals are zeros. Tiles of fewer rows or columns are computed in full in a
+ * buffer, whose other rows and columns are zeros. */
 #ifndef FS_TILE_AMX_H
 #define FS_TILE_AMX_H
 

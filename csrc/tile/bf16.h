@@ -1,7 +1,7 @@
 /* tile/bf16.h — the register tile of bfloat16 operands, summed in float32 by vdpbf16ps.
  *
- * Each element of C is `start`, then for each pair (k, k + 1) in ascending order the product of k + 1
- * and that of k, rounded after each: the order of the instruction (Intel's manual, volume 2,
+ * Each element of C is `start`, then for each pair (k, k + 1) in ascending order the product of
+ * k + 1 and that of k, rounded after each: the order of the instruction (Intel's manual, volume 2,
  * VDPBF16PS), for any shape of tile. Denormals are zeros. */
 #ifndef FS_TILE_BF16_H
 #define FS_TILE_BF16_H
@@ -20,9 +20,10 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
         for (int v = 0; v < vectors; ++v) {
             /* C is often not in cache: prefetch it while the tile computes */
             __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
-            sum[r][v] = product->start ? vf_load(product->start + r * product->start_row +
-                                                 v * product->start_vector)
-                                       : vf_set(0.0f);
+            sum[r][v] =
+                product->start
+                    ? vf_load(product->start + r * product->start_row + v * product->start_vector)
+                    : vf_set(0.0f);
         }
     }
     const float *a = product->a, *b = product->b;

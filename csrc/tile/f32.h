@@ -18,8 +18,8 @@ static inline ptrdiff_t packed_offset(ptrdiff_t k) {
     return k;
 }
 
-/* Packs rows of a panel of B: packed[k][v][lane] = b[k b_row + v b_vector + lane b_column], zeros in the
- * columns past the last. */
+/* Packs rows of a panel of B: packed[k][v][lane] = b[k b_row + v b_vector + lane b_column], zeros
+ * in the columns past the last. */
 static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_vector,
                       ptrdiff_t b_column, ptrdiff_t depth, int vectors, ptrdiff_t lanes,
                       ptrdiff_t lane_step) {

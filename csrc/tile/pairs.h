@@ -78,8 +78,8 @@ static inline vf left_lanes(const panel_product *product, const float *a, ptrdif
                       product->depth - in_block);
 }
 
-/* left (rows, LEFT_PAIRS) <- `depth` k of A from k on, zeros up to DEPTH_STEP. Blocks are a multiple
- * of FS_LANES deep, if there are several. */
+/* left (rows, LEFT_PAIRS) <- `depth` k of A from k on, zeros up to DEPTH_STEP. Blocks, if there are
+ * several, are a multiple of FS_LANES deep. */
 static void load_left(float *left, const panel_product *product, ptrdiff_t rows, ptrdiff_t k,
                       ptrdiff_t depth) {
     const ptrdiff_t pairs = packed_depth(depth);
@@ -99,15 +99,14 @@ static void load_left(float *left, const panel_product *product, ptrdiff_t rows,
     /* A transposed: neighbouring rows lie side by side */
     assert(product->a_row == 1 && product->blocks == 1);
     const __m512i next_row = _mm512_set1_epi32(LEFT_PAIRS);
-    const __m512i lane =
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i places = _mm512_mullo_epi32(lane, next_row);
     for (ptrdiff_t r = 0; r < rows; r += FS_LANES) {
         for (ptrdiff_t pair = 0; pair < pairs; ++pair) {
             vf row[2] = {vf_set(0.0f), vf_set(0.0f)};
             for (ptrdiff_t j = 0; j < 2 && 2 * pair + j < depth; ++j) {
-                row[j] = load_lanes(product->a + r + (k + 2 * pair + j) * product->a_depth,
-                                    rows - r);
+                row[j] =
+                    load_lanes(product->a + r + (k + 2 * pair + j) * product->a_depth, rows - r);
             }
             _mm512_mask_i32scatter_ps(left + r * LEFT_PAIRS + pair, first_lanes(rows - r), places,
                                       make_pairs(row[0], row[1]), sizeof(float));

@@ -1,5 +1,5 @@
-/* tile/panel.h — what the tiles of every precision share: the geometry of a panel, and the arguments
- * of its product.
+/* tile/panel.h — what the tiles of every precision share: the geometry of a panel, and the
+ * arguments of its product.
  *
  * A product  C = start + A B  is split into panels of up to four vectors of columns of B. A packed
  * panel stores these vectors contiguously, row after row of B: a tile reads it sequentially. A tile

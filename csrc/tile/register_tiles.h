@@ -1,5 +1,5 @@
-/* tile/register_tiles.h — the shapes of the tiles whose accumulators are vector registers, made from
- * the including header's tile_body. */
+/* tile/register_tiles.h — the shapes of the tiles whose accumulators are vector registers, made
+ * from the including header's tile_body. */
 #ifndef FS_TILE_REGISTER_TILES_H
 #define FS_TILE_REGISTER_TILES_H
 

@@ -65,6 +65,7 @@ from fastseq._kernels.optim import (
 from fastseq._kernels.recurrent import Workspace, recurrent_backward, recurrent_forward
 from fastseq._kernels.runtime import (
     available_isas,
+    bfloat16_isas,
     build_info,
     exchange_thread_precision,
     get_num_threads,
@@ -91,6 +92,7 @@ __all__ = [
     "attention_weight_backward",
     "attention_weight_forward",
     "available_isas",
+    "bfloat16_isas",
     "build_info",
     "decode",
     "embedding_backward",

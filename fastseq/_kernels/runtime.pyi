@@ -9,6 +9,9 @@ def available_isas() -> list[str]:
     The slowest is first.
     """
 
+def bfloat16_isas() -> list[str]:
+    """Those for products of bfloat16; the fastest is last."""
+
 def set_isa(name: str) -> None:
     """Select the instruction set of later calls; ValueError lists the valid names."""
 

@@ -103,6 +103,10 @@ def available_isas():
     return _isas_of(current_table().precision)
 
 
+def bfloat16_isas():
+    return _isas_of(FS_BFLOAT16)
+
+
 def isa():
     return _text(current_table().name)
 

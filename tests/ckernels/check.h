@@ -322,7 +322,8 @@ static void expect_close_doubles(const char *what, const double *actual, const d
         note_error(difference / magnitude, allowed);
         double *broken = new_doubles(n);
         memcpy(broken, expected, (size_t)n * sizeof(double));
-        broken[n / 2] = isnan(broken[n / 2]) ? 0 : broken[n / 2] + (1e-3 + 2 * operand_error) * magnitude;
+        broken[n / 2] =
+            isnan(broken[n / 2]) ? 0 : broken[n / 2] + (1e-3 + 2 * operand_error) * magnitude;
         expect(largest_difference(actual, broken, n) > allowed * magnitude,
                "a wrong value is detected");
     }

@@ -110,12 +110,8 @@ def labels(isa: Any) -> list[str]:
 
 def tables_here(built: Sequence[str]) -> list[str]:
     """Those of the built tables that this CPU supports."""
-    before = _kernels.get_precision()
-    here = []
-    for precision, suffix in (("float32", ""), ("bfloat16", ":bfloat16")):
-        _kernels.set_precision(precision)
-        here += [f"{name}{suffix}" for name in _kernels.available_isas()]
-    _kernels.set_precision(before)
+    here = _kernels.available_isas()
+    here += [f"{name}:bfloat16" for name in _kernels.bfloat16_isas()]
     return [label for label in here if label in built]
 
 

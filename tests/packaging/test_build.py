@@ -265,8 +265,8 @@ def lint(name: str, text: str) -> list[str]:
         faults = [fault for fault in faults if fault != "allocates"]
     if "Python.h" in includes:
         faults.append("includes Python.h")
-    if not name.startswith("simd/") and re.search(INTRINSIC, code + includes):
-        faults.append("has intrinsics outside simd/")
+    if not name.startswith(("simd/", "tile/")) and re.search(INTRINSIC, code + includes):
+        faults.append("has intrinsics outside simd/ and tile/")
     if not text.startswith(f"/* {name} — "):
         faults.append(f"does not open with '/* {name} — what it is for'")
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,4 +1,4 @@
-/* isa/emulated/baseline.c — bfloat16 products, emulated, for any machine, in portable vector code. */
+/* isa/emulated/baseline.c — bfloat16 products, emulated, for any machine. */
 #define FS_TABLE fs_kernels_baseline_emulated
 #define FS_NAME "baseline"
 #define FS_PRECISION FS_BFLOAT16

@@ -31,8 +31,7 @@ static float *packed_bh(const recurrent_run *run, const gate_group *group, gate_
 }
 
 static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    return packed_row(run, group, panel,
-                      2 + packed_depth(run->size.C) + packed_depth(run->size.D));
+    return packed_row(run, group, panel, 2 + packed_depth(run->size.C) + packed_depth(run->size.D));
 }
 
 typedef float *(*packed_place)(const recurrent_run *run, const gate_group *group, gate_panel panel);
@@ -49,8 +48,8 @@ static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
             float *packed = place(run, group, panel);
             pack_rows(packed + packed_offset(k) * panel.vectors * FS_LANES,
                       W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
-                      panel.W_vector * W.column, W.column, min_size(step, depth - k),
-                      panel.vectors, panel.lanes, panel.lane_step);
+                      panel.W_vector * W.column, W.column, min_size(step, depth - k), panel.vectors,
+                      panel.lanes, panel.lane_step);
             if (k + step >= depth) {
                 finish_panel(packed, depth, panel.vectors);
             }

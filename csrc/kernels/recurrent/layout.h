@@ -209,14 +209,15 @@ static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
 }
 
 /* The products of streamed rows begin half a page away from where the rows of Wh do in theirs: on
- * processors that compare only the last 12 bits of addresses, a load of Wh would wait for a store of
- * sums in the same place of a page. */
+ * processors that compare only the last 12 bits of addresses, a load of Wh would wait for a store
+ * of sums in the same place of a page. */
 #define PAGE_FLOATS 1024
 
 static float *allocate_streamed(arena *scratch, ptrdiff_t floats, const float *Wh) {
     float *streamed = arena_allocate(scratch, floats > 0 ? floats + PAGE_FLOATS : 0);
     const uintptr_t distance = ((uintptr_t)Wh - (uintptr_t)streamed) / sizeof(float);
-    return floats > 0 && streamed ? streamed + (distance + PAGE_FLOATS / 2) % PAGE_FLOATS : streamed;
+    return floats > 0 && streamed ? streamed + (distance + PAGE_FLOATS / 2) % PAGE_FLOATS
+                                  : streamed;
 }
 
 /* Products with unpacked weights. */
