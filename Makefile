@@ -27,10 +27,10 @@ help:  ## this list
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnxruntime  ## build into .venv, then run the tests
+test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
 
-test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnxruntime  ## the tests that take minutes
+test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
 
 test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped where there is none)
@@ -120,10 +120,11 @@ $(VENV)/%-tools: $(VENV)/python
 	@$(call extra,$*) | $(PIP) install -r /dev/stdin
 	@touch $@
 
-# Not for every platform is there one.
-$(VENV)/onnxruntime: $(VENV)/python
-	@echo "$(VENV): installing onnxruntime"
-	@$(call extra,onnxruntime) | $(PIP) install -r /dev/stdin || echo "$(VENV): no onnxruntime for this platform, its tests are skipped"
+# Neither has a wheel for musl, so they are no part of the test tools.
+$(VENV)/onnx: $(VENV)/python
+	@echo "$(VENV): installing onnx and onnxruntime"
+	@{ $(call extra,onnx); $(call extra,onnxruntime); } | $(PIP) install -r /dev/stdin || \
+	    echo "$(VENV): not for this platform; the tests that need them are skipped"
 	@touch $@
 
 # Changes only when the switches do: setup.py builds something else then.
