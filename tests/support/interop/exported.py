@@ -90,6 +90,8 @@ def assert_same_answers(network: Network, seen: Lengths = SEEN) -> list[list[int
     ids, lengths = random_sources(network)
     answers = greedy(network, ids, lengths, default_steps(lengths - 1, seen))
     together = graph(ids=ids, lengths=lengths)
+    # the loop ends with the longest answer
+    assert together["answers"].shape[1] == max(len(own.ids) + own.finished for own in answers)
     for row, own in enumerate(answers):
         alone = graph(ids=ids[row : row + 1, : lengths[row]], lengths=lengths[row : row + 1])
         for found, index in ((together, row), (alone, 0)):
