@@ -21,7 +21,7 @@ from fastseq.version import __version__
 
 _FORMAT, _FORMAT_VERSION = "fastseq.onnx", 1
 
-ABOUT = {
+_ABOUT = {
     "encoder": "from sources to states",
     "step": "from the last ids and states to the scores of the next ids and new states",
     "greedy": "from sources to whole answers: the encoder, and the steps in a loop",
@@ -156,7 +156,7 @@ def _describe_symbols(source: Vocabulary, target: Vocabulary, seen: Lengths) -> 
 
 def _readme(model: str, graphs: Mapping[str, Graph], program: str, about: str) -> str:
     lines = [f"{model} of fastseq {__version__} as ONNX graphs: opset {OPSET}, float32", ""]
-    lines += [f"{name}.onnx".ljust(14) + ABOUT[name] for name in graphs]
+    lines += [f"{name}.onnx".ljust(14) + _ABOUT[name] for name in graphs]
     lines += [
         "model.json    the same as below for programs; of a Transducer vocabularies and lengths",
         "run.py        needs onnxruntime and NumPy: " + program.partition(": ")[2].split('"""')[0],
