@@ -50,6 +50,9 @@ NEEDED = {
     "to_onnx": "onnx",
     "import onnxruntime": "onnxruntime",
     "import torch": "torch",
+    "import g2p_en": "g2p_en",
+    "from g2pM import": "g2pM",
+    "import chars2vec": "chars2vec",
 }
 COMMANDS = {
     f"{page.relative_to(ROOT)}: {line}": line
@@ -60,7 +63,7 @@ COMMANDS = {
 
 def test_there_are_examples() -> None:
     pages = {name.rpartition("-")[0] for name in EXAMPLES}
-    names = ("README", "dropin", "export", "frameworks", "start", "transducer")
+    names = ("README", "clients", "dropin", "export", "frameworks", "start", "transducer")
     assert pages == {f"{name}.md" for name in names}
     assert len(COMMANDS) >= 5
     for text in SMALLER:
