@@ -17,7 +17,6 @@ import importlib
 import importlib.metadata
 import io
 import os
-import platform
 import re
 import statistics
 import sys
@@ -269,7 +268,8 @@ def describe() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     config = fastseq.config.get_config()
-    return f"{config['cpu']}, {config['isa']}, one thread, CPython {platform.python_version()}, {', '.join(found)}"
+    machine = f"{config['cpu']}, {config['isa']}, one thread, {config['python']}"
+    return f"{machine}, {', '.join(found)}"
 
 
 def main() -> None:

@@ -77,9 +77,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     for large, small in SMALLER.items():
         text = text.replace(large, small)
     for need, package in NEEDED.items():
-        if need in text:
-            if importlib.util.find_spec(package) is None:
-                pytest.skip(f"no package {package}")
+        if need in text and importlib.util.find_spec(package) is None:
+            pytest.skip(f"no package {package}")
     for file in STORED.iterdir():
         if f'"{file.name}"' in text:
             shutil.copy(file, tmp_path)
