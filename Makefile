@@ -19,7 +19,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,10 @@ test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## build into .venv, then r
 
 test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
+
+test-clients: $(VENV)/built $(VENV)/test-tools $(VENV)/clients-tools  ## published programs on fastseq: the same answers, and how fast
+	@$(BIN)/pytest -m slow tests/interop/test_clients.py $(ARGS)
+	@$(BIN)/python benchmarks/clients.py
 
 test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped where there is none)
 	@sh tests/neon/run.sh

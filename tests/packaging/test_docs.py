@@ -50,6 +50,10 @@ NEEDED = {
     "to_onnx": "onnx",
     "import onnxruntime": "onnxruntime",
     "import torch": "torch",
+    "import g2p_en": "g2p_en",
+    "import g2pM": "g2pM",
+    'find_spec("chars2vec")': "chars2vec",
+    "import h5py": "h5py",
 }
 COMMANDS = {
     f"{page.relative_to(ROOT)}: {line}": line
@@ -60,7 +64,7 @@ COMMANDS = {
 
 def test_there_are_examples() -> None:
     pages = {name.rpartition("-")[0] for name in EXAMPLES}
-    names = ("README", "dropin", "export", "frameworks", "start", "transducer")
+    names = ("README", "clients", "dropin", "export", "frameworks", "start", "transducer")
     assert pages == {f"{name}.md" for name in names}
     assert len(COMMANDS) >= 5
     for text in SMALLER:
@@ -73,8 +77,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     for large, small in SMALLER.items():
         text = text.replace(large, small)
     for need, package in NEEDED.items():
-        if need in text:
-            pytest.importorskip(package)
+        if need in text and importlib.util.find_spec(package) is None:
+            pytest.skip(f"no package {package}")
     for file in STORED.iterdir():
         if f'"{file.name}"' in text:
             shutil.copy(file, tmp_path)

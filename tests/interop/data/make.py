@@ -1,6 +1,7 @@
 """Makes the stored networks of these tests, with what their own library computes with them.
 
     python make.py torch      *.pt, *.safetensors, by torch and safetensors
+    python make.py tagger     tagger.pt, by torch
     python make.py keras3     keras3.*, by keras >= 3 and a backend of it
     python make.py keras2     keras2.*, by tensorflow < 2.16
     python make.py onnx       *.onnx, by torch, onnx and onnxruntime
@@ -75,6 +76,34 @@ def make_torch() -> None:
         for name, tensor in tensors.items()
     }
     np.savez(HERE / "dtypes.npz", **expected)
+
+
+def make_tagger() -> None:
+    """The tagger of PyTorch's tutorial, in both directions, on its two sentences."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    sentences = ["the dog ate the apple", "everybody read that book"]
+    tags = [[0, 1, 2, 0, 1], [1, 2, 0, 1]]  # DET, NN, V
+    words = list(dict.fromkeys(" ".join(sentences).split()))
+    network = nn.ModuleDict(
+        {
+            "embedding": nn.Embedding(len(words), 6),
+            "lstm": nn.LSTM(6, 6, batch_first=True, bidirectional=True),
+            "tags": nn.Linear(12, 3),
+        }
+    )
+    optimizer = torch.optim.Adam(network.parameters(), 0.05)
+    for _ in range(100):
+        for sentence, expected in zip(sentences, tags, strict=True):
+            ids = torch.tensor([words.index(word) for word in sentence.split()])
+            hs, _ = network["lstm"](network["embedding"](ids)[None])
+            loss = nn.functional.cross_entropy(network["tags"](hs[0]), torch.tensor(expected))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    torch.save(network.state_dict(), HERE / "tagger.pt")
 
 
 def make_keras(keras: Any, name: str) -> None:
@@ -172,6 +201,8 @@ if __name__ == "__main__":
     match sys.argv[1]:
         case "torch":
             make_torch()
+        case "tagger":
+            make_tagger()
         case "keras3":
             import keras
 
