@@ -13,10 +13,12 @@ def products_in(precision: str) -> Iterator[None]:
     Parameters
     ----------
     precision : {"default", "float32", "bfloat16"}
-        By default that of `fastseq.set_precision`.
+        By default what it is already.
     """
-    chosen = None if precision == "default" else precision
-    before = _kernels.exchange_thread_precision(chosen)
+    if precision == "default":
+        yield
+        return
+    before = _kernels.exchange_thread_precision(precision)
     try:
         yield
     finally:
