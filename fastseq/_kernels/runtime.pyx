@@ -2,8 +2,8 @@
 """Settings of all calls: the table of kernels, and the threads.
 
 On import, the table of the best instruction set that this CPU supports is selected, for products of
-float32; ``FASTSEQ_ISA`` and ``FASTSEQ_PRECISION`` override it. The thread pool is created when a call first needs it. It is not
-destroyed at exit: a daemon thread may still be computing.
+float32; ``FASTSEQ_ISA`` and ``FASTSEQ_PRECISION`` override it. The thread pool is created when a
+call first needs it. It is not destroyed at exit: a daemon thread may still be computing.
 """
 
 import os
