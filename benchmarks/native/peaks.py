@@ -21,7 +21,7 @@ def main() -> int:
     compiler = os.environ.get("CC", "cc").split()
     isa = str(get_config()["isa"])
     try:
-        print(f"{compiler_name(compiler)}, {isa}")
+        print(f"{compiler_name(compiler)}, {isa}", flush=True)  # before what the program prints
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder, "peaks")
             source = f'-DFS_ISA_SOURCE="{CSRC}/isa/{isa}.c"'
