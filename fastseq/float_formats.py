@@ -90,10 +90,8 @@ def from_storage(stored: Array, dtype: str) -> Array:
     return stored.astype("<f4", copy=False)
 
 
-def serialize(
-    arrays: Mapping[str, Array], dtype: str, metadata: Mapping[str, str]
-) -> tuple[bytes, bytes]:
-    """The header and the data of a safetensors file.
+def serialize(arrays: Mapping[str, Array], dtype: str, metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file.
 
     The package safetensors writes no bfloat16 from NumPy's arrays.
 
@@ -124,7 +122,15 @@ def serialize(
             "data_offsets": (start, end),
         }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % _ALIGNMENT), b"".join(blocks)
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return b"".join([len(text).to_bytes(LENGTH_BYTES, "little"), text, *blocks])
+
+
+def largest_change(old: Mapping[str, Array], new: Mapping[str, Array]) -> tuple[float, float]:
+    """The largest difference of an element of arrays of the same names, and the largest element."""
+    largest = max(float(np.abs(array).max(initial=0)) for array in old.values())
+    change = max(float(np.abs(new[name] - old[name]).max(initial=0)) for name in old)
+    return change, largest
 
 
 def _to_bfloat16(array: Array) -> Array:

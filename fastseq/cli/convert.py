@@ -12,7 +12,7 @@ from fastseq.cli import EXIT_OK
 from fastseq.cli.evaluate import read_data
 from fastseq.cli.options import add_delimiter
 from fastseq.cli.predict import add_search_options, as_text, load
-from fastseq.float_formats import FLOAT_FORMATS, LENGTH_BYTES, serialize
+from fastseq.float_formats import FLOAT_FORMATS, largest_change, serialize
 
 if TYPE_CHECKING:
     from fastseq import Transducer
@@ -101,8 +101,7 @@ def _convert_layers(layers: Any, arguments: argparse.Namespace) -> int:
     from fastseq.interop.torch import to_torch_arrays
 
     arrays = to_torch_arrays(layers)
-    header, data = serialize(arrays, arguments.dtype, {})
-    replace_file(arguments.output, len(header).to_bytes(LENGTH_BYTES, "little") + header + data)
+    replace_file(arguments.output, serialize(arrays, arguments.dtype, {}))
     converted = load_safetensors(arguments.output)
     _print_sizes(arguments)
     _print_change(arrays, converted)
@@ -117,10 +116,7 @@ def _print_sizes(arguments: argparse.Namespace) -> None:
 
 
 def _print_change(old: dict[str, Any], new: dict[str, Any]) -> None:
-    import numpy as np
-
-    largest = max(float(np.abs(array).max(initial=0)) for array in old.values())
-    change = max(float(np.abs(new[name] - old[name]).max(initial=0)) for name in old)
+    change, largest = largest_change(old, new)
     print(f"largest change of a weight  {change:.2g}, where the largest weight is {largest:.2g}")
 
 

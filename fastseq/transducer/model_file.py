@@ -110,10 +110,11 @@ def write(
         "package_version": __version__,
     }
     metadata = {_DOCUMENT: json.dumps(head | dict(document), default=_plain)}
-    header, data = serialize(arrays, dtype, metadata)
-    if len(header) > _LARGEST_HEADER:
-        raise ValueError(f"{path}: {_header_too_large(len(header))}")
-    replace_file(path, len(header).to_bytes(LENGTH_BYTES, "little") + header + data)
+    content = serialize(arrays, dtype, metadata)
+    length = int.from_bytes(content[:LENGTH_BYTES], "little")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"{path}: {_header_too_large(length)}")
+    replace_file(path, content)
 
 
 def check_room(document: Mapping[str, Any]) -> None:

@@ -154,7 +154,14 @@ def test_convert_prints_sizes_and_what_is_lost(
     )
     before, after = (100 * each.score(*PAIRS) for each in (model, converted))
     assert lines[:2] == [f"{path}  {path.stat().st_size:,} bytes" for path in (whole, half)]
-    assert lines[2].startswith("largest change of a weight  0.00")
+    old, new = (
+        np.concatenate([param.ravel() for param in each.network_.params.values()])
+        for each in (model, converted)
+    )
+    assert lines[2] == (
+        f"largest change of a weight  {np.abs(new - old).max():.2g}, "
+        f"where the largest weight is {np.abs(old).max():.2g}"
+    )
     assert lines[3].startswith(f"accuracy on {data}  ")
     assert lines[4:] == [
         f"accuracy lost  {before - after:.2f} points",
