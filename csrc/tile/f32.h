@@ -35,10 +35,11 @@ static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t 
         return;
     }
     if (b_column == 1) {
-        for (ptrdiff_t k = 0; k < depth; ++k) {
-            for (int v = 0; v < vectors; ++v) {
+        for (int v = 0; v < vectors; ++v) {
+            const ptrdiff_t valid = lanes - v * lane_step;
+            for (ptrdiff_t k = 0; k < depth; ++k) {
                 vf_store(packed + k * width + v * FS_LANES,
-                         load_lanes(b + k * b_row + v * b_vector, lanes - v * lane_step));
+                         load_lanes(b + k * b_row + v * b_vector, valid));
             }
         }
         return;

@@ -61,11 +61,11 @@ static void edge_tile(const panel_product *product, ptrdiff_t rows) {
     whole.c_row = PANEL_COLUMNS;
     whole.c_vector = FS_LANES;
     if (product->start) {
-        for (ptrdiff_t r = 0; r < rows; ++r) {
-            for (int v = 0; v < product->vectors; ++v) {
-                const float *from =
-                    product->start + r * product->start_row + v * product->start_vector;
-                const vf x = vf_load_first(from, product->lanes - v * product->lane_step);
+        for (int v = 0; v < product->vectors; ++v) {
+            const ptrdiff_t lanes = product->lanes - v * product->lane_step;
+            const float *from = product->start + v * product->start_vector;
+            for (ptrdiff_t r = 0; r < rows; ++r) {
+                const vf x = load_lanes(from + r * product->start_row, lanes);
                 vf_store(buffer + r * PANEL_COLUMNS + v * FS_LANES, x);
             }
         }
@@ -74,11 +74,12 @@ static void edge_tile(const panel_product *product, ptrdiff_t rows) {
         whole.start_vector = FS_LANES;
     }
     select_tile(rows, product->vectors)(&whole);
-    for (ptrdiff_t r = 0; r < rows; ++r) {
-        for (int v = 0; v < product->vectors; ++v) {
+    for (int v = 0; v < product->vectors; ++v) {
+        const ptrdiff_t lanes = product->lanes - v * product->lane_step;
+        float *to = product->c + v * product->c_vector;
+        for (ptrdiff_t r = 0; r < rows; ++r) {
             const vf x = vf_load(buffer + r * PANEL_COLUMNS + v * FS_LANES);
-            float *to = product->c + r * product->c_row + v * product->c_vector;
-            vf_store_first(to, x, product->lanes - v * product->lane_step);
+            store_lanes(to + r * product->c_row, x, lanes);
         }
     }
 }
