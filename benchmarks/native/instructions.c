@@ -175,8 +175,7 @@ static void count_recurrent(void) {
 
 /* Products of bfloat16, of a CPU that has no instructions for them. */
 static void count_bfloat16(void) {
-    fs_recurrent_size size = {
-        .cell = FS_LSTM, .directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
+    fs_recurrent_size size = {.cell = FS_LSTM, .directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
     table = &fs_kernels_avx2_emulated;
     count_cell(size, "lstm_forward_bfloat16", "lstm_backward_bfloat16");
     size.N = 1;
@@ -235,11 +234,11 @@ static void sweep_recurrent(void) {
                                                   [FS_GRU] = "gru_forward",
                                                   [FS_GRU_RESET_AFTER] = "gru_reset_after_forward",
                                                   [FS_LSTM] = "lstm_forward"};
-    static const char *const backward[FS_CELLS] = {
-        [FS_RNN] = "rnn_backward",
-        [FS_GRU] = "gru_backward",
-        [FS_GRU_RESET_AFTER] = "gru_reset_after_backward",
-        [FS_LSTM] = "lstm_backward"};
+    static const char *const backward[FS_CELLS] = {[FS_RNN] = "rnn_backward",
+                                                   [FS_GRU] = "gru_backward",
+                                                   [FS_GRU_RESET_AFTER] =
+                                                       "gru_reset_after_backward",
+                                                   [FS_LSTM] = "lstm_backward"};
     for (int cell = 0; cell < FS_CELLS; ++cell) {
         for (int dimension = 0; dimension < 4; ++dimension) {
             for (int i = 0; i < SIZE_COUNT; ++i) {

@@ -53,49 +53,13 @@ static inline tile_function select_tile(ptrdiff_t rows, int vectors) {
     return vectors == PANEL_VECTORS ? wide_tiles[rows - 1] : narrow_tiles[vectors - 1][rows - 1];
 }
 
-/* A tile with fewer valid columns than its width: computed in a buffer, the valid part copied. */
-static void edge_tile(const panel_product *product, ptrdiff_t rows) {
-    float buffer[MAX_TILE_ROWS * PANEL_COLUMNS];
-    panel_product whole = *product;
-    whole.c = buffer;
-    whole.c_row = PANEL_COLUMNS;
-    whole.c_vector = FS_LANES;
-    if (product->start) {
-        for (int v = 0; v < product->vectors; ++v) {
-            const ptrdiff_t lanes = product->lanes - v * product->lane_step;
-            const float *from = product->start + v * product->start_vector;
-            for (ptrdiff_t r = 0; r < rows; ++r) {
-                const vf x = load_lanes(from + r * product->start_row, lanes);
-                vf_store(buffer + r * PANEL_COLUMNS + v * FS_LANES, x);
-            }
-        }
-        whole.start = buffer;
-        whole.start_row = PANEL_COLUMNS;
-        whole.start_vector = FS_LANES;
-    }
-    select_tile(rows, product->vectors)(&whole);
-    for (int v = 0; v < product->vectors; ++v) {
-        const ptrdiff_t lanes = product->lanes - v * product->lane_step;
-        float *to = product->c + v * product->c_vector;
-        for (ptrdiff_t r = 0; r < rows; ++r) {
-            const vf x = vf_load(buffer + r * PANEL_COLUMNS + v * FS_LANES);
-            store_lanes(to + r * product->c_row, x, lanes);
-        }
-    }
-}
-
 /* All rows of a panel, tile by tile. */
 static void multiply_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
-    const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;
     const ptrdiff_t max_rows = tile_rows(vectors);
     for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
         tile = next_tile_size(rows - r, max_rows);
-        if (whole) {
-            select_tile(tile, vectors)(&product);
-        } else {
-            edge_tile(&product, tile);
-        }
+        select_tile(tile, vectors)(&product);
         product.a += tile * product.a_row;
         product.c += tile * product.c_row;
         if (product.start) {
