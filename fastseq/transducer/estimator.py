@@ -20,7 +20,7 @@ from fastseq.transducer.training.reports import Logs, Progress, summary_html
 Tokens = Literal["char", "space"]
 Cell = Literal["lstm", "gru"]
 Encoder = Literal["bidirectional", "unidirectional"]
-AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
+AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "hard"]
 ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
 # The names in float_formats.FLOAT_FORMATS.
@@ -48,9 +48,11 @@ class Transducer(Predictor, Configurable):
         `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
-    attention : {"none", "dot", "scaled_dot", "general", "additive"}
+    attention : {"none", "dot", "scaled_dot", "general", "additive", "hard"}
+        "hard" writes each symbol from one position of the source, and sums over all of them: see
+        `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
     peeky : bool
-        Show the encoder's final state to every step of the decoder.
+        Show the encoder's final state to every step of the decoder; not with hard attention.
     reverse : bool
         Read the source from its end.
     dropout : float

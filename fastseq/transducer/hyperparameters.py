@@ -99,7 +99,7 @@ HYPERPARAMETERS = (
         "attention",
         "dot",
         "how the decoder scores the parts of the source",
-        choices=("none", "dot", "scaled_dot", "general", "additive"),
+        choices=("none", "dot", "scaled_dot", "general", "additive", "hard"),
     ),
     Hyperparameter("peeky", False, "show the encoder's final state to every step of the decoder"),
     Hyperparameter("reverse", False, "read the source from its end"),

@@ -232,6 +232,7 @@ def test_without_attention_there_is_none_to_show() -> None:
         {"attention": "scaled_dot"},
         {"attention": "general"},
         {"attention": "additive"},
+        {"attention": "hard"},
         {"peeky": True},
         {"reverse": True},
         {"label_smoothing": 0.1},
