@@ -14,7 +14,8 @@ learned). With encoder outputs h_j and decoder states s_t::
     belief_t+1(j)   =  prior_t(j) emit_t(j, x) / p_t(x),    x the symbol that is read next
 
 Before the first symbol the position is the first. Sums over positions are in double precision and
-in the order of the positions, so a row has the same bits however long its batch is.
+in the order of the positions, so a row has the same bits however long its batch is. Only the parts
+of the moves are stored, so memory grows with the length of the source and not with its square.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class _Pass(NamedTuple):
     query: Array  # (N, Td, H)
     mask: Array | None  # (N, Td, 1, H)
     a: Array  # (N, Td, S, H), before the dropout
-    moves: Array  # (N, Td, S, S)
+    content: Array  # (N, Td, S), w
+    jumps: Array  # (N, Td, J), k
+    norms: Array  # (N, Td, S), of the moves from each position
     emissions: Array  # (N, Td, S, V)
     beliefs: Array  # (N, Td, S)
     priors: Array  # (N, Td, S)
@@ -120,8 +123,8 @@ class HardAttention:
         mask = None if kept is ones else steps.scatter(kept)[:, :, np.newaxis]
         a = _kernels.tanh(own[:, :, np.newaxis] + keys[:, np.newaxis])
         scores = self._output.forward(a if mask is None else a * mask)
-        jumps = self._jump.forward(states)
-        moves, emissions = _moves(encoded, query, jumps), _emissions(scores)
+        content, jumps, norms = _moves(encoded, query, self._jump.forward(states))
+        emissions = _emissions(scores)
 
         read = np.zeros_like(inputs)
         read[:, :-1] = inputs[:, 1:]
@@ -130,27 +133,38 @@ class HardAttention:
         belief = _first_belief(encoded)
         for t in range(inputs.shape[1]):
             beliefs[:, t] = belief
-            priors[:, t] = prior = _prior(belief, moves[:, t])
+            priors[:, t] = prior = _prior(belief, content[:, t], jumps[:, t], norms[:, t])
             joint = prior[:, :, np.newaxis] * emissions[:, t]
             totals[:, t] = joint.sum(axis=1)
             belief = _belief(joint, read[:, t])
         self._cache = _Pass(
-            encoded, steps, read, query, mask, a, moves, emissions, beliefs, priors, totals
+            encoded,
+            steps,
+            read,
+            query,
+            mask,
+            a,
+            content,
+            jumps,
+            norms,
+            emissions,
+            beliefs,
+            priors,
+            totals,
         )
         return steps.gather(np.log(totals).astype(np.float32))
 
     def backward(self, dlog_p: Array) -> tuple[Array, Array]:
         """Gradients of the encoder's outputs (N, Te, H) and of the states (N, Td, H)."""
         assert self._cache is not None
-        encoded, steps, read, query, mask, a, moves, emissions, beliefs, priors, totals = (
-            self._cache
-        )
+        encoded, steps, read, query, mask, a, content, jumps, norms, *others = self._cache
+        emissions, beliefs, priors, totals = others
         N, Td, S, _ = emissions.shape
         # forward was: log_p = log(totals), totals = sum over j of priors emissions
         dtotals = steps.scatter(dlog_p) / totals
         demissions = priors[..., np.newaxis] * dtotals[:, :, np.newaxis]
         dpriors = np.matmul(emissions, dtotals[..., np.newaxis])[..., 0]
-        dmoves = np.empty_like(moves)
+        dcontent, djumps, dnorms = (np.empty_like(each) for each in (content, jumps, norms))
         dbelief = np.zeros((N, S))
         rows, places = np.arange(N)[:, np.newaxis], np.arange(S)
         for t in reversed(range(Td)):
@@ -162,13 +176,17 @@ class HardAttention:
             djoint = (dbelief - (dbelief * joint).sum(axis=1, keepdims=True) / total) / total
             demissions[rows, t, places, symbols] += priors[:, t] * djoint
             dprior = dpriors[:, t] + likelihood * djoint
-            # forward was: prior = belief moves
-            dmoves[:, t] = beliefs[:, t, :, np.newaxis] * dprior[:, np.newaxis]
-            dbelief = np.matmul(moves[:, t], dprior[..., np.newaxis])[..., 0]
+            # forward was: prior = content sum over jumps of (jumps reached)
+            given = beliefs[:, t] / norms[:, t]
+            reached = _reached(given)
+            dcontent[:, t] = dprior * _weighted(reached, jumps[:, t])
+            dsums = dprior * content[:, t]
+            djumps[:, t] = (dsums[:, :, np.newaxis] * reached).sum(axis=1)
+            dbelief = _weighted(_reachable(dsums), jumps[:, t]) / norms[:, t]
+            dnorms[:, t] = -dbelief * given
 
         # forward was: emissions = softmax(output(a mask))
-        dscores = emissions * (demissions - (emissions * demissions).sum(axis=3, keepdims=True))
-        da = self._output.backward(dscores.astype(np.float32))
+        da = self._output.backward(_softmax_backward(demissions, emissions).astype(np.float32))
         if mask is not None:
             da *= mask
         # forward was: a = tanh(combine(states) + keys(outputs))
@@ -176,15 +194,15 @@ class HardAttention:
         dstates = self._combine.backward(da.sum(axis=2))
         doutputs = self._keys.backward(da.sum(axis=1))
 
-        # forward was: moves = softmax over j of log(softmax(query . outputs)) + log(jumps[j - i])
-        dmoves = moves * (dmoves - (moves * dmoves).sum(axis=3, keepdims=True))
-        dpairs = dmoves.sum(axis=2).astype(np.float32)
-        dquery = np.matmul(dpairs, encoded.outputs)
-        doutputs += np.matmul(dpairs.transpose(0, 2, 1), query)
-        of_jump = np.eye(LARGEST_JUMP - SMALLEST_JUMP + 1)[_jump_places(S)].reshape(S * S, -1)
-        djumps = dmoves.reshape(N, Td, S * S) @ of_jump
-        dstates += self._jump.backward(djumps.astype(np.float32))
+        # forward was: norms = sum over jumps of (jumps reachable)
+        djumps += (dnorms[..., np.newaxis] * _reachable(content)).sum(axis=2)
+        dcontent += _weighted(_reached(dnorms), jumps)
+        # forward was: content = softmax(query . outputs), jumps = softmax(jump(states))
+        dcompared = _softmax_backward(dcontent, content).astype(np.float32)
+        dquery = np.matmul(dcompared, encoded.outputs)
+        doutputs += np.matmul(dcompared.transpose(0, 2, 1), query)
         dstates += self._general.backward(dquery)
+        dstates += self._jump.backward(_softmax_backward(djumps, jumps).astype(np.float32))
         return doutputs, dstates
 
     def keys(self, outputs: Array) -> Array:
@@ -221,29 +239,53 @@ class HardAttention:
         a = _kernels.tanh(own + encoded.keys)
         emissions = _emissions(_kernels.affine_forward(a, *self._output.params))
         belief = _first_belief(encoded) if joint is None else _belief(joint, ids)
-        prior = _prior(belief, _moves(encoded, query, jumps)[:, 0])
+        prior = _prior(belief, *(each[:, 0] for each in _moves(encoded, query, jumps)))
         joint = prior[:, :, np.newaxis] * emissions
         log_p = np.log(joint.sum(axis=1)).astype(np.float32)
         return log_p, joint, prior.astype(np.float32)
 
 
-def _jump_places(S: int) -> Array:
-    """For positions i and j the place of the jump from i to j among all jumps (S, S)."""
-    places = np.arange(S)
-    jumps = places - places[:, np.newaxis]
-    found: Array = np.clip(jumps, SMALLEST_JUMP, LARGEST_JUMP) - SMALLEST_JUMP
-    return found
+def _reached(x: Array) -> Array:
+    """For each position j and jump the x of the positions i that it comes from: (..., S, J).
+
+    It is x[j - jump], but for the first and the last jump, which stand for all beyond them too, the
+    sum of all x that are as far or farther.
+    """
+    S = x.shape[-1]
+    reached = np.zeros((*x.shape, LARGEST_JUMP - SMALLEST_JUMP + 1))
+    for jump in range(SMALLEST_JUMP, LARGEST_JUMP + 1):
+        values = x
+        if jump == LARGEST_JUMP:
+            values = x.cumsum(axis=-1)
+        elif jump == SMALLEST_JUMP:
+            values = x[..., ::-1].cumsum(axis=-1)[..., ::-1]
+        first, last = max(jump, 0), min(S, S + jump)
+        if first < last:
+            place = jump - SMALLEST_JUMP
+            reached[..., first:last, place] = values[..., first - jump : last - jump]
+    return reached
 
 
-def _moves(encoded: Encoded, query: Array, jumps: Array) -> Array:
-    """The probability (N, Td, S, S) of each position j after each position i, double precision."""
-    outputs = encoded.outputs
-    _, weights = _kernels.attention_forward(outputs, query, 1.0, encoded.lengths)
-    kinds = np.maximum(_kernels.softmax(jumps).astype(np.float64), _LEAST_JUMP)
-    moves = weights[:, :, np.newaxis] * kinds[:, :, _jump_places(outputs.shape[1])]
-    # the last of the cumulative sums, because `sum` adds in an order that depends on S
-    moves /= moves.cumsum(axis=3)[..., -1:]
-    return moves
+def _reachable(x: Array) -> Array:
+    """For each position i and jump the x of the positions j that it leads to: (..., S, J)."""
+    return _reached(x[..., ::-1])[..., ::-1, :]
+
+
+def _weighted(x: Array, jumps: Array) -> Array:
+    """The sums over the jumps of x (..., S, J), weighted by them (..., J)."""
+    total: Array = (x * jumps[..., np.newaxis, :]).sum(axis=-1)
+    return total
+
+
+def _moves(encoded: Encoded, query: Array, jump_scores: Array) -> tuple[Array, Array, Array]:
+    """The parts of the moves, double precision: their contents, their jumps, and their norms.
+
+    The probability of position j after i is ``content[j] jumps[j - i] / norms[i]``.
+    """
+    _, weights = _kernels.attention_forward(encoded.outputs, query, 1.0, encoded.lengths)
+    content = weights.astype(np.float64)
+    jumps = np.maximum(_kernels.softmax(jump_scores).astype(np.float64), _LEAST_JUMP)
+    return content, jumps, _weighted(_reachable(content), jumps)
 
 
 def _emissions(scores: Array) -> Array:
@@ -257,9 +299,9 @@ def _first_belief(encoded: Encoded) -> Array:
     return belief
 
 
-def _prior(belief: Array, moves: Array) -> Array:
-    prior: Array = (belief[:, :, np.newaxis] * moves).sum(axis=1)
-    return prior
+def _prior(belief: Array, content: Array, jumps: Array, norms: Array) -> Array:
+    """The probability of each position (N, S) after those of a belief."""
+    return content * _weighted(_reached(belief / norms), jumps)
 
 
 def _belief(joint: Array, ids: Array) -> Array:
@@ -267,3 +309,9 @@ def _belief(joint: Array, ids: Array) -> Array:
     likely: Array = np.take_along_axis(joint, ids[:, np.newaxis, np.newaxis], axis=2)[..., 0]
     likely /= likely.cumsum(axis=1)[:, -1:]
     return likely
+
+
+def _softmax_backward(dp: Array, p: Array) -> Array:
+    """The gradient of what p is the softmax of, over the last axis."""
+    dscores: Array = p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+    return dscores

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +38,7 @@ class Plan:
     schedule: str
     plateau_patience: int
     warmup_steps: int
+    averaging: float
     max_grad: float
     label_smoothing: float
     monitor: str
@@ -55,7 +58,7 @@ class Observer(Protocol):
         """Now is a good moment to save the state: its loss is finite."""
 
     def on_epoch_end(self, logs: Logs) -> None:
-        """An epoch is over; the state is saved already."""
+        """An epoch is over, the state is saved; the network has the averages of its weights."""
 
 
 class Training:
@@ -101,6 +104,9 @@ class Training:
         self._schedule = Schedule(
             plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
         )
+        self._average = dict(network.params)
+        if plan.averaging:
+            self._average = {name: param.copy() for name, param in network.params.items()}
         self._best = {name: param.copy() for name, param in network.params.items()}
         self._best_epoch = 0
         self._epoch = _Epoch(dict(order.bit_generator.state))
@@ -158,7 +164,8 @@ class Training:
         place = f"epoch {len(self.history) + 1}, step {epoch.steps} of {len(batches)}"
         self._end_epoch(batches[-1], place)
         observer.on_checkpoint()
-        observer.on_epoch_end(self.history[-1])
+        with self._averaged():
+            observer.on_epoch_end(self.history[-1])
 
     def _step(self, rows: npt.NDArray[np.int64], place: str) -> tuple[float, int]:
         """One update; the loss before it, and over how many symbols."""
@@ -174,7 +181,35 @@ class Training:
         clip_grads(grads, plan.max_grad)
         self._optimizer.lr = self._schedule.rate(self._updates + 1)
         self._optimizer.update(list(network.params.values()), grads)
+        self._take_into_average()
         return loss, int(batch.target_lengths.sum())
+
+    def _take_into_average(self) -> None:
+        """Move the average by an update, further while there were few.
+
+        It is ``share average + (1 - share) parameters`` (Polyak averaging, with the share of
+        ``tf.train.ExponentialMovingAverage``: at most ``(1 + k) / (10 + k)`` after k updates).
+        """
+        if not self.plan.averaging:
+            return
+        updates = self._updates
+        share = min(self.plan.averaging, (1 + updates) / (10 + updates))
+        for name, param in self.network.params.items():
+            average = self._average[name]
+            average += np.float32(1 - share) * (param - average)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let the network have the averages of its parameters."""
+        params = self.network.params
+        current = {name: param.copy() for name, param in params.items()}
+        try:
+            for name, param in params.items():
+                param[...] = self._average[name]
+            yield
+        finally:
+            for name, param in params.items():
+                param[...] = current[name]
 
     def _check_update(self, rows: npt.NDArray[np.int64], place: str) -> None:
         """FloatingPointError where the parameters are not worth keeping: their loss is not finite.
@@ -190,12 +225,8 @@ class Training:
         if self._validation is None:
             self._check_update(rows, place)
         else:
-            logs["validation_loss"] = mean_loss(self.network, self._validation)
-            _require_finite("loss on the pairs held out", logs["validation_loss"], place)
-            try:
-                logs["validation_accuracy"] = accuracy(self.network, self._validation)
-            except FloatingPointError as error:
-                raise FloatingPointError(f"{error} after {place}: training stopped") from error
+            with self._averaged():
+                self._validate(self._validation, logs, place)
         logs["learning_rate"] = self._optimizer.lr
         logs["best"] = not self._best_epoch or self._is_better(
             logs, self.history[self._best_epoch - 1]
@@ -205,10 +236,18 @@ class Training:
         self.history.append(logs)
         if logs["best"]:
             self._best_epoch = len(self.history)
-            for name, param in self.network.params.items():
-                self._best[name][...] = param
+            for name, average in self._average.items():
+                self._best[name][...] = average
         self._schedule.end_epoch(logs["best"])
         self._epoch = _Epoch(dict(self._order.bit_generator.state))
+
+    def _validate(self, held_out: Pairs, logs: Logs, place: str) -> None:
+        logs["validation_loss"] = mean_loss(self.network, held_out)
+        _require_finite("loss on the pairs held out", logs["validation_loss"], place)
+        try:
+            logs["validation_accuracy"] = accuracy(self.network, held_out)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} after {place}: training stopped") from error
 
     def _is_better(self, logs: Logs, best: Logs) -> bool:
         """Whether an epoch is better than the best before.
@@ -245,12 +284,14 @@ class Training:
         }
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays of the state: parameters, the optimizer's, the best parameters so far."""
+        """The arrays of the state: parameters, the optimizer's, the averages, the best so far."""
         groups = {
             "current": list(self.network.params.values()),
             **self._optimizer_arrays(),
             "best": list(self._best.values()),
         }
+        if self.plan.averaging:
+            groups["average"] = list(self._average.values())
         return {
             f"{group}.{name}": array
             for group, arrays in groups.items()
@@ -297,6 +338,8 @@ class Training:
         self._optimizer.lr = self._schedule.rate(max(1, self._updates))
         for name, param in self.network.params.items():
             param[...] = arrays[f"current.{name}"]
+            if self.plan.averaging:
+                self._average[name][...] = arrays[f"average.{name}"]
             self._best[name][...] = arrays[f"best.{name}"]
 
 
