@@ -60,6 +60,10 @@ class Transducer(Predictor, Configurable):
         Read the source from its end.
     dropout : float or "auto"
         The share of the layers' outputs that is dropped in training.
+    unknown_rate : float or "auto"
+        How many times an epoch, about, each symbol of the sources is read as unknown: one that is
+        there c times, with the probability ``unknown_rate / (unknown_rate + c)`` each time. So the
+        network learns what to do with symbols that it has never seen.
     label_smoothing : float
         The share of the target's probability that is given to all symbols alike (Szegedy et al.
         2016).
@@ -134,6 +138,7 @@ class Transducer(Predictor, Configurable):
         peeky: bool = False,
         reverse: bool = False,
         dropout: float | Auto = "auto",
+        unknown_rate: float | Auto = "auto",
         label_smoothing: float = 0.0,
         epochs: int = 100,
         batch_size: int | Auto = "auto",
@@ -159,6 +164,7 @@ class Transducer(Predictor, Configurable):
         self.peeky = peeky
         self.reverse = reverse
         self.dropout = dropout
+        self.unknown_rate = unknown_rate
         self.label_smoothing = label_smoothing
         self.epochs = epochs
         self.batch_size = batch_size

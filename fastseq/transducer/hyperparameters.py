@@ -125,6 +125,14 @@ HYPERPARAMETERS = (
         automatic=True,
     ),
     Hyperparameter(
+        "unknown_rate",
+        1.0,
+        "how many times an epoch, about, each symbol of the sources is read as unknown, so that an "
+        "unknown one is read as a symbol",
+        most=_LARGEST_COUNT,
+        automatic=True,
+    ),
+    Hyperparameter(
         "label_smoothing",
         0.0,
         "share of the target's probability given to all symbols alike",

@@ -12,7 +12,7 @@ longest source and target have more than 2,500 of these pairs, or with `peeky`, 
 know, the attention is "dot".
 
 `patience` and `plateau_patience` are as many epochs as have 1,250 and 500 updates, at least 5 and
-2: an epoch of a few updates says little. `averaging` is 0.99.
+2: an epoch of a few updates says little. `averaging` is 0.99, `unknown_rate` 1.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
         "batch_size": (8, 16, BY_NAME["batch_size"].default)[size],
         "dropout": (0.4, 0.3, BY_NAME["dropout"].default)[size],
         "attention": "hard",
+        "unknown_rate": BY_NAME["unknown_rate"].default,
         "averaging": BY_NAME["averaging"].default,
     }
     if size == 2 or params["peeky"] or lengths.source * lengths.target > _LARGEST_GRID:

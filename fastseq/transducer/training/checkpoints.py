@@ -19,7 +19,7 @@ KIND = "fastseq.checkpoint"
 # What may be another when training is resumed: it decides only when training ends.
 _FREE = ("epochs", "patience")
 # What a training had before a hyperparameter was there, if not what is the default for many pairs.
-_BEFORE = {"averaging": 0.0}
+_BEFORE = {"averaging": 0.0, "unknown_rate": 0.0}
 # No step takes less; speeds are divided by it.
 _LEAST_SECONDS = 1e-9
 

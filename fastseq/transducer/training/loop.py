@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,8 +19,9 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.optim import Adam
 from fastseq.transducer.data.batches import Pairs, shuffled_batches
+from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.validation import accuracy, mean_loss
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.network.network import Batch, Network
 from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
 
@@ -41,6 +42,7 @@ class Plan:
     averaging: float
     max_grad: float
     label_smoothing: float
+    unknown_rate: float
     monitor: str
     patience: int | None
 
@@ -73,7 +75,7 @@ class Training:
     validation : Pairs or None
         Held out; without them the epoch of the lowest training loss is the best.
     order, dropout : numpy.random.Generator
-        Of the order of the pairs, and of what is dropped.
+        Of the order of the pairs, and of what is dropped or read as unknown.
 
     Attributes
     ----------
@@ -104,6 +106,9 @@ class Training:
         self._schedule = Schedule(
             plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
         )
+        counts = np.bincount(pairs.sources.ids, minlength=network.config.source_size)
+        self._unknown_shares = plan.unknown_rate / np.maximum(plan.unknown_rate + counts, 1)
+        self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0
         self._average = dict(network.params)
         if plan.averaging:
             self._average = {name: param.copy() for name, param in network.params.items()}
@@ -170,7 +175,7 @@ class Training:
     def _step(self, rows: npt.NDArray[np.int64], place: str) -> tuple[float, int]:
         """One update; the loss before it, and over how many symbols."""
         network, plan = self.network, self.plan
-        batch = self._pairs.batch(rows)
+        batch = self._with_unknown(self._pairs.batch(rows))
         loss = network.loss(
             batch, label_smoothing=plan.label_smoothing, training=True, generator=self._dropout
         )
@@ -183,6 +188,18 @@ class Training:
         self._optimizer.update(list(network.params.values()), grads)
         self._take_into_average()
         return loss, int(batch.target_lengths.sum())
+
+    def _with_unknown(self, batch: Batch) -> Batch:
+        """A batch some of whose source symbols are unknown, the rare ones more often.
+
+        The share is that of Kiperwasser and Goldberg, "Simple and Accurate Dependency Parsing Using
+        Bidirectional LSTM Feature Representations", 2016, section 5.1.
+        """
+        if not self.plan.unknown_rate:
+            return batch
+        draws = self._dropout.random(batch.sources.shape, dtype=np.float32)
+        is_unknown = draws < self._unknown_shares[batch.sources]
+        return replace(batch, sources=np.where(is_unknown, UNKNOWN, batch.sources))
 
     def _take_into_average(self) -> None:
         """Move the average by an update, further while there were few.

@@ -28,16 +28,16 @@ def choose(pairs: int, lengths: Lengths = SHORT, **given: Any) -> dict[str, Any]
 @pytest.mark.parametrize(
     ("pairs", "expected"),
     [
-        (720, ("hard", 0.4, 8, 6, 0.99, 14)),
-        (1_999, ("hard", 0.4, 8, 2, 0.99, 5)),
-        (2_000, ("hard", 0.3, 16, 4, 0.99, 10)),
-        (7_200, ("hard", 0.3, 16, 2, 0.99, 5)),
-        (20_000, ("dot", 0.2, 32, 2, 0.99, 5)),
+        (720, ("hard", 0.4, 8, 6, 0.99, 14, 1.0)),
+        (1_999, ("hard", 0.4, 8, 2, 0.99, 5, 1.0)),
+        (2_000, ("hard", 0.3, 16, 4, 0.99, 10, 1.0)),
+        (7_200, ("hard", 0.3, 16, 2, 0.99, 5, 1.0)),
+        (20_000, ("dot", 0.2, 32, 2, 0.99, 5, 1.0)),
     ],
 )
 def test_what_is_chosen(pairs: int, expected: tuple[Any, ...]) -> None:
-    names = ("attention", "dropout", "batch_size", "plateau_patience", "averaging", "patience")
-    assert choose(pairs) == dict(zip(names, expected, strict=True))
+    names = "attention dropout batch_size plateau_patience averaging patience unknown_rate"
+    assert choose(pairs) == dict(zip(names.split(), expected, strict=True))
 
 
 def test_a_pair_that_is_too_long_for_hard_attention() -> None:
