@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fastseq.transducer.hyperparameters import BY_NAME, HYPERPARAMETERS, Hyperparameter
+from fastseq.transducer.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
 
 _NEVER = "none"
 
@@ -32,12 +32,12 @@ def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
         settings: dict[str, Any] = {
             "dest": each.name,
             "default": argparse.SUPPRESS,
-            "help": f"{each.help} (default: {_text(each.default)})",
+            "help": f"{each.help} (default: {_text(each.initial)})",
         }
         if isinstance(each.default, bool):
             settings["action"] = argparse.BooleanOptionalAction
         elif each.choices:
-            settings["choices"] = each.choices
+            settings["choices"] = _choices(each)
         else:
             settings["type"] = _Number(each)
             settings["metavar"] = "N" if isinstance(each.default, int) else "X"
@@ -83,7 +83,7 @@ def config_text(values: Mapping[str, Any]) -> str:
     """Hyperparameters as TOML, each with what it is for; `read_config` reads it back."""
     lines = []
     for each in HYPERPARAMETERS:
-        choices = f": {', '.join(each.choices)}" if each.choices else ""
+        choices = f": {', '.join(_choices(each))}" if each.choices else ""
         lines.append(f"# {each.help}{choices}\n{each.name} = {_toml(values[each.name])}\n")
     return "\n".join(lines)
 
@@ -97,26 +97,35 @@ def _delimiter(text: str) -> str:
 
 
 class _Number:
-    """An argument type: a number in a hyperparameter's range, or "none" where it is optional."""
+    """An argument type: a number in a hyperparameter's range.
+
+    Or "none" where it is optional, or "auto" where it is automatic.
+    """
 
     def __init__(self, hyperparameter: Hyperparameter) -> None:
         self._hyperparameter = hyperparameter
 
-    def __call__(self, text: str) -> float | None:
+    def __call__(self, text: str) -> float | str | None:
         each = self._hyperparameter
         if each.optional and text == _NEVER:
             return None
+        if each.automatic and text == AUTO:
+            return AUTO
         kind = type(each.default)
         try:
             number: float = kind(text)
             each.check(number)
         except ValueError:
             what = "a whole number" if kind is int else "a number"
-            never = f", or {_NEVER}" if each.optional else ""
+            never = f", or {AUTO}" * each.automatic + f", or {_NEVER}" * each.optional
             raise argparse.ArgumentTypeError(
                 f"expected {what} of {each.range_text()}{never}; got {text!r}"
             ) from None
         return number
+
+
+def _choices(hyperparameter: Hyperparameter) -> tuple[str, ...]:
+    return hyperparameter.choices + (AUTO,) * hyperparameter.automatic
 
 
 def _text(value: Any) -> str:

@@ -146,11 +146,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _EpochLines:
-    """Prints a line after each epoch."""
+    """Prints a line after each epoch, before the first what was chosen for the pairs."""
 
-    def on_epoch_end(self, _: Transducer, logs: dict[str, Any]) -> None:
+    def __init__(self) -> None:
+        self._begins = True
+
+    def on_epoch_end(self, model: Transducer, logs: dict[str, Any]) -> None:
+        from fastseq.transducer.hyperparameters import AUTO
         from fastseq.transducer.training.reports import epoch_line
 
+        automatic = [name for name, value in model.get_params().items() if value == AUTO]
+        if self._begins and automatic:
+            values = ", ".join(f"{name} {model.params_[name]}" for name in automatic)
+            show(f"chosen for these pairs: {values}")
+        self._begins = False
         show(epoch_line(logs))
 
 

@@ -16,10 +16,16 @@ class Steps:
     lengths : ndarray of int, shape (N,)
         Each from 0 to T; R is their sum.
     T : int
+
+    Attributes
+    ----------
+    count : int
+        R.
     """
 
     def __init__(self, lengths: Array, T: int) -> None:
         self._shape = len(lengths), T
+        self.count = int(np.sum(lengths))
         self._places = np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
         self._rows = self._places // T
         self._starts = np.cumsum(lengths) - lengths

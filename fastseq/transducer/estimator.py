@@ -20,7 +20,8 @@ from fastseq.transducer.training.reports import Logs, Progress, summary_html
 Tokens = Literal["char", "space"]
 Cell = Literal["lstm", "gru"]
 Encoder = Literal["bidirectional", "unidirectional"]
-AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
+Auto = Literal["auto"]
+AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "hard", "auto"]
 ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
 Precision = Literal["default", "float32", "bfloat16"]
@@ -32,7 +33,9 @@ class Transducer(Predictor, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
-    al. 2015), trained by Adam. The defaults suit 5,000 to 100,000 pairs of words or short phrases.
+    al. 2015), trained by Adam. The defaults suit 500 to 100,000 pairs of words or short phrases:
+    what is "auto", `fit` chooses for the number and length of the pairs, as the table in
+    `fastseq.transducer.training.automatic` has it.
 
     Parameters
     ----------
@@ -49,31 +52,41 @@ class Transducer(Predictor, Configurable):
         `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
-    attention : {"none", "dot", "scaled_dot", "general", "additive"}
+    attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
+        "hard" writes each symbol from one position of the source, and sums over all of them: see
+        `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
     peeky : bool
-        Show the encoder's final state to every step of the decoder.
+        Show the encoder's final state to every step of the decoder; not with hard attention.
     reverse : bool
         Read the source from its end.
-    dropout : float
+    dropout : float or "auto"
         The share of the layers' outputs that is dropped in training.
+    unknown_rate : float or "auto"
+        How many times an epoch, about, each symbol of the sources is read as unknown: one that is
+        there c times, with the probability ``unknown_rate / (unknown_rate + c)`` each time. So the
+        network learns what to do with symbols that it has never seen.
     label_smoothing : float
         The share of the target's probability that is given to all symbols alike (Szegedy et al.
         2016).
     epochs : int
         At most.
-    batch_size : int
+    batch_size : int or "auto"
     learning_rate : float
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
         How the rate changes: see `fastseq.transducer.training.schedules.Schedule`.
-    plateau_patience, warmup_steps : int
+    plateau_patience : int or "auto"
+    warmup_steps : int
         Of the schedules of that name.
+    averaging : float or "auto"
+        The share of the past in the running average of the weights over the updates. The average
+        is what is measured on the pairs held out, and kept; with 0 the weights themselves.
     max_grad : float
         The largest norm of the gradients: where it is larger, they are scaled.
     monitor : {"accuracy", "loss"}
         What makes an epoch the best, measured on the pairs held out: exact matches, of equal ones
         the lower loss; or loss alone. The weights of the best epoch are kept.
-    patience : int or None
+    patience : int, None or "auto"
         Stop after so many epochs without a better one; None trains all epochs.
     precision : {"default", "float32", "bfloat16"}
         What training and prediction round the operands of matrix products to; by default what
@@ -84,6 +97,8 @@ class Transducer(Predictor, Configurable):
 
     Attributes
     ----------
+    params_ : dict
+        The hyperparameters that were trained with, where they were "auto" those that were chosen.
     history_ : list of dict
         The logs of each epoch: epoch, loss, validation_loss and validation_accuracy (with pairs
         held out), learning_rate, best, and, unless the model was loaded, seconds and
@@ -123,20 +138,22 @@ class Transducer(Predictor, Configurable):
         cell: Cell = "lstm",
         reset_after: bool = False,
         encoder: Encoder = "bidirectional",
-        attention: AttentionKind = "dot",
+        attention: AttentionKind = "auto",
         peeky: bool = False,
         reverse: bool = False,
-        dropout: float = 0.2,
+        dropout: float | Auto = "auto",
+        unknown_rate: float | Auto = "auto",
         label_smoothing: float = 0.0,
         epochs: int = 100,
-        batch_size: int = 32,
+        batch_size: int | Auto = "auto",
         learning_rate: float = 0.001,
         schedule: ScheduleKind = "plateau",
-        plateau_patience: int = 2,
+        plateau_patience: int | Auto = "auto",
         warmup_steps: int = 1000,
+        averaging: float | Auto = "auto",
         max_grad: float = 5.0,
         monitor: Monitor = "accuracy",
-        patience: int | None = 5,
+        patience: int | Auto | None = "auto",
         precision: Precision = "default",
         seed: int = 0,
     ) -> None:
@@ -152,6 +169,7 @@ class Transducer(Predictor, Configurable):
         self.peeky = peeky
         self.reverse = reverse
         self.dropout = dropout
+        self.unknown_rate = unknown_rate
         self.label_smoothing = label_smoothing
         self.epochs = epochs
         self.batch_size = batch_size
@@ -159,6 +177,7 @@ class Transducer(Predictor, Configurable):
         self.schedule = schedule
         self.plateau_patience = plateau_patience
         self.warmup_steps = warmup_steps
+        self.averaging = averaging
         self.max_grad = max_grad
         self.monitor = monitor
         self.patience = patience
@@ -193,8 +212,8 @@ class Transducer(Predictor, Configurable):
             training loss is the best.
         callbacks : iterable
             After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
-            this Transducer at the current weights and the new entry of `history_`. What it raises
-            ends the training.
+            this Transducer at the current weights, averaged, and the new entry of `history_`.
+            What it raises ends the training.
         checkpoint : path, optional
             A folder, made if need be, for the state of the training: one file, replaced after each
             epoch.
@@ -203,7 +222,7 @@ class Transducer(Predictor, Configurable):
         resume : bool
             Go on from the checkpoint, if there is one, to the same bits as if training had never
             been interrupted. Pairs and hyperparameters must be the same; only `epochs` and
-            `patience` may be others.
+            `patience` may be others. What is "auto" is as it was.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
         progress : bool or "bar", optional
@@ -226,7 +245,8 @@ class Transducer(Predictor, Configurable):
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        training, config = prepare(self.get_params(), sources, targets, validation)
+        resumed = checkpoint if resume else None
+        training, config = prepare(self.get_params(), sources, targets, validation, resumed)
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
@@ -311,3 +331,4 @@ class Transducer(Predictor, Configurable):
 
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths
+        self.params_ = dict(config.params)

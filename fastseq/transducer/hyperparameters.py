@@ -10,12 +10,16 @@ import numpy as np
 
 from fastseq.transducer.network.parameters import check_reset_after
 
+# What an automatic hyperparameter is until `fit` chooses a value.
+AUTO = "auto"
+
 
 class Hyperparameter(NamedTuple):
     """One of them: its default and kind, the values it takes, and what it is for.
 
     Numbers lie from `least` to `most`, where `below` leaves `most` itself out. `optional` lets None
-    stand for "never".
+    stand for "never". Where it is `automatic`, it may be "auto" and is that unless it is given:
+    `training.automatic` then chooses a value for the pairs; the default is the one for many pairs.
     """
 
     name: str
@@ -26,10 +30,16 @@ class Hyperparameter(NamedTuple):
     most: float = math.inf
     below: bool = False
     optional: bool = False
+    automatic: bool = False
+
+    @property
+    def initial(self) -> Any:
+        """Its value in a Transducer that is not given one."""
+        return AUTO if self.automatic else self.default
 
     def check(self, value: Any) -> None:
         """TypeError or ValueError, naming the hyperparameter, unless the value is allowed."""
-        if value is None and self.optional:
+        if (value is None and self.optional) or (self.automatic and value == AUTO):
             return
         kind = type(self.default)
         if kind is bool or kind is str:
@@ -40,8 +50,7 @@ class Hyperparameter(NamedTuple):
             fits = fits and not isinstance(value, bool)
         if not fits:
             raise TypeError(
-                f"{self.name}: expected {_KINDS[kind]}{' or None' * self.optional}, "
-                f"got {type(value).__name__}"
+                f"{self.name}: expected {_KINDS[kind]}{self._others()}, got {type(value).__name__}"
             )
         if kind is str and value not in self.choices:
             raise ValueError(
@@ -49,6 +58,9 @@ class Hyperparameter(NamedTuple):
             )
         if kind in (int, float) and not self._in_range(value):
             raise ValueError(f"{self.name}: expected {self.range_text()}, got {value}")
+
+    def _others(self) -> str:
+        return f" or {AUTO!r}" * self.automatic + " or None" * self.optional
 
     def range_text(self) -> str:
         """The range of a number, in words."""
@@ -99,12 +111,26 @@ HYPERPARAMETERS = (
         "attention",
         "dot",
         "how the decoder scores the parts of the source",
-        choices=("none", "dot", "scaled_dot", "general", "additive"),
+        choices=("none", "dot", "scaled_dot", "general", "additive", "hard"),
+        automatic=True,
     ),
     Hyperparameter("peeky", False, "show the encoder's final state to every step of the decoder"),
     Hyperparameter("reverse", False, "read the source from its end"),
     Hyperparameter(
-        "dropout", 0.2, "share of the layers' outputs dropped in training", most=1.0, below=True
+        "dropout",
+        0.2,
+        "share of the layers' outputs dropped in training",
+        most=1.0,
+        below=True,
+        automatic=True,
+    ),
+    Hyperparameter(
+        "unknown_rate",
+        1.0,
+        "how many times an epoch, about, each symbol of the sources is read as unknown, so that an "
+        "unknown one is read as a symbol",
+        most=_LARGEST_COUNT,
+        automatic=True,
     ),
     Hyperparameter(
         "label_smoothing",
@@ -114,7 +140,14 @@ HYPERPARAMETERS = (
         below=True,
     ),
     Hyperparameter("epochs", 100, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
-    Hyperparameter("batch_size", 32, "pairs in a training step", least=1, most=_LARGEST_COUNT),
+    Hyperparameter(
+        "batch_size",
+        32,
+        "pairs in a training step",
+        least=1,
+        most=_LARGEST_COUNT,
+        automatic=True,
+    ),
     Hyperparameter("learning_rate", 0.001, "Adam's, at its highest", least=_SMALLEST_NUMBER),
     Hyperparameter(
         "schedule",
@@ -129,6 +162,7 @@ HYPERPARAMETERS = (
         "epochs without a better one before the rate is halved (plateau)",
         least=1,
         most=_LARGEST_COUNT,
+        automatic=True,
     ),
     Hyperparameter(
         "warmup_steps",
@@ -136,6 +170,15 @@ HYPERPARAMETERS = (
         "steps up to the highest rate (warmup_inverse_sqrt)",
         least=1,
         most=_LARGEST_COUNT,
+    ),
+    Hyperparameter(
+        "averaging",
+        0.99,
+        "share of the past in the running average of the weights, which is tried and kept; 0 for "
+        "the weights themselves",
+        most=1.0,
+        below=True,
+        automatic=True,
     ),
     Hyperparameter(
         "max_grad", 5.0, "largest norm of the gradients; above it they are scaled", least=1e-6
@@ -153,6 +196,7 @@ HYPERPARAMETERS = (
         least=1,
         most=_LARGEST_COUNT,
         optional=True,
+        automatic=True,
     ),
     Hyperparameter(
         "precision",
@@ -165,13 +209,15 @@ HYPERPARAMETERS = (
 BY_NAME = {each.name: each for each in HYPERPARAMETERS}
 
 
-def check(values: Mapping[str, Any]) -> None:
+def check(values: Mapping[str, Any], *, chosen: bool = False) -> None:
     """Require values that a Transducer can be trained with.
 
     Parameters
     ----------
     values : mapping
         Of every hyperparameter.
+    chosen : bool
+        Whether those that may be "auto" have been chosen, and may not be that any more.
 
     Raises
     ------
@@ -179,6 +225,8 @@ def check(values: Mapping[str, Any]) -> None:
         One is of the wrong kind or out of its range; the message names it.
     """
     for each in HYPERPARAMETERS:
+        if chosen and values[each.name] == AUTO:
+            raise ValueError(f"{each.name}: expected a value that was trained with, got {AUTO!r}")
         each.check(values[each.name])
     check_reset_after(values["reset_after"], values["cell"])
     if values["encoder"] == "bidirectional" and values["hidden_size"] % 2:
@@ -213,7 +261,7 @@ class Configurable:
     """scikit-learn's methods over the attributes that hold hyperparameters."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters, as given to the constructor.
+        """The hyperparameters, as given to the constructor: "auto" stays that after `fit`.
 
         Parameters
         ----------
@@ -271,7 +319,7 @@ class Configurable:
         )
 
     def __repr__(self) -> str:
-        defaults = {each.name: each.default for each in HYPERPARAMETERS}
+        defaults = {each.name: each.initial for each in HYPERPARAMETERS}
         changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
         arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         return f"{type(self).__name__}({arguments})"

@@ -22,6 +22,10 @@ class Vocabularies(NamedTuple):
     source: Vocabulary
     target: Vocabulary
 
+    def encode(self, sources: Sequence[Text], targets: Sequence[Text]) -> Pairs:
+        """The ids of some pairs."""
+        return Pairs(Sequences.encode(self.source, sources), Sequences.encode(self.target, targets))
+
 
 class Lengths(NamedTuple):
     """The most symbols that a source and a target of the training data have."""
@@ -72,13 +76,6 @@ class ModelConfig:
             )
         return config
 
-    def encode(self, sources: Sequence[Text], targets: Sequence[Text]) -> Pairs:
-        """The ids of some pairs."""
-        return Pairs(
-            Sequences.encode(self.vocabulary.source, sources),
-            Sequences.encode(self.vocabulary.target, targets),
-        )
-
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same description of, in the types that JSON knows."""
         return {
@@ -104,7 +101,7 @@ class ModelConfig:
             raise ValueError("configuration: expected an object")
         hyperparameters.check_names(configuration)
         params = {each.name: each.default for each in HYPERPARAMETERS} | configuration
-        hyperparameters.check(params)
+        hyperparameters.check(params, chosen=True)
         sides = []
         for name in ("source_vocabulary", "target_vocabulary"):
             try:

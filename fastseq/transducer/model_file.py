@@ -11,7 +11,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -163,17 +164,30 @@ def read(
         It is something else, damaged, or an array is not what it should be: the message, one line,
         names the file, the entry, what was expected and what came.
     """
+    with _opened(path) as file:
+        header = _read_header(file)
+        document = _read_document(header, kind, entries)
+        expected = shapes(document)
+        dtypes = _check_arrays(header, expected)
+        arrays = _read_arrays(file, expected, dtypes)
+    return {name: arrays[name] for name in expected}, document
+
+
+def read_document(path: str, kind: str, entries: tuple[str, ...]) -> dict[str, Any]:
+    """The document alone of what `read` reads, which is not to be trusted either."""
+    with _opened(path) as file:
+        return _read_document(_read_header(file), kind, entries)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """A file to read; what is wrong in it is raised as one line with its name."""
     with open(path, "rb", opener=open_at_once) as file:
         try:
-            header = _read_header(file)
-            document = _read_document(header, kind, entries)
-            expected = shapes(document)
-            dtypes = _check_arrays(header, expected)
-            arrays = _read_arrays(file, expected, dtypes)
+            yield file
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path}: {reason}") from error
-    return {name: arrays[name] for name in expected}, document
 
 
 def _plain(value: Any) -> Any:

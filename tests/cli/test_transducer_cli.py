@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
-    tiny_transducer().fit(*PAIRS).save(path)
+    tiny_transducer(attention="dot").fit(*PAIRS).save(path)
     return path
 
 
@@ -59,6 +59,8 @@ def test_train_writes_the_model_that_fit_makes(data: Path, tmp_path: Path, capsy
     assert captured.err == ""
     lines = captured.out.splitlines()
     assert lines[0] == f"60 pairs in {data}"
+    assert lines[1].startswith("chosen for these pairs: attention hard, plateau_patience ")
+    del lines[1]
     assert [line[:9] for line in lines[1:4]] == ["epoch   1", "epoch   2", "epoch   3"]
     assert lines[4].startswith("model of epoch ") and lines[4].endswith(f" in {output}")
     expected = tiny_transducer().fit(*PAIRS)
@@ -82,7 +84,7 @@ def test_every_hyperparameter_is_an_option_with_help_and_default(capsys: Capture
     text = " ".join(capsys.readouterr().out.split())
     for each in HYPERPARAMETERS:
         assert f"--{each.name.replace('_', '-')}" in text
-        default = "none" if each.default is None else each.default
+        default = "none" if each.initial is None else each.initial
         assert f"{' '.join(each.help.split())} (default: {default})" in text
 
 
@@ -132,7 +134,7 @@ def test_ctrl_c_saves_the_best_so_far(data: Path, tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None
-    for _ in range(4):
+    for _ in range(5):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)

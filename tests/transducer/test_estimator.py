@@ -42,9 +42,9 @@ def test_the_constructor_only_stores() -> None:
 def test_the_constructor_has_every_hyperparameter_and_its_default() -> None:
     signature = inspect.signature(Transducer)
     assert {name: p.default for name, p in signature.parameters.items()} == {
-        each.name: each.default for each in HYPERPARAMETERS
+        each.name: each.initial for each in HYPERPARAMETERS
     }
-    assert Transducer().get_params() == {each.name: each.default for each in HYPERPARAMETERS}
+    assert Transducer().get_params() == {each.name: each.initial for each in HYPERPARAMETERS}
     assert Transducer.__doc__ is not None
     for each in HYPERPARAMETERS:
         assert each.name in Transducer.__doc__
@@ -232,6 +232,7 @@ def test_without_attention_there_is_none_to_show() -> None:
         {"attention": "scaled_dot"},
         {"attention": "general"},
         {"attention": "additive"},
+        {"attention": "hard"},
         {"peeky": True},
         {"reverse": True},
         {"label_smoothing": 0.1},
@@ -247,7 +248,7 @@ def test_every_kind_trains_answers_and_is_saved(changes: dict[str, Any], tmp_pat
     model.save(tmp_path / "model.safetensors")
     again = Transducer.load(tmp_path / "model.safetensors")
     assert weights(again) == weights(model)
-    assert again.get_params() == model.get_params()
+    assert again.get_params() == model.params_
     for beam_size in (1, 2):
         assert again.predict(TESTED, beam_size) == model.predict(TESTED, beam_size)
 
@@ -325,8 +326,8 @@ def test_a_wrong_hyperparameter_is_named(changes: dict[str, Any], message: str) 
         ({"hidden_size": None}, "hidden_size: expected an integer, got NoneType"),
         ({"peeky": 1}, "peeky: expected True or False, got int"),
         ({"cell": 3}, "cell: expected a string, got int"),
-        ({"dropout": "0.1"}, "dropout: expected a number, got str"),
-        ({"patience": 2.5}, "patience: expected an integer or None, got float"),
+        ({"dropout": "0.1"}, "dropout: expected a number or 'auto', got str"),
+        ({"patience": 2.5}, "patience: expected an integer or 'auto' or None, got float"),
     ],
 )
 def test_a_hyperparameter_of_a_wrong_kind_is_named(changes: dict[str, Any], message: str) -> None:

@@ -98,7 +98,18 @@ class Description:
 
 
 def describe_network(network: Network) -> Description:
-    """The parts of a Transducer's network."""
+    """The parts of a Transducer's network.
+
+    Raises
+    ------
+    ValueError
+        It has hard attention, which the graphs do not know.
+    """
+    if network.config.attention == "hard":
+        raise ValueError(
+            "attention: expected another than hard, which is not exported; "
+            "train with attention='dot' (--attention dot)"
+        )
     config, params = network.config, network.params
     cell = config.recurrent_cell
 

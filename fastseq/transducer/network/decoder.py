@@ -19,6 +19,7 @@ from fastseq.layers import Affine
 from fastseq.layers.packed import Steps
 from fastseq.transducer.network.attention import AttentionalState
 from fastseq.transducer.network.encoder import Encoded
+from fastseq.transducer.network.hard_attention import HardAttention
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.network.rows import Dropout
 from fastseq.transducer.network.stack import EmbeddedStack
@@ -36,14 +37,21 @@ class State:
         Each layer's states.
     c : list of ndarray of float32, shape (N, H), or of None
         The LSTM's other states.
+    joint : ndarray of float64, shape (N, Te, V), or None
+        Of hard attention: the probability of each position with each symbol, at the step before.
     """
 
     h: list[Array]
     c: list[Array | None]
+    joint: Array | None = None
 
     def take(self, rows: Array) -> State:
         """These rows, in this order; a row may be taken more than once."""
-        return State([h[rows] for h in self.h], [None if c is None else c[rows] for c in self.c])
+        return State(
+            [h[rows] for h in self.h],
+            [None if c is None else c[rows] for c in self.c],
+            None if self.joint is None else self.joint[rows],
+        )
 
 
 class Decoder:
@@ -58,6 +66,8 @@ class Decoder:
     Attributes
     ----------
     attention : AttentionalState or None
+    hard : HardAttention or None
+        It has the output layer then.
     layers : list
         The parts that have parameters.
     """
@@ -69,12 +79,19 @@ class Decoder:
             recurrent_parameters(cell, params, f"decoder.{layer}") for layer in range(config.layers)
         ]
         self._stack = EmbeddedStack(cell, params["target_embedding"], weights, config.dropout)
-        self.attention = None if config.attention == "none" else AttentionalState(config, params)
+        self.attention: AttentionalState | None = None
+        self.hard: HardAttention | None = None
+        self._cache: tuple[Steps, Encoded] | None = None
+        self.layers: list[Layer] = [self._stack]
+        if config.attention == "hard":
+            self.hard = HardAttention(params, config.dropout)
+            self.layers += self.hard.layers
+            return
         self._output_dropout = Dropout(config.dropout)
         self._output = Affine(params["output.W"], params["output.b"])
-        self._cache: tuple[Steps, Encoded] | None = None
-        self.layers: list[Layer] = [self._stack, self._output]
-        if self.attention is not None:
+        self.layers.append(self._output)
+        if config.attention != "none":
+            self.attention = AttentionalState(config, params)
             self.layers += self.attention.layers
 
     def forward(
@@ -104,6 +121,8 @@ class Decoder:
         peeked = encoded.h[-1] if self._peeky else None
         ids = steps.scatter(steps.gather(inputs))  # 0 past a row's length
         xs, _, _ = self._stack.forward(ids, lengths, generator, encoded.h, encoded.c, peeked)
+        if self.hard is not None:
+            return self.hard.forward(encoded, xs, ids, steps, generator)
         if self.attention is None:
             a = steps.gather(xs)
         else:
@@ -116,6 +135,11 @@ class Decoder:
         """Fill the gradients, and return those of the encoder's outputs, h and c."""
         assert self._cache is not None
         steps, encoded = self._cache
+        none = [None] * len(encoded.h)
+        if self.hard is not None:
+            doutputs, dxs = self.hard.backward(dscores)
+            _, dh, dc = self._stack.backward(dxs, none, none)
+            return doutputs, dh, dc
         H = encoded.outputs.shape[2]
         da = self._output_dropout.backward(self._output.backward(dscores))
         if self._peeky:
@@ -125,7 +149,6 @@ class Decoder:
             doutputs, dxs = np.zeros_like(encoded.outputs), steps.scatter(da)
         else:
             doutputs, dxs = self.attention.backward(da)
-        none = [None] * len(encoded.h)
         dcontext, dh, dc = self._stack.backward(dxs, none, none)
         if dcontext is not None:
             # forward was: the context of the first layer, and a part of a, is the top layer's h
@@ -136,7 +159,11 @@ class Decoder:
         """Advance by one id in each row (N), as in `Network.step`."""
         peeked = encoded.h[-1] if self._peeky else None
         h, c = self._stack.step(ids, state.h, state.c, peeked)
-        a, weights = h[-1], None
+        if self.hard is not None:
+            log_p, joint, prior = self.hard.step(encoded, h[-1], state.joint, ids)
+            return log_p, State(h, c, joint), prior
+        weights = None
+        a = h[-1]
         if self.attention is not None:
             a, weights = self.attention.step(encoded, a)
         if self._peeky:
@@ -148,6 +175,8 @@ class Decoder:
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
         """The best ids for each source, all steps in one call, as in `Network.answers`."""
+        if self.hard is not None:
+            return self._answers_by_steps(encoded, start_id, first_id, end_id, limits)
         c = [each for each in encoded.c if each is not None]
         return _kernels.decode(
             self._stack.cell,
@@ -164,3 +193,25 @@ class Decoder:
             peek=encoded.h[-1] if self._peeky else None,
             **({} if self.attention is None else self.attention.for_decoding(encoded)),
         )
+
+    def _answers_by_steps(
+        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
+    ) -> _kernels.Decoded:
+        """The same by calls of `step`, for hard attention, which the kernel does not know."""
+        N = len(limits)
+        ids = np.full((N, int(limits.max(initial=0))), end_id)
+        taken, totals = np.zeros(N, dtype=np.int64), np.zeros(N)
+        state, last, rows = State(encoded.h, encoded.c), np.full(N, start_id), np.arange(N)
+        for t in range(ids.shape[1]):
+            log_probabilities, state, _ = self.step(encoded, state, last)
+            last = first_id + log_probabilities[:, first_id:].argmax(axis=1)
+            ids[rows, t] = last
+            taken[rows] += 1
+            totals[rows] += log_probabilities[np.arange(len(rows)), last]
+            going_on = np.flatnonzero((last != end_id) & (t + 1 < limits[rows]))
+            if len(going_on) < len(rows):
+                encoded, state = encoded.take(going_on), state.take(going_on)
+                last, rows = last[going_on], rows[going_on]
+            if not len(rows):
+                break
+        return _kernels.Decoded(ids, taken, totals, np.zeros(0, np.float32), None, None)

@@ -31,7 +31,8 @@ class Encoded:
     c : list of ndarray of float32, shape (N, H), or of None
         The LSTM's other states.
     keys : ndarray of float32, shape (N, Te, H), or None
-        The projected outputs that additive attention compares, once for all steps of the decoder.
+        The projected outputs that additive and hard attention compare, once for all steps of the
+        decoder.
     """
 
     outputs: Array

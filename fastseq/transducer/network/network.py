@@ -189,7 +189,7 @@ class Network:
             As `loss`.
         """
         encoded = self._encoder.encode(*self._checked_sources(sources, source_lengths))
-        attention = self._decoder.attention
+        attention = self._decoder.hard or self._decoder.attention
         if attention is None:
             return encoded
         return replace(encoded, keys=attention.keys(encoded.outputs))

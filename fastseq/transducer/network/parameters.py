@@ -16,7 +16,9 @@ Array = npt.NDArray[Any]
 
 _CELLS = ("lstm", "gru")
 _DIRECTIONS = {"bidirectional": 2, "unidirectional": 1}
-_ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive")
+_ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive", "hard")
+# The jumps that hard attention tells apart; shorter and longer ones are taken for these.
+SMALLEST_JUMP, LARGEST_JUMP = -2, 4
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class NetworkConfig:
         Let the GRU's reset gate act after the product, as in `fastseq.layers.TimeGRU`.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of the hidden units each, whose number is then even.
-    attention : {"none", "dot", "scaled_dot", "general", "additive"}
+    attention : {"none", "dot", "scaled_dot", "general", "additive", "hard"}
     peeky : bool
-        Give the encoder's last state to every step of the decoder, and to the output layer.
+        Give the encoder's last state to every step of the decoder, and to the output layer; not
+        with hard attention.
     reverse : bool
         Read each source from its end.
     dropout : float
@@ -82,6 +85,8 @@ class NetworkConfig:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         check_reset_after(self.reset_after, self.cell)
+        if self.peeky and self.attention == "hard":
+            raise ValueError("peeky: expected False with the attention hard, got True")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float | np.number):
             raise TypeError(f"dropout: expected a number, got {type(self.dropout).__name__}")
         if not 0 <= self.dropout < 1:
@@ -134,7 +139,12 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     if config.attention == "additive":
         shapes["attention.encoder"] = shapes["attention.decoder"] = (H, H)
         shapes["attention.v"] = (H,)
-    if config.attention != "none":
+    if config.attention == "hard":
+        jumps = LARGEST_JUMP - SMALLEST_JUMP + 1
+        shapes["attention.general"] = shapes["combine.keys"] = shapes["combine.W"] = (H, H)
+        shapes["attention.jump.W"], shapes["attention.jump.b"] = (H, jumps), (jumps,)
+        shapes["combine.b"] = (H,)
+    elif config.attention != "none":
         shapes["combine.W"], shapes["combine.b"] = (2 * H, H), (H,)
     shapes["output.W"], shapes["output.b"] = (top, config.target_size), (config.target_size,)
     return shapes

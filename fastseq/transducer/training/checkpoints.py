@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any
 
 from fastseq.transducer import model_file as files
-from fastseq.transducer.hyperparameters import BY_NAME
+from fastseq.transducer.hyperparameters import AUTO, BY_NAME
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.training.loop import Training
@@ -18,6 +18,8 @@ KIND = "fastseq.checkpoint"
 
 # What may be another when training is resumed: it decides only when training ends.
 _FREE = ("epochs", "patience")
+# What a training had before a hyperparameter was there, if not what is the default for many pairs.
+_BEFORE = {"averaging": 0.0, "unknown_rate": 0.0}
 # No step takes less; speeds are divided by it.
 _LEAST_SECONDS = 1e-9
 
@@ -78,13 +80,42 @@ def restore(path: str, training: Training, config: ModelConfig) -> None:
         raise ValueError(f"{path}: training: {error}") from error
 
 
+def trained_with(path: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The hyperparameters, where they are "auto" those of the training that a checkpoint is of.
+
+    Parameters
+    ----------
+    path : str
+    params : dict
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    OSError, ValueError
+        As for `restore`.
+    """
+    saved = files.read_document(path, KIND, ModelConfig.ENTRIES)["configuration"]
+    if not isinstance(saved, dict):
+        raise ValueError(f"{path}: configuration: expected an object")
+    return {
+        name: _saved_value(saved, name) if value == AUTO else value
+        for name, value in params.items()
+    }
+
+
+def _saved_value(saved: dict[str, Any], name: str) -> Any:
+    return saved.get(name, _BEFORE.get(name, BY_NAME[name].default))
+
+
 def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
     ours, theirs = document["configuration"], saved["configuration"]
     if not isinstance(theirs, dict):
         raise ValueError("configuration: expected an object")
     for name, value in ours.items():
-        # one that is newer than the checkpoint had its default
-        saved_value = theirs.get(name, BY_NAME[name].default)
+        saved_value = _saved_value(theirs, name)
         if name not in _FREE and saved_value != value:
             raise ValueError(
                 f"{name}: expected {saved_value!r}, with which the training began; got {value!r}"

@@ -20,6 +20,7 @@ from fastseq.transducer.data.vocabulary import Text, Vocabulary
 from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
+from fastseq.transducer.training.automatic import chosen
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
 from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
@@ -32,6 +33,7 @@ def prepare(
     sources: Iterable[Text],
     targets: Iterable[Text],
     validation: Validation,
+    resumed: str | os.PathLike[str] | None = None,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
@@ -41,6 +43,8 @@ def prepare(
         Every hyperparameter.
     sources, targets, validation
         As in `Transducer.fit`.
+    resumed : path, optional
+        The folder of a checkpoint: if there is one, what is "auto" is as it was.
 
     Returns
     -------
@@ -48,11 +52,14 @@ def prepare(
 
     Raises
     ------
-    TypeError, ValueError
-        An argument is wrong.
+    OSError, TypeError, ValueError
+        An argument is wrong, or the checkpoint.
     """
     hyperparameters.check(params)
     params = hyperparameters.plain(params)
+    if resumed is not None and os.path.exists(checkpoints.file_name(resumed)):
+        params = checkpoints.trained_with(checkpoints.file_name(resumed), params)
+        hyperparameters.check(params)
     source_texts = checked_texts("sources", sources, None)
     target_texts = checked_texts("targets", targets, None)
     check_equal_length(source_texts, target_texts)
@@ -66,18 +73,19 @@ def prepare(
         max(len(vocabulary.source.split(text)) for text in source_texts),
         max(len(vocabulary.target.split(text)) for text in target_texts),
     )
-    config = ModelConfig(params, vocabulary, lengths)
-    files.check_room(config.to_json())
+    files.check_room(ModelConfig(params, vocabulary, lengths).to_json())
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
-    pairs = config.encode(source_texts, target_texts)
+    pairs = vocabulary.encode(source_texts, target_texts)
     held_out: Pairs | None = None
     if isinstance(validation, int | float | np.number):
         if not 0 < validation < 1:
             raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
         pairs, held_out = split_by_source(pairs, float(validation), split)
     elif validation is not None:
-        held_out = _encode_validation(validation, config)
+        held_out = _encode_validation(validation, vocabulary)
+    config = ModelConfig(chosen(params, len(pairs), lengths), vocabulary, lengths)
+    params = config.params
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
     return Training(network, plan, pairs, held_out, order, dropout), config
@@ -200,22 +208,20 @@ def _checkpoint_path(
     return path
 
 
-def _encode_validation(validation: Any, config: ModelConfig) -> Pairs:
+def _encode_validation(validation: Any, vocabulary: Vocabularies) -> Pairs:
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise TypeError(
             "validation: expected a share, (sources, targets) or None; "
             f"got {type(validation).__name__}"
         )
     sources, targets = (
-        checked_texts(f"validation {side}", texts, vocabulary)
-        for side, texts, vocabulary in zip(
-            ("sources", "targets"), validation, config.vocabulary, strict=True
-        )
+        checked_texts(f"validation {side}", texts, symbols)
+        for side, texts, symbols in zip(("sources", "targets"), validation, vocabulary, strict=True)
     )
     check_equal_length(sources, targets)
     if not sources:
         raise ValueError("validation: expected at least one pair, got none")
-    pairs = config.encode(sources, targets)
+    pairs = vocabulary.encode(sources, targets)
     # texts that differ in unknown symbols only have the same ids, and are different all the same
     numbers: dict[Any, int] = {}
     hashable = (text if isinstance(text, str) else tuple(text) for text in sources)

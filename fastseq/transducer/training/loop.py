@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +19,9 @@ import numpy.typing as npt
 from fastseq import _kernels
 from fastseq.optim import Adam
 from fastseq.transducer.data.batches import Pairs, shuffled_batches
+from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.validation import accuracy, mean_loss
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.network.network import Batch, Network
 from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
 
@@ -36,8 +39,10 @@ class Plan:
     schedule: str
     plateau_patience: int
     warmup_steps: int
+    averaging: float
     max_grad: float
     label_smoothing: float
+    unknown_rate: float
     monitor: str
     patience: int | None
 
@@ -55,7 +60,7 @@ class Observer(Protocol):
         """Now is a good moment to save the state: its loss is finite."""
 
     def on_epoch_end(self, logs: Logs) -> None:
-        """An epoch is over; the state is saved already."""
+        """An epoch is over, the state is saved; the network has the averages of its weights."""
 
 
 class Training:
@@ -70,7 +75,7 @@ class Training:
     validation : Pairs or None
         Held out; without them the epoch of the lowest training loss is the best.
     order, dropout : numpy.random.Generator
-        Of the order of the pairs, and of what is dropped.
+        Of the order of the pairs, and of what is dropped or read as unknown.
 
     Attributes
     ----------
@@ -101,6 +106,12 @@ class Training:
         self._schedule = Schedule(
             plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
         )
+        counts = np.bincount(pairs.sources.ids, minlength=network.config.source_size)
+        self._unknown_shares = plan.unknown_rate / np.maximum(plan.unknown_rate + counts, 1)
+        self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0
+        self._average = dict(network.params)
+        if plan.averaging:
+            self._average = {name: param.copy() for name, param in network.params.items()}
         self._best = {name: param.copy() for name, param in network.params.items()}
         self._best_epoch = 0
         self._epoch = _Epoch(dict(order.bit_generator.state))
@@ -158,12 +169,13 @@ class Training:
         place = f"epoch {len(self.history) + 1}, step {epoch.steps} of {len(batches)}"
         self._end_epoch(batches[-1], place)
         observer.on_checkpoint()
-        observer.on_epoch_end(self.history[-1])
+        with self._averaged():
+            observer.on_epoch_end(self.history[-1])
 
     def _step(self, rows: npt.NDArray[np.int64], place: str) -> tuple[float, int]:
         """One update; the loss before it, and over how many symbols."""
         network, plan = self.network, self.plan
-        batch = self._pairs.batch(rows)
+        batch = self._with_unknown(self._pairs.batch(rows))
         loss = network.loss(
             batch, label_smoothing=plan.label_smoothing, training=True, generator=self._dropout
         )
@@ -174,7 +186,47 @@ class Training:
         clip_grads(grads, plan.max_grad)
         self._optimizer.lr = self._schedule.rate(self._updates + 1)
         self._optimizer.update(list(network.params.values()), grads)
+        self._take_into_average()
         return loss, int(batch.target_lengths.sum())
+
+    def _with_unknown(self, batch: Batch) -> Batch:
+        """A batch some of whose source symbols are unknown, the rare ones more often.
+
+        The share is that of Kiperwasser and Goldberg, "Simple and Accurate Dependency Parsing Using
+        Bidirectional LSTM Feature Representations", 2016, section 5.1.
+        """
+        if not self.plan.unknown_rate:
+            return batch
+        draws = self._dropout.random(batch.sources.shape, dtype=np.float32)
+        is_unknown = draws < self._unknown_shares[batch.sources]
+        return replace(batch, sources=np.where(is_unknown, UNKNOWN, batch.sources))
+
+    def _take_into_average(self) -> None:
+        """Move the average by an update, further while there were few.
+
+        It is ``share average + (1 - share) parameters`` (Polyak averaging, with the share of
+        ``tf.train.ExponentialMovingAverage``: at most ``(1 + k) / (10 + k)`` after k updates).
+        """
+        if not self.plan.averaging:
+            return
+        updates = self._updates
+        share = min(self.plan.averaging, (1 + updates) / (10 + updates))
+        for name, param in self.network.params.items():
+            average = self._average[name]
+            average += np.float32(1 - share) * (param - average)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let the network have the averages of its parameters."""
+        params = self.network.params
+        current = {name: param.copy() for name, param in params.items()}
+        try:
+            for name, param in params.items():
+                param[...] = self._average[name]
+            yield
+        finally:
+            for name, param in params.items():
+                param[...] = current[name]
 
     def _check_update(self, rows: npt.NDArray[np.int64], place: str) -> None:
         """FloatingPointError where the parameters are not worth keeping: their loss is not finite.
@@ -190,12 +242,8 @@ class Training:
         if self._validation is None:
             self._check_update(rows, place)
         else:
-            logs["validation_loss"] = mean_loss(self.network, self._validation)
-            _require_finite("loss on the pairs held out", logs["validation_loss"], place)
-            try:
-                logs["validation_accuracy"] = accuracy(self.network, self._validation)
-            except FloatingPointError as error:
-                raise FloatingPointError(f"{error} after {place}: training stopped") from error
+            with self._averaged():
+                self._validate(self._validation, logs, place)
         logs["learning_rate"] = self._optimizer.lr
         logs["best"] = not self._best_epoch or self._is_better(
             logs, self.history[self._best_epoch - 1]
@@ -205,10 +253,18 @@ class Training:
         self.history.append(logs)
         if logs["best"]:
             self._best_epoch = len(self.history)
-            for name, param in self.network.params.items():
-                self._best[name][...] = param
+            for name, average in self._average.items():
+                self._best[name][...] = average
         self._schedule.end_epoch(logs["best"])
         self._epoch = _Epoch(dict(self._order.bit_generator.state))
+
+    def _validate(self, held_out: Pairs, logs: Logs, place: str) -> None:
+        logs["validation_loss"] = mean_loss(self.network, held_out)
+        _require_finite("loss on the pairs held out", logs["validation_loss"], place)
+        try:
+            logs["validation_accuracy"] = accuracy(self.network, held_out)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} after {place}: training stopped") from error
 
     def _is_better(self, logs: Logs, best: Logs) -> bool:
         """Whether an epoch is better than the best before.
@@ -245,12 +301,14 @@ class Training:
         }
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays of the state: parameters, the optimizer's, the best parameters so far."""
+        """The arrays of the state: parameters, the optimizer's, the averages, the best so far."""
         groups = {
             "current": list(self.network.params.values()),
             **self._optimizer_arrays(),
             "best": list(self._best.values()),
         }
+        if self.plan.averaging:
+            groups["average"] = list(self._average.values())
         return {
             f"{group}.{name}": array
             for group, arrays in groups.items()
@@ -297,6 +355,8 @@ class Training:
         self._optimizer.lr = self._schedule.rate(max(1, self._updates))
         for name, param in self.network.params.items():
             param[...] = arrays[f"current.{name}"]
+            if self.plan.averaging:
+                self._average[name][...] = arrays[f"average.{name}"]
             self._best[name][...] = arrays[f"best.{name}"]
 
 

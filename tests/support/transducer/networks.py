@@ -30,6 +30,10 @@ CONFIGS = {
     "additive_one_way": NetworkConfig(
         **SMALL, attention="additive", encoder="unidirectional", peeky=True, reverse=True
     ),
+    "hard": NetworkConfig(**SMALL, attention="hard"),
+    "hard_two_layers_dropout": NetworkConfig(
+        **SMALL, attention="hard", cell="gru", layers=2, reverse=True, dropout=0.4
+    ),
     "additive_dropout": NetworkConfig(
         **SMALL, attention="additive", layers=2, peeky=True, dropout=0.4
     ),

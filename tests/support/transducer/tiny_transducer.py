@@ -15,6 +15,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 0.01,
     "dropout": 0.1,
+    "averaging": 0.5,
 }
 
 OPTIONS = [

@@ -103,6 +103,7 @@ def test_first_values() -> None:
         ("attention", None, ValueError),
         ("peeky", 1, TypeError),
         ("reverse", "no", TypeError),
+        ("peeky", True, ValueError),  # with hard attention
         ("dropout", 1.0, ValueError),
         ("dropout", float("nan"), ValueError),
         ("dropout", "0", TypeError),
@@ -110,7 +111,7 @@ def test_first_values() -> None:
 )
 def test_wrong_configuration(field: str, value: object, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"^{field}: expected"):
-        NetworkConfig(**{**SMALL, field: value})
+        NetworkConfig(**{**SMALL, "attention": "hard", field: value})
 
 
 # ---- the reference ----

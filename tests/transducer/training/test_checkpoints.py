@@ -177,8 +177,13 @@ def test_train_says_in_one_line_that_a_checkpoint_is_damaged(
 def test_a_checkpoint_of_the_last_version_is_resumed(tmp_path: Path) -> None:
     """Written when the state of Adam had no entry of its own; the other file is where it led."""
     shutil.copy(DATA / "checkpoint-v1.safetensors", tmp_path / "checkpoint.safetensors")
+    # what is "auto" is what it was then
     options: dict[str, Any] = {"embedding_size": 4, "hidden_size": 4, "epochs": 4, "patience": None}
-    model = tiny_transducer(**options).fit(*tiny_pairs(24), checkpoint=tmp_path, resume=True)
+    model = tiny_transducer(**options, averaging="auto").fit(
+        *tiny_pairs(24), checkpoint=tmp_path, resume=True
+    )
+    assert model.params_["attention"] == "dot"
+    assert model.params_["averaging"] == 0
     then = Transducer.load(DATA / "resumed-v1.safetensors")
     assert [logs["epoch"] for logs in model.history_] == [1, 2, 3, 4]
     for name, param in model.network_.params.items():  # not to the bit on every instruction set

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq_reference.layers import Affine, Embedding, ScoredAttention
+from fastseq_reference.transducer.network.hard_attention import HardAttention
 from fastseq_reference.transducer.network.parameters import NetworkConfig, recurrent_layer
 
 Array = npt.NDArray[Any]
@@ -28,7 +29,11 @@ class Decoder:
         self.output = Affine(params["output.W"], params["output.b"])
         self.layers: list[Any] = [self.embedding, *self.recurrent, self.output]
         self.attention: ScoredAttention | None = None
-        if config.attention != "none":
+        self.hard: HardAttention | None = None
+        if config.attention == "hard":
+            self.hard = HardAttention(params)
+            self.layers = [self.embedding, *self.recurrent, *self.hard.layers]
+        elif config.attention != "none":
             weights = [value for name, value in params.items() if name.startswith("attention.")]
             self.attention = ScoredAttention(config.attention, weights)
             self.combine = Affine(params["combine.W"], params["combine.b"])
@@ -41,11 +46,13 @@ class Decoder:
         h_top: Array,
         first: tuple[list[Array], list[Array | None]],
         masks: list[Any],
+        joint: Array | None = None,
     ) -> tuple[Array, list[Array], list[Array | None]]:
         """Scores (td, V), and the final h and c (1, H) of each layer.
 
         ``outputs`` (1, te, H) and ``h_top`` (1, H) are those of the encoder; ``first`` are the
         initial h and c of the layers; ``masks`` has one for each layer, and one for the output.
+        ``joint`` is that of the step before, of hard attention.
         """
         self.masks = masks
         self.outputs = outputs
@@ -62,6 +69,8 @@ class Decoder:
             all_h.append(h)
             all_c.append(c)
         a = dec = xs[0]
+        if self.hard is not None:
+            return self.hard.forward(outputs[0], dec, inputs, masks[-1], joint), all_h, all_c
         if self.attention is not None:
             contexts = self.attention.forward(outputs, xs)[0]
             a = self.a = np.tanh(self.combine.forward(np.hstack((contexts, dec))))
@@ -75,6 +84,9 @@ class Decoder:
         doutputs = np.zeros_like(self.outputs)
         dh_top = np.zeros_like(self.outputs[:, 0])
 
+        if self.hard is not None:
+            own, dstates = self.hard.backward(dscores)
+            return self._backward_recurrent(own[np.newaxis], dh_top, dstates[np.newaxis])
         # forward was: scores = output(a * mask)
         da = self.output.backward(dscores) * self.masks[-1]
         if self.peeky:
@@ -87,6 +99,12 @@ class Decoder:
             dboth = self.combine.backward(da * (1 - self.a**2))
             doutputs, dxs = self.attention.backward(dboth[np.newaxis, :, :H])
             dxs = dxs + dboth[np.newaxis, :, H:]
+        return self._backward_recurrent(doutputs, dh_top, dxs)
+
+    def _backward_recurrent(
+        self, doutputs: Array, dh_top: Array, dxs: Array
+    ) -> tuple[Array, list[Array], list[Array | None]]:
+        H = self.outputs.shape[2]
         all_dh: list[Array] = []
         all_dc: list[Array | None] = []
         for layer, mask in reversed(list(zip(self.recurrent, self.masks[:-1], strict=True))):

@@ -43,14 +43,19 @@ class Encoded:
 
 @dataclass(frozen=True)
 class State:
-    """The decoder's states (N, H) of each layer."""
+    """The decoder's states (N, H) of each layer; of hard attention each row's joint (te, V)."""
 
     h: list[Array]
     c: list[Array | None]
+    joint: list[Array] | None = None
 
     def take(self, rows: Array) -> State:
         """These rows, in this order."""
-        return State([h[rows] for h in self.h], [None if c is None else c[rows] for c in self.c])
+        return State(
+            [h[rows] for h in self.h],
+            [None if c is None else c[rows] for c in self.c],
+            None if self.joint is None else [self.joint[row] for row in rows],
+        )
 
 
 def _log_softmax(x: Array) -> Array:
@@ -162,6 +167,7 @@ class Network:
         log_p: list[Array] = []
         all_h: list[list[Array]] = []
         all_c: list[list[Array | None]] = []
+        joint: list[Array] = []
         weights = np.zeros(encoded.outputs.shape[:2], dtype=encoded.outputs.dtype)
         for n in range(len(ids)):
             te, row = int(encoded.lengths[n]), slice(n, n + 1)
@@ -173,17 +179,22 @@ class Network:
                 encoded.h[-1][row],
                 (here.h, here.c),
                 [1] * (len(layers) + 1),
+                None if here.joint is None else here.joint[0],
             )
             log_p.append(_log_softmax(scores))
             all_h.append(h)
             all_c.append(c)
-            if decoder.attention is not None:
+            if decoder.hard is not None:
+                joint.append(decoder.hard.joint)
+                read = decoder.hard.weights[0]
+            elif decoder.attention is not None:
                 assert decoder.attention.attention_weights is not None
                 read = decoder.attention.attention_weights[0, 0]
+            if self.config.attention != "none":
                 weights[n, :te] = read[::-1] if self.config.reverse else read
         new_h = [np.vstack([h[layer] for h in all_h]) for layer in layers]
         attends = self.config.attention != "none"
-        next_state = State(new_h, self._stack_c(all_c))
+        next_state = State(new_h, self._stack_c(all_c), joint or None)
         return np.vstack(log_p), next_state, weights if attends else None
 
     def _stack_c(self, rows: list[list[Any]]) -> list[Array | None]:

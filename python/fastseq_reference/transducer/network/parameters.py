@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq_reference.layers import RecurrentLayer
+from fastseq_reference.transducer.network.hard_attention import LARGEST_JUMP, SMALLEST_JUMP
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +61,13 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes["attention.encoder"] = (H, H)
         shapes["attention.decoder"] = (H, H)
         shapes["attention.v"] = (H,)
-    if config.attention != "none":
+    if config.attention == "hard":
+        jumps = LARGEST_JUMP - SMALLEST_JUMP + 1
+        shapes["attention.general"] = shapes["combine.keys"] = shapes["combine.W"] = (H, H)
+        shapes["attention.jump.W"] = (H, jumps)
+        shapes["attention.jump.b"] = (jumps,)
+        shapes["combine.b"] = (H,)
+    elif config.attention != "none":
         shapes["combine.W"] = (2 * H, H)
         shapes["combine.b"] = (H,)
     shapes["output.W"] = (2 * H if config.peeky else H, config.target_size)

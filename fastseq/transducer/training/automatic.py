@@ -1,0 +1,63 @@
+"""What `Transducer.fit` chooses for the pairs it is given, where a hyperparameter is "auto".
+
+| pairs to train on | below 2,000 | below 20,000 | from 20,000 |
+| --- | --- | --- | --- |
+| batch_size | 8 | 16 | 32 |
+| dropout | 0.4 | 0.3 | 0.2 |
+| attention | hard | hard | dot |
+
+Few pairs in small batches still make many updates, and are learned by heart without much dropout.
+Hard attention takes time and memory for each source symbol with each target symbol: where the
+longest source and target have more than 2,500 of these pairs, or with `peeky`, which it does not
+know, the attention is "dot".
+
+`patience` and `plateau_patience` are as many epochs as have 1,250 and 500 updates, at least 5 and
+2: an epoch of a few updates says little. `averaging` is 0.99, `unknown_rate` 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastseq.transducer.hyperparameters import AUTO, BY_NAME
+from fastseq.transducer.model_config import Lengths
+
+_FEW_PAIRS, _MANY_PAIRS = 2_000, 20_000
+_LARGEST_GRID = 2_500
+_UPDATES_OF_AN_EPOCH = 250
+
+
+def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str, Any]:
+    """The hyperparameters, each that is "auto" replaced by a value for these pairs.
+
+    Parameters
+    ----------
+    params : mapping
+        Every hyperparameter.
+    pairs : int
+        How many pairs there are to train on.
+    lengths : Lengths
+        The most symbols of a source and of a target.
+
+    Returns
+    -------
+    dict
+    """
+    size = 0 if pairs < _FEW_PAIRS else 1 if pairs < _MANY_PAIRS else 2
+    values: dict[str, Any] = {
+        "batch_size": (8, 16, BY_NAME["batch_size"].default)[size],
+        "dropout": (0.4, 0.3, BY_NAME["dropout"].default)[size],
+        "attention": "hard",
+        "unknown_rate": BY_NAME["unknown_rate"].default,
+        "averaging": BY_NAME["averaging"].default,
+    }
+    if size == 2 or params["peeky"] or lengths.source * lengths.target > _LARGEST_GRID:
+        values["attention"] = BY_NAME["attention"].default
+    given = {name: value for name, value in params.items() if value != AUTO}
+    updates = math.ceil(pairs / (values | given)["batch_size"])
+    for name in ("patience", "plateau_patience"):
+        epochs = BY_NAME[name].default
+        values[name] = max(epochs, math.ceil(epochs * _UPDATES_OF_AN_EPOCH / updates))
+    return {name: given.get(name, values.get(name)) for name in params}
