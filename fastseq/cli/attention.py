@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import picture_name, utf8_text
-from fastseq.cli.predict import as_source, as_text, load, on_one_line
+from fastseq.cli.predict import as_text, load, on_one_line
 
 _DESCRIPTION = """\
 Draw the attention of a model as a heat map: the symbols of the text from left to right, those of
@@ -38,6 +39,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help="a name in .png, .svg or .pdf",
     )
+    add_unknown(parser)
     parser.add_threads()
     parser.set_defaults(run=run)
 
@@ -47,7 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     from fastseq import plot
 
     model = load(arguments)
-    weights, symbols, answer = model.attention(as_source(model, arguments.text))
+    source = source_of_line(model, arguments.text)
+    unknown = UnknownSymbols(model, arguments.unknown)
+    unknown.of(source, "TEXT")
+    unknown.say()
+    weights, symbols, answer = model.attention(source, unknown.how)
     if not answer:
         raise ValueError("the answer is empty: there is no attention to draw")
     text = on_one_line(as_text(model.vocabulary_.target.join(answer)))

@@ -7,12 +7,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
-from fastseq.cli.options import add_delimiter
-from fastseq.cli.predict import add_search_options, as_source, load
+from fastseq.cli.pairs import (
+    add_columns,
+    add_pair_file,
+    add_unknown,
+    count_unknown,
+    read_file,
+)
+from fastseq.cli.predict import add_search_options, load
 
 if TYPE_CHECKING:
     from fastseq import Transducer
-    from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.data.forms import Text
 
 _DESCRIPTION = """\
 Let the model answer every source of a file of pairs, and compare. A word is right if its answer is
@@ -36,7 +42,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
     parser.add_argument("data", metavar="DATA.tsv", help="the pairs: source, tab, target")
-    add_delimiter(parser)
+    add_pair_file(parser)
+    add_columns(parser)
+    add_unknown(parser)
     add_search_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -44,14 +52,17 @@ def add_parser(commands: Any) -> None:
 
 def read_data(model: Transducer, arguments: argparse.Namespace) -> tuple[list[Text], list[Text]]:
     """Sources and targets of the file of pairs, as the model takes them."""
-    from fastseq.transducer.data.tsv import read_pairs
-
     source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
-    sources, targets = read_pairs(arguments.data, source_form, target_form, arguments.delimiter)
-    return (
-        [as_source(model, source) for source in sources],
-        [target.split() if target_form == "list" else target for target in targets],
-    )
+    columns = arguments.columns or model.columns
+    data = read_file(arguments, arguments.data, source_form, target_form, columns)
+    return _as_lists(data.sources, source_form), _as_lists(data.targets, target_form)
+
+
+def _as_lists(texts: list[Text], form: str) -> list[Text]:
+    """Texts as the model takes them: lists of symbols, if it was trained on such."""
+    if form != "list":
+        return texts
+    return [text.split() if isinstance(text, str) else text for text in texts]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         targets,
         beam_size=arguments.beam,
         length_penalty=arguments.length_penalty,
+        unknown=count_unknown(model, sources, arguments),
     )
     if arguments.json:
         print(json.dumps(result._asdict()))

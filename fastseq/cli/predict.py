@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import Parser, utf8_text, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Transducer
-    from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.data.forms import Text
 
 _DESCRIPTION = """\
 Print the model's answer to each text, or to each line of standard input as it comes: one line for
@@ -53,6 +54,13 @@ def add_parser(commands: Any) -> None:
     # "*" would be content with no text where options follow the model, and refuse those after them
     texts.required = False
     add_search_options(parser)
+    add_unknown(parser)
+    parser.add_argument(
+        "--max-length",
+        type=whole_number(1),
+        metavar="N",
+        help="end each answer after so many symbols at the latest",
+    )
     parser.add_argument(
         "--n-best",
         type=whole_number(1),
@@ -64,7 +72,9 @@ def add_parser(commands: Any) -> None:
         "--scores", action="store_true", help="print after each answer its log probability"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a JSON object for each text: input, answers"
+        "--json",
+        action="store_true",
+        help="print a JSON object for each text: input, answers, and any unknown symbols",
     )
     parser.set_defaults(run=run)
 
@@ -103,11 +113,6 @@ def load(arguments: argparse.Namespace) -> Transducer:
     return model
 
 
-def as_source(model: Transducer, text: str) -> Text:
-    """A text as the model takes it: of symbols with spaces between them, if of lists of symbols."""
-    return text.split() if model.vocabulary_.source.form == "list" else text
-
-
 def as_text(answer: Text) -> str:
     """An answer as one string."""
     return answer if isinstance(answer, str) else " ".join(answer)
@@ -123,31 +128,45 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.n_best > arguments.beam:
         arguments.usage_error(f"--n-best {arguments.n_best} needs --beam {arguments.n_best}")
     model = load(arguments)
-    for texts in _texts(arguments):
+    counted = UnknownSymbols(model, arguments.unknown)
+    for first, texts in _texts(arguments):
+        sources: list[Text] = []
+        unknown: list[list[str]] = []
+        for number, text in enumerate(texts, start=first):
+            place = f"TEXT {number}" if arguments.texts else f"<stdin>, line {number}"
+            try:
+                sources.append(source_of_line(model, text))
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
+            unknown.append(counted.of(sources[-1], place))
         answers, scores = model.predict(
-            [as_source(model, text) for text in texts],
+            sources,
             beam_size=arguments.beam,
             n_best=arguments.n_best,
             return_scores=True,
             length_penalty=arguments.length_penalty,
+            unknown=counted.how,
+            max_length=arguments.max_length,
         )
-        for text, answer, score in zip(texts, answers, scores, strict=True):
+        for text, symbols, answer, score in zip(texts, unknown, answers, scores, strict=True):
             several = arguments.n_best > 1
             listed = zip(*((answer, score) if several else ([answer], [score])), strict=True)
-            print(_line(arguments, text, list(listed)))
+            print(_line(arguments, text, symbols, list(listed)))
         sys.stdout.flush()
+    counted.say()
     return EXIT_OK
 
 
-def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
+def _texts(arguments: argparse.Namespace) -> Iterator[tuple[int, list[str]]]:
+    """The texts, some at a time, each time with the number of the first."""
     from fastseq.transducer.data.tsv import text_lines
 
     if arguments.texts:
-        yield arguments.texts
+        yield 1, arguments.texts
         return
     first = 1
     for lines in _lines_there(sys.stdin.buffer):
-        yield list(text_lines(lines, "<stdin>", first))
+        yield first, list(text_lines(lines, "<stdin>", first))
         first += len(lines)
 
 
@@ -162,13 +181,19 @@ def _lines_there(file: Any) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _line(arguments: argparse.Namespace, text: str, answers: list[tuple[Any, float]]) -> str:
+def _line(
+    arguments: argparse.Namespace,
+    text: str,
+    unknown: list[str],
+    answers: list[tuple[Any, float]],
+) -> str:
     if arguments.json:
         listed = [
             {"text": as_text(answer)} | ({"score": score} if arguments.scores else {})
             for answer, score in answers
         ]
-        return json.dumps({"input": text, "answers": listed}, ensure_ascii=False)
+        document: dict[str, Any] = {"input": text, "answers": listed}
+        return json.dumps(document | ({"unknown": unknown} if unknown else {}), ensure_ascii=False)
     fields = [(on_one_line(as_text(answer)), f"{score:.6f}") for answer, score in answers]
     if arguments.scores:
         return "\t".join(f"{answer}\t{score}" for answer, score in fields)

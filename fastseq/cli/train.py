@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.options import (
-    add_delimiter,
     add_hyperparameters,
     config_text,
     given_hyperparameters,
     read_config,
 )
+from fastseq.cli.pairs import add_pair_file, is_lexicon, read_file
 from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def add_parser(commands: Any) -> None:
         help="print the hyperparameters as --config reads them, and train nothing",
     )
     parser.add_threads()
-    add_delimiter(parser)
+    add_pair_file(parser)
     add_hyperparameters(parser)
     parser.set_defaults(run=run)
 
@@ -93,10 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
     from fastseq import Transducer, plot, set_num_threads
     from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
-    from fastseq.transducer.data.tsv import read_pairs
 
     params = {} if arguments.config is None else read_config(arguments.config)
     params |= given_hyperparameters(arguments)
+    if is_lexicon(arguments):
+        params.setdefault("target_tokens", "space")
     model = Transducer(**params)
     hyperparameters.check(model.get_params())
     if arguments.print_config:
@@ -105,23 +106,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check_arguments(arguments)
     _check_files(arguments)
-    forms = model.source_tokens, model.target_tokens
-    sources, targets = read_pairs(arguments.data, *forms, arguments.delimiter)
+    how = model.source_tokens, model.target_tokens, model.columns
+    data = read_file(arguments, arguments.data, *how)
     validation = arguments.valid
     if isinstance(validation, str):
-        validation = read_pairs(validation, *forms, arguments.delimiter)
+        held_out = read_file(arguments, validation, *how)
+        validation = held_out.sources, held_out.targets
+    model.set_params(columns=data.columns.description())  # numbers for the names of a header
     check_writable(arguments.output)
     if arguments.curve is not None:
         plot.require_matplotlib()
         check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    show(f"{len(sources):,} pairs in {arguments.data}")
+    show(f"{len(data.sources):,} pairs in {arguments.data}")
     try:
         model.fit(
-            sources,
-            targets,
+            data.sources,
+            data.targets,
             validation,
+            sample_weight=data.weights,
             callbacks=[_EpochLines()],
             checkpoint=arguments.checkpoint,
             checkpoint_every=arguments.checkpoint_every,
@@ -146,7 +150,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _EpochLines:
-    """Prints a line after each epoch."""
+    """Prints what was made of the data, and a line after each epoch."""
+
+    def on_fit_begin(self, model: Transducer) -> None:
+        from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS
+
+        if model.left_out_:
+            pairs = "1 pair" if model.left_out_ == 1 else f"{model.left_out_:,} pairs"
+            verb = "is" if model.left_out_ == 1 else "are"
+            show(f"{pairs} of more than {model.max_length} symbols {verb} left out")
+        for side, vocabulary in zip(("sources", "targets"), model.vocabulary_, strict=True):
+            form = vocabulary.text_form.normalize
+            if model.normalize == "auto" and form == "NFD":
+                size = len(vocabulary) - len(SPECIAL_SYMBOLS)
+                show(f"{side} are read in the Unicode form NFD, {size:,} symbols")
 
     def on_epoch_end(self, _: Transducer, logs: dict[str, Any]) -> None:
         from fastseq.transducer.training.reports import epoch_line

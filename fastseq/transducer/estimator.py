@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Literal, Self
 
 from fastseq.transducer import model_file
-from fastseq.transducer.data.vocabulary import Text
+from fastseq.transducer.data.forms import Text
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
@@ -18,6 +18,7 @@ from fastseq.transducer.training.reports import Logs, Progress, summary_html
 
 # The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
 Tokens = Literal["char", "space"]
+Normalization = Literal["auto", "none", "NFC", "NFD", "NFKC"]
 Cell = Literal["lstm", "gru"]
 Encoder = Literal["bidirectional", "unidirectional"]
 AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
@@ -38,6 +39,21 @@ class Transducer(Predictor, Configurable):
     source_tokens, target_tokens : {"char", "space"}
         What the symbols of a string are: its characters (code points), or what white space
         separates. Where lists of str are given for strings, their items are the symbols.
+    columns : str
+        What the columns of a file hold, for the command line. Where features are among them, as in
+        ``"source,features,target"``, a source is a tuple: a string, and one of features for each
+        such column, as ``("gitmek", "V;PST;1;SG")``.
+    feature_separators : str
+        Each of these characters separates the tags of features. A tag is one symbol.
+    normalize : {"auto", "none", "NFC", "NFD", "NFKC"}
+        The Unicode form that strings are read in. ``"auto"`` takes NFD where it makes the symbols
+        of a side much fewer, as for Hangul; else it leaves the training data as they are, and
+        brings later sources to their form. Targets are only composed or decomposed, and answers
+        are in NFC if all targets were.
+    lowercase : bool
+        Read sources in lower case.
+    max_length : int or None
+        Leave out pairs of which a side has more symbols, `left_out_` of them.
     embedding_size, hidden_size : int
         Widths of a symbol's vector and of the recurrent state.
     layers : int
@@ -90,6 +106,8 @@ class Transducer(Predictor, Configurable):
     lengths_ : named tuple of source and target, each an int
         The most symbols there are in the training data.
     network_ : Network
+    left_out_ : int
+        How many pairs `fit` has left out because of `max_length`.
     interrupted_ : bool
         Whether Ctrl-C ended the training.
 
@@ -113,6 +131,11 @@ class Transducer(Predictor, Configurable):
         *,
         source_tokens: Tokens = "char",
         target_tokens: Tokens = "char",
+        columns: str = "source,target",
+        feature_separators: str = ";|,() ",
+        normalize: Normalization = "auto",
+        lowercase: bool = False,
+        max_length: int | None = None,
         embedding_size: int = 64,
         hidden_size: int = 256,
         layers: int = 1,
@@ -137,6 +160,11 @@ class Transducer(Predictor, Configurable):
     ) -> None:
         self.source_tokens = source_tokens
         self.target_tokens = target_tokens
+        self.columns = columns
+        self.feature_separators = feature_separators
+        self.normalize = normalize
+        self.lowercase = lowercase
+        self.max_length = max_length
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
         self.layers = layers
@@ -165,6 +193,7 @@ class Transducer(Predictor, Configurable):
         targets: Iterable[Text],
         validation: Validation = 0.1,
         *,
+        sample_weight: Iterable[float] | None = None,
         callbacks: Iterable[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -183,12 +212,15 @@ class Transducer(Predictor, Configurable):
             A source with several right targets comes several times.
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
-            training loss is the best.
+            pairs of a source (with features: of its text) go together; other pairs; or nothing, and
+            then the epoch of the lowest training loss is the best.
+        sample_weight : iterable of float, optional
+            How much each pair counts: its loss is multiplied by its weight, divided by the mean of
+            all. By default all count alike. Validation has no weights.
         callbacks : iterable
             After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
-            this Transducer at the current weights and the new entry of `history_`. What it raises
-            ends the training.
+            this Transducer at the current weights and the new entry of `history_`; and before the
+            first ``on_fit_begin(model)`` of those that have it. What it raises ends the training.
         checkpoint : path, optional
             A folder, made if need be, for the state of the training: one file, replaced after each
             epoch.
@@ -220,11 +252,15 @@ class Transducer(Predictor, Configurable):
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        training, config = prepare(self.get_params(), sources, targets, validation)
+        training, config = prepare(self.get_params(), sources, targets, validation, sample_weight)
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
-        self.n_epochs_ = len(training.history)
+        self.n_epochs_, self.left_out_ = len(training.history), training.left_out
+
+        for callback in called:
+            if hasattr(callback, "on_fit_begin"):
+                callback.on_fit_begin(self)
 
         def end_epoch(logs: Logs) -> None:
             self.n_epochs_ = len(training.history)

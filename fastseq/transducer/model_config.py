@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
 from fastseq.transducer.data.batches import Pairs, Sequences
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
+from fastseq.transducer.data.forms import Text
+from fastseq.transducer.data.vocabulary import Vocabulary
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
-Text = str | Sequence[str]
-Tokens = Literal["char", "space"]
-Form = Literal["char", "space", "list"]
+from fastseq.transducer.data.forms import Form, Text, TextForm, Tokens, form_of
 
 UNKNOWN, START, END = 0, 1, 2
 SPECIAL_SYMBOLS = ("<unk>", "<s>", "</s>")
@@ -18,21 +16,24 @@ class Vocabulary:
     """Numbers the symbols of one side, sources or targets.
 
     Ids 0, 1 and 2 are `<unk>`, `<s>` (start) and `</s>` (end). They are never found in a text: a
-    token of the data that happens to be spelled ``<s>`` has an id of its own.
+    token of the data that happens to be spelled ``<s>`` has an id of its own. So has a tag, which
+    is never the same as a symbol or as a tag of another column.
 
     Parameters
     ----------
     symbols : sequence of str
         Those of the data, without the special ones, all different; the first gets id 3.
-    form : {"char", "space", "list"}
-        What a text is: a string whose characters (Unicode code points) are the symbols, a string of
-        symbols with white space between them, or a list of symbols.
+    form : TextForm, or {"char", "space", "list"}
+        What a text is: see `TextForm`.
+    tags : sequence of sequences of str
+        For each column of tags those of the data; their ids follow those of the symbols.
 
     Attributes
     ----------
     symbols : tuple of str
-        The symbol of each id, the special ones first.
+        The symbol of each id, the special ones first; a tag is shown in angle brackets.
     form : str
+    text_form : TextForm
 
     Raises
     ------
@@ -40,30 +41,45 @@ class Vocabulary:
         The form is unknown, or a symbol is empty, repeated, or cannot be in a text of this form.
     """
 
-    def __init__(self, symbols: Iterable[str], form: Form = "char") -> None:
-        if form not in get_args(Form):
-            raise ValueError(f"form: expected one of {', '.join(get_args(Form))}; got {form!r}")
-        self.form = form
-        self.symbols = (*SPECIAL_SYMBOLS, *symbols)
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        form: Form | TextForm = "char",
+        tags: Sequence[Sequence[str]] = (),
+    ) -> None:
+        self.text_form = form if isinstance(form, TextForm) else TextForm(form)
+        self.form = self.text_form.tokens
+        own = tuple(symbols)
+        self._tags = tuple(map(tuple, tags))
+        if len(self._tags) != self.text_form.tag_columns:
+            raise ValueError(
+                f"tags: expected {self.text_form.tag_columns} lists, got {len(self._tags)}"
+            )
+        shown = (f"<{tag}>" for column in self._tags for tag in column)
+        self.symbols = (*SPECIAL_SYMBOLS, *own, *shown)
         first = len(SPECIAL_SYMBOLS)
-        self._ids = {symbol: id for id, symbol in enumerate(self.symbols[first:], start=first)}
-        if len(self._ids) != len(self.symbols) - first:
-            repeated = next(s for s, count in Counter(self.symbols[first:]).items() if count > 1)
-            raise ValueError(f"symbols: expected different ones, got {repeated!r} twice")
-        for symbol in self._ids:
-            if form != "list" and self.split(symbol) != [symbol]:
-                raise ValueError(f"symbols: {symbol!r} is no symbol of a text of form {form!r}")
+        self._ids = _numbered("symbols", own, first)
+        self._tag_ids = []
+        first += len(own)
+        for column in self._tags:
+            self._tag_ids.append(_numbered("tags", column, first))
+            first += len(column)
+        for symbol in own:
+            if self.form != "list" and self.text_form.cut(symbol) != [symbol]:
+                raise ValueError(
+                    f"symbols: {symbol!r} is no symbol of a text of form {self.form!r}"
+                )
 
     @classmethod
-    def build(cls, texts: Sequence[Text], tokens: Tokens = "char") -> Vocabulary:
+    def build(cls, texts: Sequence[Text], tokens: Tokens | TextForm = "char") -> Vocabulary:
         """Number the symbols of some texts, the most frequent first, ties by code point.
 
         Parameters
         ----------
         texts : sequence of str, or of lists of str
             Lists are symbols already, and `tokens` is not asked then.
-        tokens : {"char", "space"}
-            What the symbols of a string are.
+        tokens : {"char", "space"}, or TextForm
+            What the symbols of a string are; or all of what a text is.
 
         Returns
         -------
@@ -74,14 +90,14 @@ class Vocabulary:
         TypeError
             Strings and lists are mixed, or a list holds anything but strings.
         """
-        if tokens not in get_args(Tokens):
-            raise ValueError(f"tokens: expected char or space, got {tokens!r}")
-        form: Form = "list" if len(texts) and not isinstance(texts[0], str) else tokens
-        empty = cls((), form)
+        form = tokens if isinstance(tokens, TextForm) else TextForm(form_of(texts, tokens))
         counts: Counter[str] = Counter()
+        tag_counts: list[Counter[str]] = [Counter() for _ in range(form.tag_columns)]
         for text in texts:
-            counts.update(empty.split(text))
-        return cls(sorted(counts, key=lambda symbol: (-counts[symbol], symbol)), form)
+            counts.update(form.split(text))
+            for column, tags in zip(tag_counts, form.tags(text), strict=True):
+                column.update(tags)
+        return cls(_by_count(counts), form, [_by_count(column) for column in tag_counts])
 
     def __len__(self) -> int:
         """How many ids there are, with the special ones."""
@@ -90,7 +106,8 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return self.form == other.form and self.symbols == other.symbols
+        ours, theirs = ((each.text_form, each.symbols, each._tags) for each in (self, other))
+        return ours == theirs
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -98,34 +115,26 @@ class Vocabulary:
         return f"<Vocabulary of {len(self)} symbols, form {self.form!r}>"
 
     def split(self, text: Text) -> list[str]:
-        """The symbols of a text, known ones or not.
+        """The symbols of a text, known ones or not; tags in angle brackets.
 
         Raises
         ------
         TypeError
             The text is a list where this vocabulary is of strings, or the reverse.
         """
-        if isinstance(text, str) and self.form != "list":
-            return list(text) if self.form == "char" else text.split()
-        if self.form != "list":
-            raise TypeError(f"expected a string, got {type(text).__name__}")
-        if isinstance(text, str):
-            raise TypeError("expected a list of symbols as in the training data, got a string")
-        symbols = list(text)
-        for symbol in symbols:
-            if not isinstance(symbol, str):
-                raise TypeError(f"expected a list of strings, got one of {type(symbol).__name__}")
-        return symbols
+        symbols = self.text_form.split(text)
+        return symbols + [f"<{tag}>" for column in self.text_form.tags(text) for tag in column]
 
     def join(self, symbols: Sequence[str]) -> Any:
         """The text of these symbols: a string, or for the form "list" a list."""
-        if self.form == "list":
-            return list(symbols)
-        return ("" if self.form == "char" else " ").join(symbols)
+        return self.text_form.join(symbols)
 
     def encode(self, text: Text) -> list[int]:
         """The ids of a text's symbols, `UNKNOWN` for those that are not in the vocabulary."""
-        return [self._ids.get(symbol, UNKNOWN) for symbol in self.split(text)]
+        ids = [self._ids.get(symbol, UNKNOWN) for symbol in self.text_form.split(text)]
+        for known, column in zip(self._tag_ids, self.text_form.tags(text), strict=True):
+            ids += [known.get(tag, UNKNOWN) for tag in column]
+        return ids
 
     def decode(self, ids: Iterable[int]) -> Any:
         """The text of some ids; special ones appear as they are spelled in `SPECIAL_SYMBOLS`."""
@@ -133,7 +142,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same vocabulary of, in the types that JSON knows."""
-        return {"form": self.form, "symbols": list(self.symbols[len(SPECIAL_SYMBOLS) :])}
+        tags = {"tags": [list(column) for column in self._tags]} if self._tags else {}
+        return self.text_form.to_json() | {"symbols": list(self._ids)} | tags
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
@@ -144,9 +154,28 @@ class Vocabulary:
         ValueError
             It is something else.
         """
-        if not isinstance(data, dict) or set(data) != {"form", "symbols"}:
+        if not isinstance(data, dict) or not {"form", "symbols"} <= set(data):
             raise ValueError("expected an object with form and symbols")
-        symbols = data["symbols"]
-        if not isinstance(symbols, list) or not all(isinstance(item, str) for item in symbols):
+        form = dict(data)
+        symbols, tags = form.pop("symbols"), form.pop("tags", [])
+        if not _are_strings(symbols):
             raise ValueError("symbols: expected a list of strings")
-        return cls(symbols, data["form"])
+        if not isinstance(tags, list) or not all(map(_are_strings, tags)):
+            raise ValueError("tags: expected lists of strings")
+        return cls(symbols, TextForm.from_json(form), tags)
+
+
+def _numbered(name: str, symbols: Sequence[str], first: int) -> dict[str, int]:
+    ids = {symbol: id for id, symbol in enumerate(symbols, start=first)}
+    if len(ids) != len(symbols):
+        repeated = next(s for s, count in Counter(symbols).items() if count > 1)
+        raise ValueError(f"{name}: expected different ones, got {repeated!r} twice")
+    return ids
+
+
+def _by_count(counts: Counter[str]) -> list[str]:
+    return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -10,7 +10,8 @@ from fastseq.transducer.metrics.edit_distance import symbol_error_rate
 from fastseq.transducer.metrics.exact_match import exact_match
 
 if TYPE_CHECKING:
-    from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.data.forms import Text
+    from fastseq.transducer.data.unknown import Unknown
     from fastseq.transducer.estimator import Transducer
 
 
@@ -41,6 +42,7 @@ def evaluate(
     targets: Sequence[Text],
     beam_size: int = 1,
     length_penalty: float = 0.0,
+    unknown: Unknown = "warn",
 ) -> Evaluation:
     """Let a model answer every different source once, and compare with its targets.
 
@@ -49,7 +51,7 @@ def evaluate(
     model : Transducer
     sources, targets : as many str, or lists of str
         A source with several right answers is there several times.
-    beam_size, length_penalty
+    beam_size, length_penalty, unknown
         As in `Transducer.predict`.
 
     Returns
@@ -73,7 +75,10 @@ def evaluate(
 
     start = time.perf_counter()
     answers = model.predict(
-        list(questions.values()), beam_size=beam_size, length_penalty=length_penalty
+        list(questions.values()),
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        unknown=unknown,
     )
     seconds = time.perf_counter() - start
 

@@ -25,8 +25,7 @@ def mean_loss(network: Network, pairs: Pairs) -> float:
     float
     """
     total, symbols = 0.0, 0
-    lengths = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
-    for rows in batches_by_length(lengths, _BATCH_SIZE):
+    for rows in batches_by_length(pairs.costs, _BATCH_SIZE):
         batch = pairs.batch(rows)
         count = int(batch.target_lengths.sum())
         total += network.loss(batch) * count

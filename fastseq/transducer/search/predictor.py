@@ -8,15 +8,20 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer.data.batches import Sequences
+from fastseq.models.base import check_sizes
+from fastseq.transducer.data.forms import Text
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
-from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
+from fastseq.transducer.data.unknown import Unknown, encode_sources
+from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.model_config import Lengths, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.answers import search
 from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import default_steps
+
+# The frames between a warning of `encode_sources` and the caller of a public method.
+_CALLER = 3
 
 Answer = Any  # str where the targets of `fit` were, else list of str
 
@@ -44,6 +49,8 @@ class Predictor:
         return_scores: Literal[False] = ...,
         *,
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> list[Answer]: ...
 
     @overload
@@ -55,6 +62,8 @@ class Predictor:
         *,
         return_scores: Literal[True],
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> tuple[list[Answer], list[float]]: ...
 
     @overload
@@ -66,6 +75,8 @@ class Predictor:
         return_scores: Literal[False] = ...,
         *,
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> list[list[Answer]]: ...
 
     @overload
@@ -77,6 +88,8 @@ class Predictor:
         return_scores: Literal[True],
         *,
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> tuple[list[list[Answer]], list[list[float]]]: ...
 
     @overload
@@ -88,6 +101,8 @@ class Predictor:
         n_best: int,
         return_scores: Literal[False] = ...,
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> list[list[Answer]]: ...
 
     @overload
@@ -99,6 +114,8 @@ class Predictor:
         n_best: int,
         return_scores: Literal[True],
         length_penalty: float = ...,
+        unknown: Unknown = ...,
+        max_length: int | None = ...,
     ) -> tuple[list[list[Answer]], list[list[float]]]: ...
 
     def predict(
@@ -109,6 +126,8 @@ class Predictor:
         return_scores: bool = False,
         *,
         length_penalty: float = 0.0,
+        unknown: Unknown = "warn",
+        max_length: int | None = None,
     ) -> Any:
         """The answers to some sources.
 
@@ -118,7 +137,7 @@ class Predictor:
         Parameters
         ----------
         words : iterable of str, or of lists of str
-            As the sources in `fit`. Symbols that were not there are read as unknown.
+            As the sources in `fit`.
         beam_size : int
             How many beginnings of an answer are kept at each step; 1 is the greedy answer.
         n_best : int
@@ -128,6 +147,12 @@ class Predictor:
         length_penalty : float
             The score of an answer is its log probability divided by ``((5 + length) / 6) **
             length_penalty``, where the end counts as a symbol (Wu et al. 2016, equation 14).
+        unknown : {"warn", "ignore", "error", "drop"}
+            What becomes of symbols that were not in the training data: they are read as the unknown
+            symbol, and one `UnknownSymbolWarning` says which, or none; or they are an error; or
+            left out.
+        max_length : int, optional
+            End each answer after so many symbols at the latest.
 
         Returns
         -------
@@ -144,7 +169,9 @@ class Predictor:
         TypeError, ValueError
             An argument is wrong.
         """
-        found = self._search(words, beam_size, n_best, length_penalty)
+        found = self._search(
+            words, beam_size, n_best, length_penalty, unknown=unknown, max_length=max_length
+        )
         decode = self.vocabulary_.target.decode
         answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
         scores: list[Any] = [[each.score for each in listed] for listed in found]
@@ -183,20 +210,25 @@ class Predictor:
         answers = [split(answer) for answer in self.predict(sources)]
         return exact_match(answers, [[split(text) for text in texts] for texts in accepted])
 
-    def attention(self, text: Text) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
+    def attention(
+        self, text: Text, unknown: Unknown = "warn"
+    ) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
         """Where the network looks while it writes its greedy answer.
 
         Parameters
         ----------
         text : str, or list of str
             One source.
+        unknown : {"warn", "ignore", "error", "drop"}
+            As in `predict`.
 
         Returns
         -------
         weights : float32 array (T_out, T_in)
             Row i holds how much output symbol i looked at each input symbol; its sum is 1.
         input_symbols : list of T_in str
-            Those of the text, and ``</s>`` for its end, which the network sees too.
+            Those of the text as they are read (normalized, features as ``<tag>``), and ``</s>``
+            for its end, which the network sees too.
         output_symbols : list of T_out str
 
         Raises
@@ -211,16 +243,31 @@ class Predictor:
         self._require_fitted()
         if self.network_.config.attention == "none":
             raise ValueError("attention: this Transducer was trained without (attention='none')")
-        [[best]] = self._search([text], with_weights=True)
-        symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
+        [[best]] = self._search([text], with_weights=True, unknown=unknown)
+        vocabulary = self.vocabulary_.source
+        symbols = [*vocabulary.split(text), SPECIAL_SYMBOLS[END]]
+        if unknown == "drop":
+            ids = [*vocabulary.encode(text), END]
+            symbols = [symbol for symbol, id in zip(symbols, ids, strict=True) if id != UNKNOWN]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
         return best.attention(len(symbols)), symbols, output
 
-    def _search(self, texts: Iterable[Text], *how: Any, **options: Any) -> list[list[Hypothesis]]:
+    def _search(
+        self,
+        texts: Iterable[Text],
+        *how: Any,
+        unknown: Unknown = "warn",
+        max_length: int | None = None,
+        **options: Any,
+    ) -> list[list[Hypothesis]]:
         self._require_fitted()
         vocabulary = self.vocabulary_.source
-        sources = Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
+        listed = checked_texts("sources", texts, vocabulary)
+        sources = encode_sources(vocabulary, listed, unknown, _CALLER)
         steps = default_steps(sources.lengths, self.lengths_)
+        if max_length is not None:
+            check_sizes(max_length=max_length)
+            steps = np.minimum(steps, max_length)
         return search(self.network_, sources, steps, *how, **options)
 
     def _require_fitted(self) -> None:
