@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 Text = str | Sequence[str]
 Tokens = Literal["char", "space"]
@@ -68,9 +68,13 @@ class TextForm:
         """The tags of each of its columns; an empty list where there are none."""
         if not self.tag_columns:
             return []
-        pattern = f"[{re.escape(self.tag_separators)}]" if self.tag_separators else "$"
         columns = self._columns(text)[1:]
-        return [[tag for tag in re.split(pattern, column) if tag] for column in columns]
+        return [[tag for tag in re.split(self.tag_pattern, column) if tag] for column in columns]
+
+    @property
+    def tag_pattern(self) -> str:
+        """The regular expression of what separates tags."""
+        return f"[{re.escape(self.tag_separators)}]" if self.tag_separators else "$"
 
     def length(self, text: Text) -> int:
         """How many symbols a text has, its tags among them."""
@@ -170,14 +174,11 @@ def choose_forms(
     target_tokens = form_of(targets, params["target_tokens"])
     source_strings = [text[0] for text in sources] if tag_columns else sources
     normalize = params["normalize"]
-    if normalize == "auto":
-        source_form = _unicode_form(source_strings, source_tokens)
-        target_form = _unicode_form(targets, target_tokens)
-    else:
-        source_form = normalize
-        # not NFKC, which would change the answers
-        target_form = "NFC" if normalize == "NFKC" else normalize
-    compose = target_form == "NFD" and target_tokens != "list" and _are_composed(targets)
+    source_form = _unicode_form(source_strings, source_tokens, normalize)
+    # not NFKC, which would change the answers
+    normalize = "NFC" if normalize == "NFKC" else normalize
+    target_form = _unicode_form(targets, target_tokens, normalize)
+    compose = target_form == "NFD" and _are_composed(targets)
     return (
         TextForm(
             source_tokens,
@@ -195,14 +196,18 @@ def _are_composed(texts: Sequence[Any]) -> bool:
     return all(unicodedata.is_normalized("NFC", text) for text in texts)
 
 
-def _unicode_form(texts: Sequence[Any], tokens: Form) -> UnicodeForm:
-    """The normalization form in which texts are best read: what "auto" stands for.
+def _unicode_form(texts: Sequence[Any], tokens: Form, normalize: str) -> UnicodeForm:
+    """The normalization form that a hyperparameter stands for; of "auto", that of these texts.
 
     NFD where it makes the inventory of symbols much smaller, as Hangul syllables fall into letters;
     else the form that the texts are in, so that they stay as they are and later ones are brought to
     it; or NFC where they mix two forms of the same symbols. Texts that no form changes: "none".
     """
-    if tokens == "list" or all(map(str.isascii, texts)):
+    if tokens == "list":
+        return "none"
+    if normalize != "auto":
+        return cast("UnicodeForm", normalize)
+    if all(map(str.isascii, texts)):
         return "none"
     composed = [unicodedata.normalize("NFC", text) for text in texts]
     decomposed = [unicodedata.normalize("NFD", text) for text in texts]

@@ -136,6 +136,14 @@ class Vocabulary:
             ids += [known.get(tag, UNKNOWN) for tag in column]
         return ids
 
+    def ids(self) -> dict[str, int]:
+        """The id of each symbol of a text that is no tag."""
+        return dict(self._ids)
+
+    def tag_ids(self) -> list[dict[str, int]]:
+        """The id of each tag, for each column of tags."""
+        return [dict(column) for column in self._tag_ids]
+
     def decode(self, ids: Iterable[int]) -> Any:
         """The text of some ids; special ones appear as they are spelled in `SPECIAL_SYMBOLS`."""
         return self.join([self.symbols[id] for id in ids])

@@ -16,8 +16,9 @@ from fastseq.transducer.training.loop import Training
 
 KIND = "fastseq.checkpoint"
 
-# What may be another when training is resumed: it decides only when training ends.
-_FREE = ("epochs", "patience")
+# What may be another when training is resumed: it decides only when training ends; or what it
+# makes of the data is compared as such, with the vocabularies.
+_FREE = ("epochs", "patience", "normalize", "lowercase", "max_length")
 # No step takes less; speeds are divided by it.
 _LEAST_SECONDS = 1e-9
 
@@ -91,7 +92,10 @@ def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
             )
     for name in document:
         if name != "configuration" and saved[name] != document[name]:
-            raise ValueError(f"{name}: expected that of the checkpoint; got other pairs")
+            raise ValueError(
+                f"{name}: expected that of the checkpoint; got other pairs, or another normalize, "
+                "lowercase or max_length"
+            )
 
 
 def _check_state(state: Any, training: Training) -> None:
