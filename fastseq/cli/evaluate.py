@@ -29,6 +29,7 @@ _EXAMPLES = """\
 examples:
   fastseq evaluate words.safetensors heldout.tsv
   fastseq evaluate words.safetensors heldout.tsv --beam 5 --json
+  fastseq evaluate forms.safetensors old.tsv --columns source,target,features
 """
 
 

@@ -25,6 +25,7 @@ _EXAMPLES = """\
 examples:
   fastseq predict dates.safetensors "september 27, 1994"
   fastseq predict words.safetensors --beam 5 < words.txt > answers.txt
+  fastseq predict words.safetensors --unknown error < words.txt
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
 """
 

@@ -30,6 +30,8 @@ examples:
   fastseq train words.tsv -o words.safetensors
   fastseq train words.tsv -o words.safetensors --valid heldout.tsv --layers 2 --dropout 0.3
   fastseq train words.tsv -o words.safetensors --checkpoint state --resume    go on after a break
+  fastseq train forms.tsv -o forms.safetensors --columns source,features,target
+  fastseq train cmudict.dict -o words.safetensors --format lexicon
   fastseq train --print-config > words.toml                      every hyperparameter, explained
   fastseq train words.tsv -o words.safetensors --config words.toml
 """
