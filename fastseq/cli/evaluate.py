@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
 from fastseq.cli.options import add_delimiter
-from fastseq.cli.predict import add_search_options, as_source, load
+from fastseq.cli.predict import add_models, add_search_options, as_source, load_all
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
     from fastseq.transducer.data.vocabulary import Text
 
 _DESCRIPTION = """\
@@ -23,6 +23,7 @@ _EXAMPLES = """\
 examples:
   fastseq evaluate words.safetensors heldout.tsv
   fastseq evaluate words.safetensors heldout.tsv --beam 5 --json
+  fastseq evaluate a.safetensors heldout.tsv --model b.safetensors    the mean of two models
 """
 
 
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    add_models(parser)
     parser.add_argument("data", metavar="DATA.tsv", help="the pairs: source, tab, target")
     add_delimiter(parser)
     add_search_options(parser)
@@ -42,7 +43,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def read_data(model: Transducer, arguments: argparse.Namespace) -> tuple[list[Text], list[Text]]:
+def read_data(
+    model: Transducer | Ensemble, arguments: argparse.Namespace
+) -> tuple[list[Text], list[Text]]:
     """Sources and targets of the file of pairs, as the model takes them."""
     from fastseq.transducer.data.tsv import read_pairs
 
@@ -58,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, compare, print."""
     from fastseq.transducer.metrics.evaluation import evaluate
 
-    model = load(arguments)
+    model = load_all(arguments)
     sources, targets = read_data(model, arguments)
     result = evaluate(
         model,

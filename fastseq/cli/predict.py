@@ -12,7 +12,7 @@ from fastseq.cli import EXIT_OK
 from fastseq.cli.parser import Parser, utf8_text, whole_number
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
     from fastseq.transducer.data.vocabulary import Text
 
 _DESCRIPTION = """\
@@ -25,6 +25,7 @@ examples:
   fastseq predict dates.safetensors "september 27, 1994"
   fastseq predict words.safetensors --beam 5 < words.txt > answers.txt
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
+  fastseq predict a.safetensors --model b.safetensors TEXT    the mean of two models
 """
 
 _BYTES_AT_ONCE = 2**14
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EXAMPLES,
         usage="%(prog)s [OPTION ...] MODEL [TEXT ...]",
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    add_models(parser)
     texts = parser.add_argument(
         "texts",
         nargs="+",
@@ -88,22 +89,59 @@ def add_search_options(parser: Parser) -> None:
     parser.add_threads()
 
 
+def add_models(parser: Parser) -> None:
+    """Add the file of a model, and more of them that answer with it."""
+    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument(
+        "--model",
+        dest="more_models",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another model that answers with the first, by the mean of their probabilities; its "
+        "vocabularies must be the same; may be repeated",
+    )
+
+
 def load(arguments: argparse.Namespace) -> Transducer:
-    """The model that the arguments name, its weights finite; the threads are set."""
-    import numpy as np
+    """The one model that the arguments name, its weights finite; the threads are set."""
+    from fastseq import Transducer
 
-    from fastseq import Transducer, set_num_threads
-
-    if arguments.threads is not None:
-        set_num_threads(arguments.threads)
+    _set_threads(arguments)
     model = Transducer.load(arguments.model)
-    for name, param in model.network_.params.items():
-        if not np.isfinite(param).all():
-            raise ValueError(f"{arguments.model}: {name}: expected finite weights, got NaN or inf")
+    _check_finite(arguments.model, model)
     return model
 
 
-def as_source(model: Transducer, text: str) -> Text:
+def load_all(arguments: argparse.Namespace) -> Transducer | Ensemble:
+    """The models that the arguments name, as one; an ensemble where there are several."""
+    from fastseq import Ensemble
+
+    _set_threads(arguments)
+    ensemble = Ensemble.load(arguments.model, *arguments.more_models)
+    names = ", ".join([arguments.model, *arguments.more_models])
+    for model in ensemble.members_:
+        _check_finite(names, model)
+    [*_, last] = ensemble.members_
+    return last if len(ensemble.members_) == 1 else ensemble
+
+
+def _set_threads(arguments: argparse.Namespace) -> None:
+    from fastseq import set_num_threads
+
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+
+
+def _check_finite(names: str, model: Transducer) -> None:
+    import numpy as np
+
+    for name, param in model.network_.params.items():
+        if not np.isfinite(param).all():
+            raise ValueError(f"{names}: {name}: expected finite weights, got NaN or inf")
+
+
+def as_source(model: Transducer | Ensemble, text: str) -> Text:
     """A text as the model takes it: of symbols with spaces between them, if of lists of symbols."""
     return text.split() if model.vocabulary_.source.form == "list" else text
 
@@ -122,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, some lines at a time, as they come."""
     if arguments.n_best > arguments.beam:
         arguments.usage_error(f"--n-best {arguments.n_best} needs --beam {arguments.n_best}")
-    model = load(arguments)
+    model = load_all(arguments)
     for texts in _texts(arguments):
         answers, scores = model.predict(
             [as_source(model, text) for text in texts],

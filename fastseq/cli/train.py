@@ -18,7 +18,7 @@ from fastseq.cli.options import (
 from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
 
 _DESCRIPTION = """\
 Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
@@ -30,9 +30,13 @@ examples:
   fastseq train words.tsv -o words.safetensors
   fastseq train words.tsv -o words.safetensors --valid heldout.tsv --layers 2 --dropout 0.3
   fastseq train words.tsv -o words.safetensors --checkpoint state --resume    go on after a break
+  fastseq train words.tsv -o words.safetensors --ensemble 5     five models, which answer together
   fastseq train --print-config > words.toml                      every hyperparameter, explained
   fastseq train words.tsv -o words.safetensors --config words.toml
 """
+
+
+_MOST_MODELS = 100
 
 
 def add_parser(commands: Any) -> None:
@@ -52,6 +56,14 @@ def add_parser(commands: Any) -> None:
         metavar="FILE|FRACTION",
         help="pairs to hold out, to find the best epoch and to stop: a file, a share of DATA.tsv, "
         "or none (default: 0.1)",
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=whole_number(1, _MOST_MODELS),
+        default=1,
+        metavar="N",
+        help="train N models, of seeds from --seed on and several at a time, which answer together "
+        "by the mean of their probabilities; MODEL holds them all (default: 1)",
     )
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="keep the state of the training in this folder"
@@ -90,22 +102,26 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, train, save."""
-    from fastseq import Transducer, plot, set_num_threads
+    from fastseq import Ensemble, Transducer, plot, set_num_threads
     from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
     from fastseq.transducer.data.tsv import read_pairs
 
     params = {} if arguments.config is None else read_config(arguments.config)
     params |= given_hyperparameters(arguments)
-    model = Transducer(**params)
-    hyperparameters.check(model.get_params())
+    single = Transducer(**params)
+    hyperparameters.check(single.get_params())
     if arguments.print_config:
-        print(config_text(model.get_params()), end="")
+        print(config_text(single.get_params()), end="")
         return EXIT_OK
+    model: Transducer | Ensemble = single
+    if arguments.ensemble > 1:
+        seeds = range(single.seed, single.seed + arguments.ensemble)
+        model = Ensemble(Transducer(**params | {"seed": seed}) for seed in seeds)
 
     _check_arguments(arguments)
     _check_files(arguments)
-    forms = model.source_tokens, model.target_tokens
+    forms = single.source_tokens, single.target_tokens
     sources, targets = read_pairs(arguments.data, *forms, arguments.delimiter)
     validation = arguments.valid
     if isinstance(validation, str):
@@ -117,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
     show(f"{len(sources):,} pairs in {arguments.data}")
+    place = f"in {arguments.output}"
     try:
         model.fit(
             sources,
@@ -127,37 +144,58 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume,
             log=arguments.log,
-            progress="bar" if sys.stderr.isatty() else False,
+            progress="bar" if model is single and sys.stderr.isatty() else False,
         )
     except Exception:  # a disk that is full as well as a loss that is NaN
-        if _best_epoch(model):
+        if _best_epochs(model):
             model.save(arguments.output)
-            say(f"the best model so far, of {_best_epoch(model)}, is in {arguments.output}")
+            say(f"the best {_noun(model)} so far, of {_best_epochs(model)}, is {place}")
         raise
     model.save(arguments.output)
-    if arguments.curve is not None and model.history_:
-        plot.save(plot.learning_curve(model.history_), arguments.curve)
+    histories = _histories(model)
+    if arguments.curve is not None and all(histories.values()):
+        plot.save(plot.learning_curve(histories), arguments.curve)
     if model.interrupted_:
-        reached = _best_epoch(model) or "epoch 1, which was not over"
-        say(f"interrupted: the model of {reached} is in {arguments.output}")
+        reached = _best_epochs(model) or "epoch 1, which was not over"
+        say(f"interrupted: the {_noun(model)} of {reached} is {place}")
         return EXIT_INTERRUPTED
-    show(f"model of {_best_epoch(model)} in {arguments.output}")
+    show(f"{_noun(model)} of {_best_epochs(model)} {place}")
     return EXIT_OK
 
 
 class _EpochLines:
     """Prints a line after each epoch."""
 
-    def on_epoch_end(self, _: Transducer, logs: dict[str, Any]) -> None:
+    def on_epoch_end(self, _: Transducer | Ensemble, logs: dict[str, Any]) -> None:
         from fastseq.transducer.training.reports import epoch_line
 
-        show(epoch_line(logs))
+        member = f"model {logs['model']}   " if "model" in logs else ""
+        show(f"{member}{epoch_line(logs)}")
 
 
-def _best_epoch(model: Transducer) -> str:
-    """The epoch whose weights the model has, "" before the end of the first."""
-    best = [logs["epoch"] for logs in getattr(model, "history_", ()) if logs["best"]]
-    return f"epoch {best[-1]}" if best else ""
+def _histories(model: Transducer | Ensemble) -> dict[str, list[dict[str, Any]]]:
+    """The history of each trained model, under what it is called where there are several."""
+    from fastseq import Ensemble
+
+    if not isinstance(model, Ensemble):
+        return {"": getattr(model, "history_", [])}
+    members = enumerate(getattr(model, "members_", []), start=1)
+    return {f"model {number}": member.history_ for number, member in members}
+
+
+def _best_epochs(model: Transducer | Ensemble) -> str:
+    """The epochs whose weights the models have, "" before the end of the first."""
+    best = [
+        max(logs["epoch"] for logs in history if logs["best"])
+        for history in _histories(model).values()
+        if history
+    ]
+    return f"epoch{'s' * (len(best) > 1)} {', '.join(map(str, best))}" if best else ""
+
+
+def _noun(model: Transducer | Ensemble) -> str:
+    count = len(_histories(model))
+    return "model" if count == 1 else f"ensemble of {count} models"
 
 
 def _validation(text: str) -> float | str | None:

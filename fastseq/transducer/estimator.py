@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from fastseq.transducer import model_file
 from fastseq.transducer.data.vocabulary import Text
@@ -25,6 +28,8 @@ ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
+
+Array = npt.NDArray[np.float32]
 
 
 class Transducer(Predictor, Configurable):
@@ -107,6 +112,8 @@ class Transducer(Predictor, Configurable):
     >>> weights.shape, output_symbols
     ((3, 4), ['C', 'A', 'B'])
     """
+
+    network_: Network
 
     def __init__(
         self,
@@ -289,12 +296,49 @@ class Transducer(Predictor, Configurable):
             It is no model, damaged, or not consistent: the message names the file, the entry, what
             was expected and what came.
         """
-        config, arrays, history = model_file.read_model(os.fspath(path))
+        return cls.of(*model_file.read_model(os.fspath(path)))
+
+    @classmethod
+    def of(cls, config: ModelConfig, params: Mapping[str, Array], history: list[Logs]) -> Self:
+        """The trained model of these parts, as `fastseq.transducer.model_file` reads them.
+
+        Parameters
+        ----------
+        config : ModelConfig
+        params : mapping of str to ndarray of float
+            The parameters of the network, which are copied.
+        history : list of dict
+            As `history_`.
+
+        Returns
+        -------
+        Transducer
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+        >>> copy = Transducer.of(model.model_config, model.network_.params, model.history_)
+        >>> copy.predict(["a"]) == model.predict(["a"])
+        True
+        """
         model = cls(**config.params)
         model._take_config(config)
-        model.network_ = Network.of(config.network_config(), arrays)
+        model.network_ = Network.of(config.network_config(), params)
         model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Hyperparameters, vocabularies and lengths of the trained model.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        """
+        self._require_fitted()
+        return self._config
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

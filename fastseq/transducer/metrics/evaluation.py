@@ -1,4 +1,4 @@
-"""How good and how fast a trained Transducer is on pairs."""
+"""How good and how fast a trained model is on pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastseq.transducer.metrics.exact_match import exact_match
 
 if TYPE_CHECKING:
     from fastseq.transducer.data.vocabulary import Text
-    from fastseq.transducer.estimator import Transducer
+    from fastseq.transducer.search.predictor import Predictor
 
 
 class Evaluation(NamedTuple):
@@ -36,7 +36,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    model: Transducer,
+    model: Predictor,
     sources: Sequence[Text],
     targets: Sequence[Text],
     beam_size: int = 1,
@@ -46,7 +46,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : Transducer
+    model : Transducer or Ensemble
     sources, targets : as many str, or lists of str
         A source with several right answers is there several times.
     beam_size, length_penalty

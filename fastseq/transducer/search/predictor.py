@@ -13,7 +13,7 @@ from fastseq.transducer.data.texts import accepted_answers, check_equal_length, 
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
 from fastseq.transducer.metrics.exact_match import exact_match
 from fastseq.transducer.model_config import Lengths, Vocabularies
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.answers import search
 from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import default_steps
@@ -22,16 +22,16 @@ Answer = Any  # str where the targets of `fit` were, else list of str
 
 
 class Predictor:
-    """The methods of a Transducer that need its network and vocabularies, once it has them.
+    """The methods of a Transducer, and of an Ensemble, that need its network and vocabularies.
 
     Attributes
     ----------
-    network_ : Network
+    network_ : Network, or what decodes as one
     vocabulary_ : named tuple of source and target, each a Vocabulary
     lengths_ : named tuple of source and target, each an int
     """
 
-    network_: Network
+    network_: Decodable
     vocabulary_: Vocabularies
     lengths_: Lengths
 
@@ -209,8 +209,9 @@ class Predictor:
             The network has no attention.
         """
         self._require_fitted()
-        if self.network_.config.attention == "none":
-            raise ValueError("attention: this Transducer was trained without (attention='none')")
+        if not self.network_.has_attention:
+            kind = type(self).__name__
+            raise ValueError(f"attention: this {kind} was trained without (attention='none')")
         [[best]] = self._search([text], with_weights=True)
         symbols = [*self.vocabulary_.source.split(text), SPECIAL_SYMBOLS[END]]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
@@ -225,7 +226,8 @@ class Predictor:
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
-            raise not_fitted("this Transducer is not trained: fit or load it first")
+            kind = type(self).__name__
+            raise not_fitted(f"this {kind} is not trained: fit or load it first")
 
 
 def not_fitted(message: str) -> RuntimeError:
