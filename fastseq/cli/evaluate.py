@@ -77,4 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"accuracy           {100 * result.accuracy:.2f} %")
     print(f"symbol error rate  {100 * result.symbol_error_rate:.2f} %")
     print(f"words a second     {result.words_per_second:,.0f}")
+    if result.cut:
+        print(f"answers cut        {result.cut:,}, at the longest length that is searched")
     return EXIT_OK

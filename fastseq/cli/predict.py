@@ -8,22 +8,27 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_OK
+from fastseq.cli import EXIT_OK, say
 from fastseq.cli.parser import Parser, utf8_text, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Ensemble, Transducer
     from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.search.predictor import Answer
 
 _DESCRIPTION = """\
 Print the model's answer to each text, or to each line of standard input as it comes: one line for
 each, in UTF-8. With --n-best or --scores a line has several fields, with tabs between them. A line
 break or a tab in an answer is printed as \\n, \\r or \\t; --json tells them from a backslash.
+A line of standard input is answered up to its first tab, so that a file of pairs will do. How many
+answers were cut, because they reached the longest length that is searched before they ended, is
+said on standard error; --json marks each.
 """
 _EXAMPLES = """\
 examples:
   fastseq predict dates.safetensors "september 27, 1994"
   fastseq predict words.safetensors --beam 5 < words.txt > answers.txt
+  fastseq predict words.safetensors < heldout.tsv    the answers to the sources of a file of pairs
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
   fastseq predict a.safetensors --model b.safetensors TEXT    the mean of two models
 """
@@ -161,31 +166,42 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.n_best > arguments.beam:
         arguments.usage_error(f"--n-best {arguments.n_best} needs --beam {arguments.n_best}")
     model = load_all(arguments)
-    for texts in _texts(arguments):
-        answers, scores = model.predict(
+    count = cut = 0
+    for texts in _texts(arguments, model):
+        found = model.answers(
             [as_source(model, text) for text in texts],
-            beam_size=arguments.beam,
-            n_best=arguments.n_best,
-            return_scores=True,
+            arguments.beam,
+            arguments.n_best,
             length_penalty=arguments.length_penalty,
         )
-        for text, answer, score in zip(texts, answers, scores, strict=True):
-            several = arguments.n_best > 1
-            listed = zip(*((answer, score) if several else ([answer], [score])), strict=True)
-            print(_line(arguments, text, list(listed)))
+        for text, answers in zip(texts, found, strict=True):
+            print(_line(arguments, text, answers))
+            count += len(answers)
+            cut += sum(answer.cut for answer in answers)
         sys.stdout.flush()
+    if cut:
+        say(f"{cut:,} of {count:,} answers cut at the longest length that is searched")
     return EXIT_OK
 
 
-def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
+def _texts(arguments: argparse.Namespace, model: Transducer | Ensemble) -> Iterator[list[str]]:
     from fastseq.transducer.data.tsv import text_lines
 
     if arguments.texts:
         yield arguments.texts
         return
     first = 1
+    # a tab that is a symbol of the model belongs to the text
+    have_columns = "\t" not in model.vocabulary_.source.symbols
+    is_said = False
     for lines in _lines_there(sys.stdin.buffer):
-        yield list(text_lines(lines, "<stdin>", first))
+        texts = list(text_lines(lines, "<stdin>", first))
+        if have_columns and any("\t" in text for text in texts):
+            if not is_said:
+                say("<stdin>: a line with a tab is answered up to the tab: source, tab, target")
+                is_said = True
+            texts = [text.partition("\t")[0] for text in texts]
+        yield texts
         first += len(lines)
 
 
@@ -200,14 +216,16 @@ def _lines_there(file: Any) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _line(arguments: argparse.Namespace, text: str, answers: list[tuple[Any, float]]) -> str:
+def _line(arguments: argparse.Namespace, text: str, answers: list[Answer]) -> str:
     if arguments.json:
         listed = [
-            {"text": as_text(answer)} | ({"score": score} if arguments.scores else {})
-            for answer, score in answers
+            {"text": as_text(answer.text)}
+            | ({"score": answer.score} if arguments.scores else {})
+            | {"cut": answer.cut}
+            for answer in answers
         ]
         return json.dumps({"input": text, "answers": listed}, ensure_ascii=False)
-    fields = [(on_one_line(as_text(answer)), f"{score:.6f}") for answer, score in answers]
+    fields = [(on_one_line(as_text(answer.text)), f"{answer.score:.6f}") for answer in answers]
     if arguments.scores:
         return "\t".join(f"{answer}\t{score}" for answer, score in fields)
     return "\t".join(answer for answer, _ in fields)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastseq.transducer.metrics.edit_distance import symbol_error_rate
 from fastseq.transducer.metrics.exact_match import exact_match
+from fastseq.transducer.metrics.questions import Questions
 
 if TYPE_CHECKING:
     from fastseq.transducer.data.vocabulary import Text
@@ -27,12 +28,15 @@ class Evaluation(NamedTuple):
         The symbols that are wrong, as edit distances, for each symbol of the targets; of several
         targets the closest counts.
     words_per_second : float
+    cut : int
+        The answers that reached the longest length that is searched before they ended.
     """
 
     words: int
     accuracy: float
     symbol_error_rate: float
     words_per_second: float
+    cut: int
 
 
 def evaluate(
@@ -61,27 +65,20 @@ def evaluate(
     TypeError, ValueError
         The arguments do not fit the model, or there is no pair.
     """
-    split_source, split = model.vocabulary_.source.split, model.vocabulary_.target.split
-    questions: dict[tuple[str, ...], Text] = {}
-    accepted: dict[tuple[str, ...], list[list[str]]] = {}
-    for source, target in zip(sources, targets, strict=True):
-        key = tuple(split_source(source))
-        questions.setdefault(key, source)
-        accepted.setdefault(key, []).append(split(target))
-    if not questions:
+    questions = Questions.of(model.vocabulary_, sources, ([target] for target in targets))
+    if not questions.sources:
         raise ValueError("sources: expected at least one, got none")
 
     start = time.perf_counter()
-    answers = model.predict(
-        list(questions.values()), beam_size=beam_size, length_penalty=length_penalty
-    )
+    found = model.answers(questions.sources, beam_size, length_penalty=length_penalty)
     seconds = time.perf_counter() - start
 
-    spelled = [split(answer) for answer in answers]
-    references = list(accepted.values())
+    answers = [best for [best] in found]
+    spelled = [model.vocabulary_.target.split(answer.text) for answer in answers]
     return Evaluation(
-        words=len(questions),
-        accuracy=exact_match(spelled, references),
-        symbol_error_rate=symbol_error_rate(spelled, references),
-        words_per_second=len(questions) / seconds,
+        words=len(questions.sources),
+        accuracy=exact_match(spelled, questions.accepted),
+        symbol_error_rate=symbol_error_rate(spelled, questions.accepted),
+        words_per_second=len(questions.sources) / seconds,
+        cut=sum(answer.cut for answer in answers),
     )

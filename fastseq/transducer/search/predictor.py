@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,36 @@ from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
 from fastseq.transducer.metrics.exact_match import exact_match
+from fastseq.transducer.metrics.questions import Questions
 from fastseq.transducer.model_config import Lengths, Vocabularies
 from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.answers import search
 from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import default_steps
+from fastseq.transducer.search.scoring import log_probabilities
 
-Answer = Any  # str where the targets of `fit` were, else list of str
+Output = Any  # str where the targets of `fit` were, else list of str
+
+
+class Answer(NamedTuple):
+    """One answer, with all that is known of it.
+
+    Attributes
+    ----------
+    text : str, or list of str
+        As the targets in `fit`.
+    score : float
+        What it is ranked by: `log_probability` after the length penalty.
+    log_probability : float
+        Of its symbols, and of its end unless it was cut.
+    cut : bool
+        Whether it reached the longest length that is searched before it ended.
+    """
+
+    text: Output
+    score: float
+    log_probability: float
+    cut: bool
 
 
 class Predictor:
@@ -44,7 +67,7 @@ class Predictor:
         return_scores: Literal[False] = ...,
         *,
         length_penalty: float = ...,
-    ) -> list[Answer]: ...
+    ) -> list[Output]: ...
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # n_best=1 comes first
@@ -55,7 +78,7 @@ class Predictor:
         *,
         return_scores: Literal[True],
         length_penalty: float = ...,
-    ) -> tuple[list[Answer], list[float]]: ...
+    ) -> tuple[list[Output], list[float]]: ...
 
     @overload
     def predict(
@@ -66,7 +89,7 @@ class Predictor:
         return_scores: Literal[False] = ...,
         *,
         length_penalty: float = ...,
-    ) -> list[list[Answer]]: ...
+    ) -> list[list[Output]]: ...
 
     @overload
     def predict(
@@ -77,7 +100,7 @@ class Predictor:
         return_scores: Literal[True],
         *,
         length_penalty: float = ...,
-    ) -> tuple[list[list[Answer]], list[list[float]]]: ...
+    ) -> tuple[list[list[Output]], list[list[float]]]: ...
 
     @overload
     def predict(
@@ -88,7 +111,7 @@ class Predictor:
         n_best: int,
         return_scores: Literal[False] = ...,
         length_penalty: float = ...,
-    ) -> list[list[Answer]]: ...
+    ) -> list[list[Output]]: ...
 
     @overload
     def predict(
@@ -99,7 +122,7 @@ class Predictor:
         n_best: int,
         return_scores: Literal[True],
         length_penalty: float = ...,
-    ) -> tuple[list[list[Answer]], list[list[float]]]: ...
+    ) -> tuple[list[list[Output]], list[list[float]]]: ...
 
     def predict(
         self,
@@ -112,8 +135,9 @@ class Predictor:
     ) -> Any:
         """The answers to some sources.
 
-        The answer to one does not depend on the others. An answer ends of itself, or after a
-        number of symbols that depends on the source's length alone, at most 65,536.
+        The answer to one does not depend on the others. An answer ends of itself, or is cut after a
+        number of symbols that depends on the source's length alone, at most 65,536: `answers` tells
+        which.
 
         Parameters
         ----------
@@ -144,16 +168,115 @@ class Predictor:
         TypeError, ValueError
             An argument is wrong.
         """
-        found = self._search(words, beam_size, n_best, length_penalty)
-        decode = self.vocabulary_.target.decode
-        answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
+        found = self.answers(words, beam_size, n_best, length_penalty=length_penalty)
+        texts: list[Any] = [[each.text for each in listed] for listed in found]
         scores: list[Any] = [[each.score for each in listed] for listed in found]
         if n_best == 1:
-            answers, scores = [best for [best] in answers], [best for [best] in scores]
-        return (answers, scores) if return_scores else answers
+            texts, scores = [best for [best] in texts], [best for [best] in scores]
+        return (texts, scores) if return_scores else texts
+
+    def answers(
+        self,
+        words: Iterable[Text],
+        beam_size: int = 1,
+        n_best: int = 1,
+        *,
+        length_penalty: float = 0.0,
+    ) -> list[list[Answer]]:
+        """The answers to some sources, with all that is known of each.
+
+        Parameters
+        ----------
+        words : iterable of str, or of lists of str
+        beam_size, n_best : int
+        length_penalty : float
+            As in `predict`.
+
+        Returns
+        -------
+        list of lists of Answer
+            For each source its answers, best first, each with ``text``, ``score``,
+            ``log_probability`` and ``cut``.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+        >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+        >>> _ = model.fit(words, capitals, validation=None)
+        >>> [[answer]] = model.answers(["cab"])
+        >>> answer.text, answer.cut
+        ('CAB', False)
+        """
+        found = self._search(words, beam_size, n_best, length_penalty)
+        decode = self.vocabulary_.target.decode
+        return [
+            [
+                Answer(decode(each.ids), each.score, each.log_probability, not each.finished)
+                for each in listed
+            ]
+            for listed in found
+        ]
+
+    def log_probability(
+        self, sources: Iterable[Text], targets: Iterable[Text]
+    ) -> npt.NDArray[np.float64]:
+        """How probable given answers are: the natural logarithm of the probability of each.
+
+        It is the sum over the symbols of the answer and its end, each after those before it, as in
+        the scores of `predict` without a length penalty.
+
+        Parameters
+        ----------
+        sources : iterable of str, or of lists of str
+        targets : iterable of as many
+            The answer to each.
+
+        Returns
+        -------
+        float64 array (N)
+            Minus infinity for an answer with a symbol that is not in the vocabulary: it is never
+            produced.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+        >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+        >>> _ = model.fit(words, capitals, validation=None)
+        >>> right, wrong = model.log_probability(["cab", "cab"], ["CAB", "ABC"])
+        >>> bool(wrong < right < 0)
+        True
+        """
+        self._require_fitted()
+        sources = checked_texts("sources", sources, self.vocabulary_.source)
+        targets = checked_texts("targets", targets, self.vocabulary_.target)
+        check_equal_length(sources, targets)
+        return log_probabilities(
+            self.network_,
+            Sequences.encode(self.vocabulary_.source, sources),
+            Sequences.encode(self.vocabulary_.target, targets),
+        )
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
         """The share of sources whose greedy answer is right.
+
+        A source that comes several times is one source, and each of its targets is right: the rule
+        of ``fastseq evaluate`` and of the validation in `fit`.
 
         Parameters
         ----------
@@ -179,9 +302,10 @@ class Predictor:
         check_equal_length(sources, accepted)
         if not sources:
             raise ValueError("sources: expected at least one, got none")
+        questions = Questions.of(self.vocabulary_, sources, accepted)
         split = self.vocabulary_.target.split
-        answers = [split(answer) for answer in self.predict(sources)]
-        return exact_match(answers, [[split(text) for text in texts] for texts in accepted])
+        answers = [split(answer) for answer in self.predict(questions.sources)]
+        return exact_match(answers, questions.accepted)
 
     def attention(self, text: Text) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
         """Where the network looks while it writes its greedy answer.

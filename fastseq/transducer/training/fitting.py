@@ -16,6 +16,7 @@ from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
 from fastseq.transducer.data.texts import check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import Text, Vocabulary
+from fastseq.transducer.metrics.questions import numbers
 from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
@@ -216,7 +217,5 @@ def _encode_validation(validation: Any, config: ModelConfig) -> Pairs:
         raise ValueError("validation: expected at least one pair, got none")
     pairs = config.encode(sources, targets)
     # texts that differ in unknown symbols only have the same ids, and are different all the same
-    numbers: dict[Any, int] = {}
-    hashable = (text if isinstance(text, str) else tuple(text) for text in sources)
-    texts = np.array([numbers.setdefault(text, len(numbers)) for text in hashable])
+    texts = np.array(numbers(config.vocabulary.source, sources))
     return Pairs(pairs.sources, pairs.targets, texts)
