@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
@@ -31,12 +32,14 @@ examples:
   fastseq train words.tsv -o words.safetensors --valid heldout.tsv --layers 2 --dropout 0.3
   fastseq train words.tsv -o words.safetensors --checkpoint state --resume    go on after a break
   fastseq train words.tsv -o words.safetensors --ensemble 5     five models, which answer together
+  fastseq train more.tsv -o new.safetensors --from words.safetensors    fine-tune on other pairs
   fastseq train --print-config > words.toml                      every hyperparameter, explained
   fastseq train words.tsv -o words.safetensors --config words.toml
 """
 
 
 _MOST_MODELS = 100
+_FINE_TUNING = 0.3  # what is left of the learning rate
 
 
 def add_parser(commands: Any) -> None:
@@ -60,10 +63,17 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--ensemble",
         type=whole_number(1, _MOST_MODELS),
-        default=1,
         metavar="N",
         help="train N models, of seeds from --seed on and several at a time, which answer together "
-        "by the mean of their probabilities; MODEL holds them all (default: 1)",
+        "by the mean of their probabilities; MODEL holds them all (default: 1, or as many as "
+        "--from has)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_model",
+        metavar="MODEL",
+        help="go on from the weights and hyperparameters of this model, at a third of its learning "
+        "rate unless --learning-rate says another; symbols that it does not know are added",
     )
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="keep the state of the training in this folder"
@@ -102,26 +112,22 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, train, save."""
-    from fastseq import Ensemble, Transducer, plot, set_num_threads
+    from fastseq import Ensemble, plot, set_num_threads
     from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
     from fastseq.transducer.data.tsv import read_pairs
 
-    params = {} if arguments.config is None else read_config(arguments.config)
-    params |= given_hyperparameters(arguments)
-    single = Transducer(**params)
-    hyperparameters.check(single.get_params())
+    models = _models(arguments)
+    [first, *others] = models
+    hyperparameters.check(first.get_params())
     if arguments.print_config:
-        print(config_text(single.get_params()), end="")
+        print(config_text(first.get_params()), end="")
         return EXIT_OK
-    model: Transducer | Ensemble = single
-    if arguments.ensemble > 1:
-        seeds = range(single.seed, single.seed + arguments.ensemble)
-        model = Ensemble(Transducer(**params | {"seed": seed}) for seed in seeds)
+    model = Ensemble(models) if others else first
 
     _check_arguments(arguments)
     _check_files(arguments)
-    forms = single.source_tokens, single.target_tokens
+    forms = first.source_tokens, first.target_tokens
     sources, targets = read_pairs(arguments.data, *forms, arguments.delimiter)
     validation = arguments.valid
     if isinstance(validation, str):
@@ -134,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
         set_num_threads(arguments.threads)
     show(f"{len(sources):,} pairs in {arguments.data}")
     place = f"in {arguments.output}"
+    start = getattr(model, "network_", None)
     try:
         model.fit(
             sources,
@@ -144,10 +151,11 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume,
             log=arguments.log,
-            progress="bar" if model is single and sys.stderr.isatty() else False,
+            progress="bar" if model is first and sys.stderr.isatty() else False,
+            warm_start=arguments.from_model is not None,
         )
     except Exception:  # a disk that is full as well as a loss that is NaN
-        if _best_epochs(model):
+        if _best_epochs(model) and model.network_ is not start:
             model.save(arguments.output)
             say(f"the best {_noun(model)} so far, of {_best_epochs(model)}, is {place}")
         raise
@@ -161,6 +169,32 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     show(f"{_noun(model)} of {_best_epochs(model)} {place}")
     return EXIT_OK
+
+
+def _models(arguments: argparse.Namespace) -> list[Transducer]:
+    """The models to train, with the hyperparameters that were given."""
+    from fastseq import Ensemble, Transducer
+
+    params = {} if arguments.config is None else read_config(arguments.config)
+    params |= given_hyperparameters(arguments)
+    if arguments.from_model is None:
+        start = [Transducer(**params)]
+    else:
+        start = Ensemble.load(arguments.from_model).members_
+        for model in start:
+            lower = {"learning_rate": model.learning_rate * _FINE_TUNING}
+            model.set_params(**lower | params)
+    count = arguments.ensemble or len(start)
+    if len(start) > 1 and count != len(start):
+        arguments.usage_error(
+            f"--ensemble {count}: expected {len(start)}, the models in {arguments.from_model}"
+        )
+    if count == len(start) and "seed" not in params:
+        return start
+    return [
+        copy(start[number % len(start)]).set_params(seed=start[0].seed + number)
+        for number in range(count)
+    ]
 
 
 class _EpochLines:
@@ -230,7 +264,12 @@ def _check_files(arguments: argparse.Namespace) -> None:
     from fastseq.transducer.training.checkpoints import file_name
 
     valid = arguments.valid if isinstance(arguments.valid, str) else None
-    inputs = {"DATA.tsv": arguments.data, "--valid": valid, "--config": arguments.config}
+    inputs = {
+        "DATA.tsv": arguments.data,
+        "--valid": valid,
+        "--config": arguments.config,
+        "--from": arguments.from_model,
+    }
     taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
     folder = arguments.checkpoint
     for name, path in (

@@ -18,6 +18,7 @@ from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
 from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.warm_start import Start
 
 # The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
 Tokens = Literal["char", "space"]
@@ -178,6 +179,7 @@ class Transducer(Predictor, Configurable):
         resume: bool = False,
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
+        warm_start: bool = False,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -210,6 +212,10 @@ class Transducer(Predictor, Configurable):
         progress : bool or "bar", optional
             Show a bar on standard error while an epoch goes on, and leave a line when it is over;
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
+        warm_start : bool
+            Go on from the weights of the last `fit` or of the file, if there are any, on these
+            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
+            network must be the same; a lower `learning_rate` keeps more of what was learnt.
 
         Returns
         -------
@@ -227,7 +233,10 @@ class Transducer(Predictor, Configurable):
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        training, config = prepare(self.get_params(), sources, targets, validation)
+        start = None
+        if warm_start and hasattr(self, "network_"):
+            start = Start(self._config, self.network_.params)
+        training, config = prepare(self.get_params(), sources, targets, validation, start)
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history

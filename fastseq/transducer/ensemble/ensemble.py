@@ -96,6 +96,7 @@ class Ensemble(Predictor):
         resume: bool = False,
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
+        warm_start: bool = False,
     ) -> Self:
         """Train all models on the same pairs, in processes of their own.
 
@@ -104,7 +105,7 @@ class Ensemble(Predictor):
 
         Parameters
         ----------
-        sources, targets, validation, checkpoint_every, resume
+        sources, targets, validation, checkpoint_every, resume, warm_start
             As in `Transducer.fit`. Models of different seeds hold out different shares.
         processes : int, optional
             How many models are trained at a time; by default as many as there are threads, which
@@ -144,13 +145,15 @@ class Ensemble(Predictor):
         if isinstance(validation, tuple | list):
             validation = tuple(list(texts) for texts in validation)  # type: ignore[assignment]
         jobs = []
-        for number, model in enumerate(self.models, start=1):
+        models = self.members_ if warm_start and hasattr(self, "members_") else self.models
+        for number, model in enumerate(models, start=1):
             hyperparameters.check(model.get_params())
             options = {
                 "validation": validation,
                 "checkpoint": None if checkpoint is None else os.path.join(checkpoint, str(number)),
                 "checkpoint_every": checkpoint_every,
                 "resume": resume,
+                "warm_start": warm_start,
                 "log": None if log is None else numbered(log, number),
             }
             jobs.append(Job(model, pairs, options, max(1, total // processes)))

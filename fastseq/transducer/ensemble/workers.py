@@ -170,13 +170,14 @@ class _Messenger:
 
 def _train(job: Job, stream: IO[bytes]) -> Result:
     model, error = job.model, None
+    start = getattr(model, "network_", None)
     try:
         model.fit(*job.pairs, callbacks=[_Messenger(stream)], progress=False, **job.options)
     except KeyboardInterrupt:  # before the first step
         return Result()
     except Exception as caught:
         error = caught
-    return Result(model if hasattr(model, "network_") else None, error)
+    return Result(model if getattr(model, "network_", None) is not start else None, error)
 
 
 def serve() -> None:

@@ -23,6 +23,7 @@ from fastseq.transducer.training import checkpoints
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
 from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
+from fastseq.transducer.training.warm_start import Start, extended_config, take_weights
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -32,6 +33,7 @@ def prepare(
     sources: Iterable[Text],
     targets: Iterable[Text],
     validation: Validation,
+    start: Start | None = None,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
@@ -41,6 +43,8 @@ def prepare(
         Every hyperparameter.
     sources, targets, validation
         As in `Transducer.fit`.
+    start : Start, optional
+        A trained model whose symbols and weights are kept.
 
     Returns
     -------
@@ -67,6 +71,8 @@ def prepare(
         max(len(vocabulary.target.split(text)) for text in target_texts),
     )
     config = ModelConfig(params, vocabulary, lengths)
+    if start is not None:
+        config = extended_config(start, config)
     files.check_room(config.to_json())
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
@@ -80,6 +86,8 @@ def prepare(
         held_out = _encode_validation(validation, config)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
+    if start is not None:
+        take_weights(start, network.params)
     return Training(network, plan, pairs, held_out, order, dropout), config
 
 
