@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastseq import startup  # first, to handle Ctrl-C while the others are imported
 
 if TYPE_CHECKING:
+    from fastseq.transducer.ensemble.ensemble import Ensemble
     from fastseq.transducer.estimator import Transducer
 
 try:
@@ -112,6 +113,10 @@ def __getattr__(name: str) -> Any:
         from fastseq.transducer.estimator import Transducer
 
         return Transducer
+    if name == "Ensemble":
+        from fastseq.transducer.ensemble.ensemble import Ensemble
+
+        return Ensemble
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -141,6 +146,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Encoder",
+    "Ensemble",
     "MatMul",
     "Momentum",
     "Nesterov",

@@ -14,10 +14,10 @@ from fastseq.cli.pairs import (
     count_unknown,
     read_file,
 )
-from fastseq.cli.predict import add_search_options, load
+from fastseq.cli.predict import add_models, add_search_options, load_all
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
     from fastseq.transducer.data.forms import Text
 
 _DESCRIPTION = """\
@@ -30,6 +30,7 @@ examples:
   fastseq evaluate words.safetensors heldout.tsv
   fastseq evaluate words.safetensors heldout.tsv --beam 5 --json
   fastseq evaluate forms.safetensors old.tsv --columns source,target,features
+  fastseq evaluate a.safetensors heldout.tsv --model b.safetensors    the mean of two models
 """
 
 
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    add_models(parser)
     parser.add_argument("data", metavar="DATA.tsv", help="the pairs: source, tab, target")
     add_pair_file(parser)
     add_columns(parser)
@@ -51,7 +52,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def read_data(model: Transducer, arguments: argparse.Namespace) -> tuple[list[Text], list[Text]]:
+def read_data(
+    model: Transducer | Ensemble, arguments: argparse.Namespace
+) -> tuple[list[Text], list[Text]]:
     """Sources and targets of the file of pairs, as the model takes them."""
     source_form, target_form = (vocabulary.form for vocabulary in model.vocabulary_)
     columns = arguments.columns or model.columns
@@ -70,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, compare, print."""
     from fastseq.transducer.metrics.evaluation import evaluate
 
-    model = load(arguments)
+    model = load_all(arguments)
     sources, targets = read_data(model, arguments)
     result = evaluate(
         model,
@@ -87,4 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"accuracy           {100 * result.accuracy:.2f} %")
     print(f"symbol error rate  {100 * result.symbol_error_rate:.2f} %")
     print(f"words a second     {result.words_per_second:,.0f}")
+    if result.cut:
+        print(f"answers cut        {result.cut:,}, at the longest length that is searched")
     return EXIT_OK

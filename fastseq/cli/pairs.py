@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastseq.cli import say
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
     from fastseq.cli.parser import Parser
     from fastseq.transducer.data.forms import Text
     from fastseq.transducer.data.tsv import PairFile
@@ -87,7 +87,7 @@ def read_file(
     return found
 
 
-def source_of_line(model: Transducer, line: str) -> Text:
+def source_of_line(model: Transducer | Ensemble, line: str) -> Text:
     """A line as the model takes it.
 
     Where the model has features, the source and they are separated by tabs: in the order of the
@@ -107,7 +107,7 @@ def source_of_line(model: Transducer, line: str) -> Text:
 
 
 def count_unknown(
-    model: Transducer, sources: Iterable[Text], arguments: argparse.Namespace
+    model: Transducer | Ensemble, sources: Iterable[Text], arguments: argparse.Namespace
 ) -> Unknown:
     """Say how many unknown symbols a file's sources have; what the model is to do with them."""
     counted = UnknownSymbols(model, arguments.unknown)
@@ -122,7 +122,7 @@ class UnknownSymbols:
 
     Parameters
     ----------
-    model : Transducer
+    model : Transducer or Ensemble
     how : str
         The value of ``--unknown``.
 
@@ -132,7 +132,7 @@ class UnknownSymbols:
         What the model is to do with them, after they were counted here.
     """
 
-    def __init__(self, model: Transducer, how: Unknown) -> None:
+    def __init__(self, model: Transducer | Ensemble, how: Unknown) -> None:
         self._vocabulary, self._how = model.vocabulary_.source, how
         self.how: Unknown = "ignore" if how == "warn" else how
         self._found: Counter[str] = Counter()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from fastseq.transducer import model_file
 from fastseq.transducer.data.forms import Text
@@ -15,6 +18,7 @@ from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
 from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.warm_start import Start
 
 # The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
 Tokens = Literal["char", "space"]
@@ -26,6 +30,8 @@ ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
+
+Array = npt.NDArray[np.float32]
 
 
 class Transducer(Predictor, Configurable):
@@ -126,6 +132,8 @@ class Transducer(Predictor, Configurable):
     ((3, 4), ['C', 'A', 'B'])
     """
 
+    network_: Network
+
     def __init__(
         self,
         *,
@@ -200,6 +208,7 @@ class Transducer(Predictor, Configurable):
         resume: bool = False,
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
+        warm_start: bool = False,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -235,6 +244,10 @@ class Transducer(Predictor, Configurable):
         progress : bool or "bar", optional
             Show a bar on standard error while an epoch goes on, and leave a line when it is over;
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
+        warm_start : bool
+            Go on from the weights of the last `fit` or of the file, if there are any, on these
+            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
+            network must be the same; a lower `learning_rate` keeps more of what was learnt.
 
         Returns
         -------
@@ -252,7 +265,12 @@ class Transducer(Predictor, Configurable):
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        training, config = prepare(self.get_params(), sources, targets, validation, sample_weight)
+        start = None
+        if warm_start and hasattr(self, "network_"):
+            start = Start(self._config, self.network_.params)
+        training, config = prepare(
+            self.get_params(), sources, targets, validation, sample_weight, start
+        )
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
@@ -325,12 +343,49 @@ class Transducer(Predictor, Configurable):
             It is no model, damaged, or not consistent: the message names the file, the entry, what
             was expected and what came.
         """
-        config, arrays, history = model_file.read_model(os.fspath(path))
+        return cls.of(*model_file.read_model(os.fspath(path)))
+
+    @classmethod
+    def of(cls, config: ModelConfig, params: Mapping[str, Array], history: list[Logs]) -> Self:
+        """The trained model of these parts, as `fastseq.transducer.model_file` reads them.
+
+        Parameters
+        ----------
+        config : ModelConfig
+        params : mapping of str to ndarray of float
+            The parameters of the network, which are copied.
+        history : list of dict
+            As `history_`.
+
+        Returns
+        -------
+        Transducer
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+        >>> copy = Transducer.of(model.model_config, model.network_.params, model.history_)
+        >>> copy.predict(["a"]) == model.predict(["a"])
+        True
+        """
         model = cls(**config.params)
         model._take_config(config)
-        model.network_ = Network.of(config.network_config(), arrays)
+        model.network_ = Network.of(config.network_config(), params)
         model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Hyperparameters, vocabularies and lengths of the trained model.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        """
+        self._require_fitted()
+        return self._config
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
@@ -79,6 +79,10 @@ class ModelConfig:
             Sequences.encode(self.vocabulary.source, sources),
             Sequences.encode(self.vocabulary.target, targets),
         )
+
+    def with_lengths(self, lengths: Lengths) -> ModelConfig:
+        """The same description with other lengths."""
+        return replace(self, lengths=lengths)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same description of, in the types that JSON knows."""

@@ -199,3 +199,27 @@ def test_equal_weights_are_none() -> None:
 def test_weights_that_are_none(sample_weight: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         tiny_transducer().fit(WORDS, CAPITALS, sample_weight=sample_weight)
+
+
+# going on from a trained model
+
+
+def test_new_symbols_and_tags_follow_the_known_ones() -> None:
+    model = with_features().fit(FORMS, INFLECTED)
+    known = model.vocabulary_.source
+    sources = [*FORMS, ("zab", "V;FUT")]
+    model.set_params(epochs=1).fit(sources, [*INFLECTED, "zabe"], None, warm_start=True)
+    now = model.vocabulary_.source
+    assert now.symbols == (*known.symbols, "z", "<FUT>")
+    assert [now.encode(source) for source in FORMS] == [known.encode(source) for source in FORMS]
+    with pytest.raises(ValueError, match="columns: expected 1 of features, .*; got 0"):
+        model.set_params(columns="source,target").fit(WORDS, CAPITALS, None, warm_start=True)
+
+
+def test_new_texts_are_read_in_the_form_of_the_known_ones() -> None:
+    composed = [word.replace("a", "é") for word in WORDS]
+    model = tiny_transducer(epochs=1).fit(composed, composed)
+    assert model.vocabulary_.source.text_form.normalize == "NFC"
+    model.fit(WORDS, CAPITALS, warm_start=True)
+    assert model.vocabulary_.source.text_form.normalize == "NFC"
+    assert model.predict([unicodedata.normalize("NFD", "éb")]) == model.predict(["éb"])

@@ -15,8 +15,8 @@ from fastseq.interop.export.network import Description, describe_network, descri
 from fastseq.transducer.data.vocabulary import END, START, UNKNOWN, Vocabulary
 from fastseq.transducer.estimator import Transducer
 from fastseq.transducer.model_config import Lengths
+from fastseq.transducer.search.fitted import not_fitted
 from fastseq.transducer.search.limits import MORE_STEPS, MOST_STEPS
-from fastseq.transducer.search.predictor import not_fitted
 from fastseq.version import __version__
 
 _FORMAT, _FORMAT_VERSION = "fastseq.onnx", 1

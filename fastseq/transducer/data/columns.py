@@ -123,7 +123,7 @@ class Columns:
             # by their order in the file; names of a header have no order but that of the roles
             order = wanted if self.names else sorted(wanted, key=_number)
             return tuple(fields[order.index(place)] for place in wanted)
-        if not self.names and len(fields) >= self.least_width:
+        if not self.names and len(fields) > max(map(_number, wanted)):
             return tuple(fields[_number(place)] for place in wanted)
         raise ValueError(
             f"expected the columns {','.join(role for _, role in self._roles()[: len(wanted)])} "

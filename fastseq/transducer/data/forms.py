@@ -15,6 +15,7 @@ UnicodeForm = Literal["none", "NFC", "NFD", "NFKC"]
 
 # "Much smaller": decomposed, the texts have at most so many symbols for each composed one.
 _MUCH_SMALLER = 0.7
+_MOST_TAG_COLUMNS = 1000
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class TextForm:
             if value not in choices:
                 name = "form" if name == "tokens" else name
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+        # more columns than this no file has, and a hostile one must not ask for the memory
+        if not 0 <= self.tag_columns <= _MOST_TAG_COLUMNS:
+            least = "at least 0" if self.tag_columns < 0 else f"at most {_MOST_TAG_COLUMNS}"
+            raise ValueError(f"tag_columns: expected {least}, got {self.tag_columns}")
 
     def split(self, text: Text) -> list[str]:
         """The symbols of a text, without its tags.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -16,15 +17,14 @@ from fastseq.transducer.data.vocabulary import UNKNOWN, Vocabulary
 Unknown = Literal["warn", "ignore", "error", "drop"]
 
 _MOST_SHOWN = 10
+_PACKAGE = "fastseq."
 
 
 class UnknownSymbolWarning(UserWarning):
     """Sources have symbols that the training data did not have."""
 
 
-def encode_sources(
-    vocabulary: Vocabulary, texts: Sequence[Text], unknown: Unknown, stacklevel: int
-) -> Sequences:
+def encode_sources(vocabulary: Vocabulary, texts: Sequence[Text], unknown: Unknown) -> Sequences:
     """The ids of some sources.
 
     Parameters
@@ -34,8 +34,6 @@ def encode_sources(
     unknown : {"warn", "ignore", "error", "drop"}
         What becomes of symbols that are not in the vocabulary: read as `UNKNOWN`, with one warning
         for all of them or without; an error; left out.
-    stacklevel : int
-        Of the warning, as seen from here.
 
     Raises
     ------
@@ -59,8 +57,16 @@ def encode_sources(
         return Sequences(sources.ids[kept], counts[sources.offsets])
     found = Counter(symbol for row in rows for symbol in unknown_symbols(vocabulary, texts[row]))
     message = unknown_message(found, len(rows), len(sources))
-    warnings.warn(message, UnknownSymbolWarning, stacklevel=stacklevel + 1)
+    warnings.warn(message, UnknownSymbolWarning, stacklevel=_frames_of_the_package())
     return sources
+
+
+def _frames_of_the_package() -> int:
+    """The stack level of a warning that is to show where the user has called the package."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def unknown_symbols(vocabulary: Vocabulary, text: Text) -> list[str]:

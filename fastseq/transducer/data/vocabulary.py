@@ -8,6 +8,8 @@ from typing import Any
 
 from fastseq.transducer.data.forms import Form, Text, TextForm, Tokens, form_of
 
+Entry = str | tuple[int, str]
+
 UNKNOWN, START, END = 0, 1, 2
 SPECIAL_SYMBOLS = ("<unk>", "<s>", "</s>")
 
@@ -21,15 +23,16 @@ class Vocabulary:
 
     Parameters
     ----------
-    symbols : sequence of str
-        Those of the data, without the special ones, all different; the first gets id 3.
+    entries : sequence of str, or of tuples (int, str)
+        The symbols of the data, without the special ones, all different; the first gets id 3. A tag
+        is a tuple of its column, from 0, and its text.
     form : TextForm, or {"char", "space", "list"}
         What a text is: see `TextForm`.
-    tags : sequence of sequences of str
-        For each column of tags those of the data; their ids follow those of the symbols.
 
     Attributes
     ----------
+    entries : tuple
+        As given.
     symbols : tuple of str
         The symbol of each id, the special ones first; a tag is shown in angle brackets.
     form : str
@@ -41,34 +44,29 @@ class Vocabulary:
         The form is unknown, or a symbol is empty, repeated, or cannot be in a text of this form.
     """
 
-    def __init__(
-        self,
-        symbols: Iterable[str],
-        form: Form | TextForm = "char",
-        tags: Sequence[Sequence[str]] = (),
-    ) -> None:
+    def __init__(self, entries: Iterable[Entry], form: Form | TextForm = "char") -> None:
         self.text_form = form if isinstance(form, TextForm) else TextForm(form)
         self.form = self.text_form.tokens
-        own = tuple(symbols)
-        self._tags = tuple(map(tuple, tags))
-        if len(self._tags) != self.text_form.tag_columns:
-            raise ValueError(
-                f"tags: expected {self.text_form.tag_columns} lists, got {len(self._tags)}"
-            )
-        shown = (f"<{tag}>" for column in self._tags for tag in column)
-        self.symbols = (*SPECIAL_SYMBOLS, *own, *shown)
-        first = len(SPECIAL_SYMBOLS)
-        self._ids = _numbered("symbols", own, first)
-        self._tag_ids = []
-        first += len(own)
-        for column in self._tags:
-            self._tag_ids.append(_numbered("tags", column, first))
-            first += len(column)
-        for symbol in own:
-            if self.form != "list" and self.text_form.cut(symbol) != [symbol]:
-                raise ValueError(
-                    f"symbols: {symbol!r} is no symbol of a text of form {self.form!r}"
-                )
+        self.entries = tuple(entries)
+        self.symbols = (*SPECIAL_SYMBOLS, *map(_shown, self.entries))
+        self._ids: dict[str, int] = {}
+        self._tag_ids: list[dict[str, int]] = [{} for _ in range(self.text_form.tag_columns)]
+        for id, entry in enumerate(self.entries, start=len(SPECIAL_SYMBOLS)):
+            ids, symbol = self._place_of(entry)
+            if symbol in ids:
+                raise ValueError(f"symbols: expected different ones, got {symbol!r} twice")
+            ids[symbol] = id
+
+    def _place_of(self, entry: Entry) -> tuple[dict[str, int], str]:
+        """Where the id of an entry is kept, and under which key."""
+        if isinstance(entry, str):
+            if self.form != "list" and self.text_form.cut(entry) != [entry]:
+                raise ValueError(f"symbols: {entry!r} is no symbol of a text of form {self.form!r}")
+            return self._ids, entry
+        column, tag = entry
+        if not 0 <= column < len(self._tag_ids) or not tag:
+            raise ValueError(f"symbols: {entry!r} is no tag of {len(self._tag_ids)} columns")
+        return self._tag_ids[column], tag
 
     @classmethod
     def build(cls, texts: Sequence[Text], tokens: Tokens | TextForm = "char") -> Vocabulary:
@@ -97,7 +95,10 @@ class Vocabulary:
             counts.update(form.split(text))
             for column, tags in zip(tag_counts, form.tags(text), strict=True):
                 column.update(tags)
-        return cls(_by_count(counts), form, [_by_count(column) for column in tag_counts])
+        entries: list[Entry] = [*_by_count(counts)]
+        for number, column in enumerate(tag_counts):
+            entries += [(number, tag) for tag in _by_count(column)]
+        return cls(entries, form)
 
     def __len__(self) -> int:
         """How many ids there are, with the special ones."""
@@ -106,8 +107,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        ours, theirs = ((each.text_form, each.symbols, each._tags) for each in (self, other))
-        return ours == theirs
+        return self.text_form == other.text_form and self.entries == other.entries
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -150,8 +150,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same vocabulary of, in the types that JSON knows."""
-        tags = {"tags": [list(column) for column in self._tags]} if self._tags else {}
-        return self.text_form.to_json() | {"symbols": list(self._ids)} | tags
+        entries = [entry if isinstance(entry, str) else list(entry) for entry in self.entries]
+        return self.text_form.to_json() | {"symbols": entries}
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
@@ -165,25 +165,24 @@ class Vocabulary:
         if not isinstance(data, dict) or not {"form", "symbols"} <= set(data):
             raise ValueError("expected an object with form and symbols")
         form = dict(data)
-        symbols, tags = form.pop("symbols"), form.pop("tags", [])
-        if not _are_strings(symbols):
-            raise ValueError("symbols: expected a list of strings")
-        if not isinstance(tags, list) or not all(map(_are_strings, tags)):
-            raise ValueError("tags: expected lists of strings")
-        return cls(symbols, TextForm.from_json(form), tags)
-
-
-def _numbered(name: str, symbols: Sequence[str], first: int) -> dict[str, int]:
-    ids = {symbol: id for id, symbol in enumerate(symbols, start=first)}
-    if len(ids) != len(symbols):
-        repeated = next(s for s, count in Counter(symbols).items() if count > 1)
-        raise ValueError(f"{name}: expected different ones, got {repeated!r} twice")
-    return ids
+        symbols = form.pop("symbols")
+        if not isinstance(symbols, list) or not all(map(_is_entry, symbols)):
+            raise ValueError("symbols: expected a list of strings, or of columns with tags")
+        entries: list[Entry] = [
+            entry if isinstance(entry, str) else (entry[0], entry[1]) for entry in symbols
+        ]
+        return cls(entries, TextForm.from_json(form))
 
 
 def _by_count(counts: Counter[str]) -> list[str]:
     return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
 
 
-def _are_strings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _shown(entry: Entry) -> str:
+    return entry if isinstance(entry, str) else f"<{entry[1]}>"
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and len(value) == 2 and [*map(type, value)] == [int, str]
+    )

@@ -104,6 +104,11 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).of, (self.config, self.params)
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether `step` returns attention weights."""
+        return self.config.attention != "none"
+
     def loss(
         self,
         batch: Batch,

@@ -9,34 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.models.base import check_sizes
+from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.forms import Text
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.unknown import Unknown, encode_sources
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.exact_match import exact_match
+from fastseq.transducer.metrics.questions import Questions
 from fastseq.transducer.model_config import Lengths, Vocabularies
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.answers import search
-from fastseq.transducer.search.hypothesis import Hypothesis
+from fastseq.transducer.search.fitted import not_fitted
+from fastseq.transducer.search.hypothesis import Answer, Hypothesis, Output
 from fastseq.transducer.search.limits import default_steps
-
-# The frames between a warning of `encode_sources` and the caller of a public method.
-_CALLER = 3
-
-Answer = Any  # str where the targets of `fit` were, else list of str
+from fastseq.transducer.search.scoring import log_probabilities
 
 
 class Predictor:
-    """The methods of a Transducer that need its network and vocabularies, once it has them.
+    """The methods of a Transducer, and of an Ensemble, that need its network and vocabularies.
 
     Attributes
     ----------
-    network_ : Network
+    network_ : Network, or what decodes as one
     vocabulary_ : named tuple of source and target, each a Vocabulary
     lengths_ : named tuple of source and target, each an int
     """
 
-    network_: Network
+    network_: Decodable
     vocabulary_: Vocabularies
     lengths_: Lengths
 
@@ -51,7 +50,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> list[Answer]: ...
+    ) -> list[Output]: ...
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # n_best=1 comes first
@@ -64,7 +63,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> tuple[list[Answer], list[float]]: ...
+    ) -> tuple[list[Output], list[float]]: ...
 
     @overload
     def predict(
@@ -77,7 +76,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> list[list[Answer]]: ...
+    ) -> list[list[Output]]: ...
 
     @overload
     def predict(
@@ -90,7 +89,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> tuple[list[list[Answer]], list[list[float]]]: ...
+    ) -> tuple[list[list[Output]], list[list[float]]]: ...
 
     @overload
     def predict(
@@ -103,7 +102,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> list[list[Answer]]: ...
+    ) -> list[list[Output]]: ...
 
     @overload
     def predict(
@@ -116,7 +115,7 @@ class Predictor:
         length_penalty: float = ...,
         unknown: Unknown = ...,
         max_length: int | None = ...,
-    ) -> tuple[list[list[Answer]], list[list[float]]]: ...
+    ) -> tuple[list[list[Output]], list[list[float]]]: ...
 
     def predict(
         self,
@@ -131,8 +130,9 @@ class Predictor:
     ) -> Any:
         """The answers to some sources.
 
-        The answer to one does not depend on the others. An answer ends of itself, or after a
-        number of symbols that depends on the source's length alone, at most 65,536.
+        The answer to one does not depend on the others. An answer ends of itself, or is cut after a
+        number of symbols that depends on the source's length alone, at most 65,536: `answers` tells
+        which.
 
         Parameters
         ----------
@@ -169,18 +169,128 @@ class Predictor:
         TypeError, ValueError
             An argument is wrong.
         """
+        found = self.answers(
+            words,
+            beam_size,
+            n_best,
+            length_penalty=length_penalty,
+            unknown=unknown,
+            max_length=max_length,
+        )
+        texts: list[Any] = [[each.text for each in listed] for listed in found]
+        scores: list[Any] = [[each.score for each in listed] for listed in found]
+        if n_best == 1:
+            texts, scores = [best for [best] in texts], [best for [best] in scores]
+        return (texts, scores) if return_scores else texts
+
+    def answers(
+        self,
+        words: Iterable[Text],
+        beam_size: int = 1,
+        n_best: int = 1,
+        *,
+        length_penalty: float = 0.0,
+        unknown: Unknown = "warn",
+        max_length: int | None = None,
+    ) -> list[list[Answer]]:
+        """The answers to some sources, with all that is known of each.
+
+        Parameters
+        ----------
+        words : iterable of str, or of lists of str
+        beam_size, n_best : int
+        length_penalty : float
+        unknown : str
+        max_length : int, optional
+            As in `predict`.
+
+        Returns
+        -------
+        list of lists of Answer
+            For each source its answers, best first, each with ``text``, ``score``,
+            ``log_probability`` and ``cut``.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+        >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+        >>> _ = model.fit(words, capitals, validation=None)
+        >>> [[answer]] = model.answers(["cab"])
+        >>> answer.text, answer.cut
+        ('CAB', False)
+        """
         found = self._search(
             words, beam_size, n_best, length_penalty, unknown=unknown, max_length=max_length
         )
         decode = self.vocabulary_.target.decode
-        answers: list[Any] = [[decode(each.ids) for each in listed] for listed in found]
-        scores: list[Any] = [[each.score for each in listed] for listed in found]
-        if n_best == 1:
-            answers, scores = [best for [best] in answers], [best for [best] in scores]
-        return (answers, scores) if return_scores else answers
+        return [
+            [
+                Answer(decode(each.ids), each.score, each.log_probability, not each.finished)
+                for each in listed
+            ]
+            for listed in found
+        ]
+
+    def log_probability(
+        self, sources: Iterable[Text], targets: Iterable[Text]
+    ) -> npt.NDArray[np.float64]:
+        """How probable given answers are: the natural logarithm of the probability of each.
+
+        It is the sum over the symbols of the answer and its end, each after those before it, as in
+        the scores of `predict` without a length penalty.
+
+        Parameters
+        ----------
+        sources : iterable of str, or of lists of str
+        targets : iterable of as many
+            The answer to each.
+
+        Returns
+        -------
+        float64 array (N)
+            Minus infinity for an answer with a symbol that is not in the vocabulary: it is never
+            produced.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        TypeError, ValueError
+            An argument is wrong.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> words, capitals = ["abc", "bca", "cab", "bac"], ["ABC", "BCA", "CAB", "BAC"]
+        >>> model = Transducer(hidden_size=32, dropout=0.0, learning_rate=0.02, epochs=60)
+        >>> _ = model.fit(words, capitals, validation=None)
+        >>> right, wrong = model.log_probability(["cab", "cab"], ["CAB", "ABC"])
+        >>> bool(wrong < right < 0)
+        True
+        """
+        self._require_fitted()
+        sources = checked_texts("sources", sources, self.vocabulary_.source)
+        targets = checked_texts("targets", targets, self.vocabulary_.target)
+        check_equal_length(sources, targets)
+        return log_probabilities(
+            self.network_,
+            encode_sources(self.vocabulary_.source, sources, "warn"),
+            Sequences.encode(self.vocabulary_.target, targets),
+        )
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
         """The share of sources whose greedy answer is right.
+
+        A source that comes several times is one source, and each of its targets is right: the rule
+        of ``fastseq evaluate`` and of the validation in `fit`.
 
         Parameters
         ----------
@@ -206,9 +316,10 @@ class Predictor:
         check_equal_length(sources, accepted)
         if not sources:
             raise ValueError("sources: expected at least one, got none")
+        questions = Questions.of(self.vocabulary_, sources, accepted)
         split = self.vocabulary_.target.split
-        answers = [split(answer) for answer in self.predict(sources)]
-        return exact_match(answers, [[split(text) for text in texts] for texts in accepted])
+        answers = [split(answer) for answer in self.predict(questions.sources)]
+        return exact_match(answers, questions.accepted)
 
     def attention(
         self, text: Text, unknown: Unknown = "warn"
@@ -241,8 +352,9 @@ class Predictor:
             The network has no attention.
         """
         self._require_fitted()
-        if self.network_.config.attention == "none":
-            raise ValueError("attention: this Transducer was trained without (attention='none')")
+        if not self.network_.has_attention:
+            kind = type(self).__name__
+            raise ValueError(f"attention: this {kind} was trained without (attention='none')")
         [[best]] = self._search([text], with_weights=True, unknown=unknown)
         vocabulary = self.vocabulary_.source
         symbols = [*vocabulary.split(text), SPECIAL_SYMBOLS[END]]
@@ -263,7 +375,7 @@ class Predictor:
         self._require_fitted()
         vocabulary = self.vocabulary_.source
         listed = checked_texts("sources", texts, vocabulary)
-        sources = encode_sources(vocabulary, listed, unknown, _CALLER)
+        sources = encode_sources(vocabulary, listed, unknown)
         steps = default_steps(sources.lengths, self.lengths_)
         if max_length is not None:
             check_sizes(max_length=max_length)
@@ -272,24 +384,5 @@ class Predictor:
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
-            raise not_fitted("this Transducer is not trained: fit or load it first")
-
-
-def not_fitted(message: str) -> RuntimeError:
-    """The error of a model that nothing was trained for yet.
-
-    Returns
-    -------
-    RuntimeError
-        Where scikit-learn is installed, its ``NotFittedError`` as well.
-    """
-    try:
-        from sklearn.exceptions import NotFittedError
-    except ImportError:
-        return RuntimeError(message)
-
-    class NotFitted(NotFittedError, RuntimeError):  # type: ignore[misc]
-        def __reduce__(self) -> Any:  # to leave a worker process
-            return not_fitted, (message,)
-
-    return NotFitted(message)
+            kind = type(self).__name__
+            raise not_fitted(f"this {kind} is not trained: fit or load it first")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,14 @@ from fastseq.transducer.data.columns import Columns
 from fastseq.transducer.data.forms import Text, choose_forms
 from fastseq.transducer.data.texts import check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import Vocabulary
+from fastseq.transducer.metrics.questions import key, numbers
 from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
 from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
+from fastseq.transducer.training.warm_start import Start, extended_config, kept_forms, take_weights
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -35,6 +37,7 @@ def prepare(
     targets: Iterable[Text],
     validation: Validation,
     sample_weight: Iterable[float] | None = None,
+    start: Start | None = None,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
@@ -44,6 +47,8 @@ def prepare(
         Every hyperparameter.
     sources, targets, validation, sample_weight
         As in `Transducer.fit`.
+    start : Start, optional
+        A trained model whose symbols and weights are kept.
 
     Returns
     -------
@@ -64,6 +69,8 @@ def prepare(
         raise ValueError("sources: expected at least one pair to train on, got none")
     pair_weights = _checked_weights(sample_weight, len(source_texts))
     forms = choose_forms(source_texts, target_texts, params, tag_columns)
+    if start is not None:
+        forms = kept_forms(start, forms)
     lengths = [
         np.array([form.length(text) for text in texts])
         for form, texts in zip(forms, (source_texts, target_texts), strict=True)
@@ -82,6 +89,8 @@ def prepare(
     )
     seen = Lengths(*(int(side[kept].max()) for side in lengths))
     config = ModelConfig(params, vocabulary, seen)
+    if start is not None:
+        config = extended_config(start, config)
     files.check_room(config.to_json())
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
@@ -93,12 +102,14 @@ def prepare(
     if isinstance(validation, int | float | np.number):
         if not 0 < validation < 1:
             raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
-        texts = _numbers([text[0] for text in source_texts]) if tag_columns else None
+        texts = numbers(text[0] for text in source_texts) if tag_columns else None
         pairs, held_out = split_by_source(pairs, float(validation), split, texts)
     elif validation is not None:
         held_out = _encode_validation(validation, config)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
+    if start is not None:
+        take_weights(start, network.params)
     training = Training(network, plan, pairs, held_out, order, dropout)
     training.left_out = len(lengths[0]) - len(kept)
     return training, config
@@ -238,14 +249,9 @@ def _encode_validation(validation: Any, config: ModelConfig) -> Pairs:
         raise ValueError("validation: expected at least one pair, got none")
     pairs = config.encode(sources, targets)
     # texts that differ in unknown symbols only have the same ids, and are different all the same
-    texts = _numbers([tuple(config.vocabulary.source.split(text)) for text in sources])
+    source = config.vocabulary.source
+    texts = numbers(key(source, text) for text in sources)
     return Pairs(pairs.sources, pairs.targets, texts)
-
-
-def _numbers(keys: Iterable[Hashable]) -> npt.NDArray[np.int64]:
-    """A number for each key; equal ones have the same."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def _checked_weights(

@@ -103,11 +103,13 @@ def test_a_plain_form_is_written_as_before() -> None:
         ({"lowercase": 1}, "lowercase: expected no such entry"),
         ({"tokens": "char"}, "tokens: expected no such entry"),
         ({"else": 1}, "else: expected no such entry"),
-        ({"tag_columns": 1}, "tags: expected 1 lists, got 0"),
-        ({"tag_columns": -1}, "tags: expected -1 lists, got 0"),
-        ({"tags": [["a"]]}, "tags: expected 0 lists, got 1"),
-        ({"tags": ["a"]}, "tags: expected lists of strings"),
-        ({"tag_columns": 1, "tags": [["a", "a"]]}, "tags: expected different ones, got 'a' twice"),
+        ({"tags": ["a"]}, "tags: expected no such entry"),
+        ({"symbols": [[0, "a"]]}, r"\(0, 'a'\) is no tag of 0 columns"),
+        ({"symbols": [[-1, "a"]], "tag_columns": 1}, r"\(-1, 'a'\) is no tag of 1 columns"),
+        ({"symbols": [[0, ""]], "tag_columns": 1}, r"\(0, ''\) is no tag of 1 columns"),
+        ({"symbols": [["a", "a"]], "tag_columns": 1}, "symbols: expected a list of strings, or"),
+        ({"symbols": [[0, "a"], [0, "a"]], "tag_columns": 1}, "different ones, got 'a' twice"),
+        ({"symbols": [], "tag_columns": -1}, "tag_columns: expected at least 0, got -1"),
     ],
 )
 def test_a_form_of_a_file_is_not_trusted(changes: dict[str, Any], message: str) -> None:
