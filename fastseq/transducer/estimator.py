@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer import model_file
-from fastseq.transducer.data.forms import Text
+from fastseq.transducer import hyperparameters, model_file
+from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
@@ -20,14 +20,6 @@ from fastseq.transducer.training.fitting import Fitting, Validation, checked_cal
 from fastseq.transducer.training.reports import Logs, Progress, summary_html
 from fastseq.transducer.training.warm_start import Start
 
-# The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
-Tokens = Literal["char", "space"]
-Normalization = Literal["auto", "none", "NFC", "NFD", "NFKC"]
-Cell = Literal["lstm", "gru"]
-Encoder = Literal["bidirectional", "unidirectional"]
-AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
-ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
-Monitor = Literal["accuracy", "loss"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
 
@@ -96,6 +88,9 @@ class Transducer(Predictor, Configurable):
         the lower loss; or loss alone. The weights of the best epoch are kept.
     patience : int or None
         Stop after so many epochs without a better one; None trains all epochs.
+    precision : {"default", "float32", "bfloat16"}
+        What training and prediction round the operands of matrix products to; by default what
+        `fastseq.set_precision` has set. The weights stay float32.
     seed : int
         Of the weights, the order of the pairs, dropout and the split. The same seed and data give
         the same model, whatever the number of threads.
@@ -141,16 +136,16 @@ class Transducer(Predictor, Configurable):
         target_tokens: Tokens = "char",
         columns: str = "source,target",
         feature_separators: str = ";|,() ",
-        normalize: Normalization = "auto",
+        normalize: hyperparameters.Normalization = "auto",
         lowercase: bool = False,
         max_length: int | None = None,
         embedding_size: int = 64,
         hidden_size: int = 256,
         layers: int = 1,
-        cell: Cell = "lstm",
+        cell: hyperparameters.Cell = "lstm",
         reset_after: bool = False,
-        encoder: Encoder = "bidirectional",
-        attention: AttentionKind = "dot",
+        encoder: hyperparameters.Encoder = "bidirectional",
+        attention: hyperparameters.AttentionKind = "dot",
         peeky: bool = False,
         reverse: bool = False,
         dropout: float = 0.2,
@@ -158,12 +153,13 @@ class Transducer(Predictor, Configurable):
         epochs: int = 100,
         batch_size: int = 32,
         learning_rate: float = 0.001,
-        schedule: ScheduleKind = "plateau",
+        schedule: hyperparameters.ScheduleKind = "plateau",
         plateau_patience: int = 2,
         warmup_steps: int = 1000,
         max_grad: float = 5.0,
-        monitor: Monitor = "accuracy",
+        monitor: hyperparameters.Monitor = "accuracy",
         patience: int | None = 5,
+        precision: hyperparameters.Precision = "default",
         seed: int = 0,
     ) -> None:
         self.source_tokens = source_tokens
@@ -193,6 +189,7 @@ class Transducer(Predictor, Configurable):
         self.max_grad = max_grad
         self.monitor = monitor
         self.patience = patience
+        self.precision = precision
         self.seed = seed
 
     def fit(
@@ -393,6 +390,11 @@ class Transducer(Predictor, Configurable):
             return f"<code>{escape(repr(self))}</code>, not trained yet"
         weights = sum(param.size for param in self.network_.params.values())
         return summary_html(repr(self), weights, self.vocabulary_, self.history_)
+
+    @property
+    def _precision(self) -> str:
+        precision: str = self._config.params["precision"]
+        return precision
 
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from fastseq.transducer.data.columns import Columns
 from fastseq.transducer.network.parameters import check_reset_after
+
+# The choices of HYPERPARAMETERS, for type checkers; those of tokens are in forms.Tokens.
+Normalization = Literal["auto", "none", "NFC", "NFD", "NFKC"]
+Cell = Literal["lstm", "gru"]
+Encoder = Literal["bidirectional", "unidirectional"]
+AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
+ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
+Monitor = Literal["accuracy", "loss"]
+Precision = Literal["default", "float32", "bfloat16"]
 
 
 class Hyperparameter(NamedTuple):
@@ -193,6 +202,12 @@ HYPERPARAMETERS = (
         least=1,
         most=_LARGEST_COUNT,
         optional=True,
+    ),
+    Hyperparameter(
+        "precision",
+        "default",
+        "what operands of products are rounded to: that of fastseq.set_precision, or one of these",
+        choices=("default", "float32", "bfloat16"),
     ),
     Hyperparameter("seed", 0, "of the weights, the order, dropout and the split", most=2**63 - 1),
 )

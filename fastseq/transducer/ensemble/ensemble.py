@@ -241,6 +241,11 @@ class Ensemble(Predictor):
         """What the columns of a file are, as the first model knows it."""
         return self.models[0].columns
 
+    @property
+    def _precision(self) -> str:
+        precision: str = self.members_[0].model_config.params["precision"]
+        return precision
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.models!r})"
 

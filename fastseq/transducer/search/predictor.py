@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.models.base import check_sizes
+from fastseq.precision import products_in
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.forms import Text
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
@@ -38,6 +39,11 @@ class Predictor:
     network_: Decodable
     vocabulary_: Vocabularies
     lengths_: Lengths
+
+    @property
+    def _precision(self) -> str:
+        """That of the products of the trained network."""
+        raise NotImplementedError
 
     @overload
     def predict(
@@ -280,11 +286,12 @@ class Predictor:
         sources = checked_texts("sources", sources, self.vocabulary_.source)
         targets = checked_texts("targets", targets, self.vocabulary_.target)
         check_equal_length(sources, targets)
-        return log_probabilities(
-            self.network_,
+        encoded = (
             encode_sources(self.vocabulary_.source, sources, "warn"),
             Sequences.encode(self.vocabulary_.target, targets),
         )
+        with products_in(self._precision):
+            return log_probabilities(self.network_, *encoded)
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
         """The share of sources whose greedy answer is right.
@@ -380,7 +387,8 @@ class Predictor:
         if max_length is not None:
             check_sizes(max_length=max_length)
             steps = np.minimum(steps, max_length)
-        return search(self.network_, sources, steps, *how, **options)
+        with products_in(self._precision):
+            return search(self.network_, sources, steps, *how, **options)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
