@@ -162,6 +162,9 @@ def test_a_lack_of_memory_names_the_longest_pair(monkeypatch: pytest.MonkeyPatch
     )
     with pytest.raises(MemoryError, match=message):
         tiny_transducer().fit(sources, ["A"] * len(sources), None)
+    message = r"validation, whose longest pair is number 2, with 6,000 source and 1 target symbols"
+    with pytest.raises(MemoryError, match=message):
+        tiny_transducer().fit(WORDS, CAPITALS, (["a", "ab" * 3000], ["A", "A"]))
 
 
 # weights

@@ -28,7 +28,10 @@ def mean_loss(network: Network, pairs: Pairs) -> float:
     for rows in batches_by_length(pairs.costs, _BATCH_SIZE):
         batch = pairs.batch(rows)
         count = int(batch.target_lengths.sum())
-        total += network.loss(batch) * count
+        try:
+            total += network.loss(batch) * count
+        except MemoryError as error:
+            raise MemoryError(f"validation, {pairs.longest(rows)}") from error
         symbols += count
     return total / symbols
 
