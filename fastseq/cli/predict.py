@@ -21,9 +21,10 @@ _DESCRIPTION = """\
 Print the model's answer to each text, or to each line of standard input as it comes: one line for
 each, in UTF-8. With --n-best or --scores a line has several fields, with tabs between them. A line
 break or a tab in an answer is printed as \\n, \\r or \\t; --json tells them from a backslash.
-A line of standard input is answered up to its first tab, so that a file of pairs will do. How many
-answers were cut, because they reached the longest length that is searched before they ended, is
-said on standard error; --json marks each.
+Of a line with tabs on standard input the source column is answered, so that a file of pairs will
+do; a model with features reads them from the line: source, tab, features. How many answers were
+cut, because they reached the longest length that is searched before they ended, is said on standard
+error; --json marks each.
 """
 _EXAMPLES = """\
 examples:

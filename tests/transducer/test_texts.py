@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastseq import Transducer
-from fastseq.transducer.data.unknown import UnknownSymbolWarning
+from fastseq import Transducer, UnknownSymbolWarning
 from fastseq.transducer.network.network import Network
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer, weights
 

@@ -21,7 +21,20 @@ _PACKAGE = "fastseq."
 
 
 class UnknownSymbolWarning(UserWarning):
-    """Sources have symbols that the training data did not have."""
+    """Sources have symbols that the training data did not have: see `Transducer.predict`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from fastseq import Transducer, UnknownSymbolWarning
+    >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", UnknownSymbolWarning)
+    ...     model.predict(["ax"])
+    Traceback (most recent call last):
+    ...
+    fastseq.transducer.data.unknown.UnknownSymbolWarning: 1 unknown symbol in 1 of 1 sources, ...
+    """
 
 
 def encode_sources(vocabulary: Vocabulary, texts: Sequence[Text], unknown: Unknown) -> Sequences:
