@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastseq import startup  # first, to handle Ctrl-C while the others are imported
 
 if TYPE_CHECKING:
+    from fastseq.transducer.data.unknown import UnknownSymbolWarning
+    from fastseq.transducer.ensemble.ensemble import Ensemble
     from fastseq.transducer.estimator import Transducer
 
 try:
@@ -118,6 +120,14 @@ def __getattr__(name: str) -> Any:
         from fastseq.transducer.estimator import Transducer
 
         return Transducer
+    if name == "Ensemble":
+        from fastseq.transducer.ensemble.ensemble import Ensemble
+
+        return Ensemble
+    if name == "UnknownSymbolWarning":
+        from fastseq.transducer.data.unknown import UnknownSymbolWarning
+
+        return UnknownSymbolWarning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -147,6 +157,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Encoder",
+    "Ensemble",
     "MatMul",
     "Momentum",
     "Nesterov",
@@ -178,6 +189,7 @@ __all__ = [
     "TimeSoftmaxWithLoss",
     "Trainer",
     "Transducer",
+    "UnknownSymbolWarning",
     "WeightSum",
     "analogy",
     "clip_grads",

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import picture_name, utf8_text
-from fastseq.cli.predict import as_source, as_text, load, on_one_line
+from fastseq.cli.predict import add_models, as_text, load_all, on_one_line
 
 _DESCRIPTION = """\
 Draw the attention of a model as a heat map: the symbols of the text from left to right, those of
@@ -28,7 +29,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    add_models(parser)
     parser.add_argument("text", type=utf8_text, metavar="TEXT", help="the source")
     parser.add_argument(
         "-o",
@@ -38,6 +39,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help="a name in .png, .svg or .pdf",
     )
+    add_unknown(parser)
     parser.add_threads()
     parser.set_defaults(run=run)
 
@@ -46,8 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, draw, and print the answer."""
     from fastseq import plot
 
-    model = load(arguments)
-    weights, symbols, answer = model.attention(as_source(model, arguments.text))
+    model = load_all(arguments)
+    source = source_of_line(model, arguments.text)
+    unknown = UnknownSymbols(model, arguments.unknown)
+    unknown.of(source, "TEXT")
+    unknown.say()
+    weights, symbols, answer = model.attention(source, unknown.how)
     if not answer:
         raise ValueError("the answer is empty: there is no attention to draw")
     text = on_one_line(as_text(model.vocabulary_.target.join(answer)))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
 from fastseq.cli.evaluate import read_data
-from fastseq.cli.options import add_delimiter
-from fastseq.cli.predict import add_search_options, as_text, load
+from fastseq.cli.pairs import add_columns, add_pair_file, add_unknown, count_unknown
+from fastseq.cli.predict import add_search_options, load
 from fastseq.float_formats import FLOAT_FORMATS, largest_change, serialize
 
 if TYPE_CHECKING:
     from fastseq import Transducer
-    from fastseq.transducer.data.vocabulary import Text
+    from fastseq.transducer.data.forms import Text
 
 _DESCRIPTION = """\
 Write a model to another file, its weights as float32, or rounded to float16 or bfloat16 in half the
@@ -56,7 +56,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--data", metavar="DATA.tsv", help="pairs to measure accuracy with: source, tab, target"
     )
-    add_delimiter(parser)
+    add_pair_file(parser)
+    add_columns(parser)
+    add_unknown(parser)
     add_search_options(parser)
     parser.set_defaults(run=run)
 
@@ -129,11 +131,15 @@ def _print_accuracy(
 ) -> None:
     from fastseq.transducer.metrics.evaluation import evaluate
 
-    search = {"beam_size": arguments.beam, "length_penalty": arguments.length_penalty}
+    search: dict[str, Any] = {
+        "beam_size": arguments.beam,
+        "length_penalty": arguments.length_penalty,
+        "unknown": count_unknown(model, sources, arguments),
+    }
     before, after = (
         100 * evaluate(each, sources, targets, **search).accuracy for each in (model, converted)
     )
-    different_sources = list({as_text(source): source for source in sources}.values())
+    different_sources = list({tuple(source): source for source in sources}.values())
     answers = [each.predict(different_sources, **search) for each in (model, converted)]
     changed = sum(old != new for old, new in zip(*answers, strict=True))
     print(f"accuracy on {arguments.data}  {before:.2f} % before, {after:.2f} % after")

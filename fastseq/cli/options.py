@@ -5,24 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastseq.transducer.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
 
 _NEVER = "none"
-
-
-def add_delimiter(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says what separates source and target in a file of pairs."""
-    parser.add_argument(
-        "--delimiter",
-        type=_delimiter,
-        default="\t",
-        metavar="CHAR",
-        help="what separates source and target in the files of pairs (default: a tab); with any "
-        "other they are read as CSV",
-    )
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +26,12 @@ def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
             settings["action"] = argparse.BooleanOptionalAction
         elif each.choices:
             settings["choices"] = _choices(each)
+        elif each.check_text is not None:
+            settings["type"] = _checked_text(each)
+            settings["metavar"] = "TEXT"
         else:
             settings["type"] = _Number(each)
-            settings["metavar"] = "N" if isinstance(each.default, int) else "X"
+            settings["metavar"] = "N" if each.value_type is int else "X"
         group.add_argument(f"--{each.name.replace('_', '-')}", **settings)
 
 
@@ -88,12 +79,19 @@ def config_text(values: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _delimiter(text: str) -> str:
-    """Read an argument: one character; a tab may be written as a backslash and a t."""
-    text = "\t" if text == r"\t" else text
-    if len(text) != 1 or text in '"\r\n':
-        raise argparse.ArgumentTypeError(f"expected one character, got {text!r}")
-    return text
+def _checked_text(hyperparameter: Hyperparameter) -> Callable[[str], str]:
+    """Make an argument type: a string that a hyperparameter takes."""
+
+    def check(text: str) -> str:
+        try:
+            hyperparameter.check(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                str(error).removeprefix(f"{hyperparameter.name}: ")
+            ) from None
+        return text
+
+    return check
 
 
 class _Number:
@@ -111,7 +109,7 @@ class _Number:
             return None
         if each.automatic and text == AUTO:
             return AUTO
-        kind = type(each.default)
+        kind = each.value_type
         try:
             number: float = kind(text)
             each.check(number)

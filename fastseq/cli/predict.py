@@ -8,23 +8,32 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_OK
+from fastseq.cli import EXIT_OK, say
+from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import Parser, utf8_text, whole_number
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
-    from fastseq.transducer.data.vocabulary import Text
+    from fastseq import Ensemble, Transducer
+    from fastseq.transducer.data.forms import Text
+    from fastseq.transducer.search.hypothesis import Answer
 
 _DESCRIPTION = """\
 Print the model's answer to each text, or to each line of standard input as it comes: one line for
 each, in UTF-8. With --n-best or --scores a line has several fields, with tabs between them. A line
 break or a tab in an answer is printed as \\n, \\r or \\t; --json tells them from a backslash.
+Of a line with tabs on standard input the source column is answered, so that a file of pairs will
+do; a model with features reads them from the line: source, tab, features. How many answers were
+cut, because they reached the longest length that is searched before they ended, is said on standard
+error; --json marks each.
 """
 _EXAMPLES = """\
 examples:
   fastseq predict dates.safetensors "september 27, 1994"
   fastseq predict words.safetensors --beam 5 < words.txt > answers.txt
+  fastseq predict words.safetensors --unknown error < words.txt
+  fastseq predict words.safetensors < heldout.tsv    the answers to the sources of a file of pairs
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
+  fastseq predict a.safetensors --model b.safetensors TEXT    the mean of two models
 """
 
 _BYTES_AT_ONCE = 2**14
@@ -41,7 +50,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EXAMPLES,
         usage="%(prog)s [OPTION ...] MODEL [TEXT ...]",
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    add_models(parser)
     texts = parser.add_argument(
         "texts",
         nargs="+",
@@ -53,6 +62,13 @@ def add_parser(commands: Any) -> None:
     # "*" would be content with no text where options follow the model, and refuse those after them
     texts.required = False
     add_search_options(parser)
+    add_unknown(parser)
+    parser.add_argument(
+        "--max-length",
+        type=whole_number(1),
+        metavar="N",
+        help="end each answer after so many symbols at the latest",
+    )
     parser.add_argument(
         "--n-best",
         type=whole_number(1),
@@ -64,7 +80,9 @@ def add_parser(commands: Any) -> None:
         "--scores", action="store_true", help="print after each answer its log probability"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a JSON object for each text: input, answers"
+        "--json",
+        action="store_true",
+        help="print a JSON object for each text: input, answers, and any unknown symbols",
     )
     parser.set_defaults(run=run)
 
@@ -88,24 +106,56 @@ def add_search_options(parser: Parser) -> None:
     parser.add_threads()
 
 
+def add_models(parser: Parser) -> None:
+    """Add the file of a model, and more of them that answer with it."""
+    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument(
+        "--model",
+        dest="more_models",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another model that answers with the first, by the mean of their probabilities; its "
+        "vocabularies must be the same; may be repeated",
+    )
+
+
 def load(arguments: argparse.Namespace) -> Transducer:
-    """The model that the arguments name, its weights finite; the threads are set."""
-    import numpy as np
+    """The one model that the arguments name, its weights finite; the threads are set."""
+    from fastseq import Transducer
 
-    from fastseq import Transducer, set_num_threads
-
-    if arguments.threads is not None:
-        set_num_threads(arguments.threads)
+    _set_threads(arguments)
     model = Transducer.load(arguments.model)
-    for name, param in model.network_.params.items():
-        if not np.isfinite(param).all():
-            raise ValueError(f"{arguments.model}: {name}: expected finite weights, got NaN or inf")
+    _check_finite(arguments.model, model)
     return model
 
 
-def as_source(model: Transducer, text: str) -> Text:
-    """A text as the model takes it: of symbols with spaces between them, if of lists of symbols."""
-    return text.split() if model.vocabulary_.source.form == "list" else text
+def load_all(arguments: argparse.Namespace) -> Transducer | Ensemble:
+    """The models that the arguments name, as one; an ensemble where there are several."""
+    from fastseq import Ensemble
+
+    _set_threads(arguments)
+    ensemble = Ensemble.load(arguments.model, *arguments.more_models)
+    names = ", ".join([arguments.model, *arguments.more_models])
+    for model in ensemble.members_:
+        _check_finite(names, model)
+    [*_, last] = ensemble.members_
+    return last if len(ensemble.members_) == 1 else ensemble
+
+
+def _set_threads(arguments: argparse.Namespace) -> None:
+    from fastseq import set_num_threads
+
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+
+
+def _check_finite(names: str, model: Transducer) -> None:
+    import numpy as np
+
+    for name, param in model.network_.params.items():
+        if not np.isfinite(param).all():
+            raise ValueError(f"{names}: {name}: expected finite weights, got NaN or inf")
 
 
 def as_text(answer: Text) -> str:
@@ -122,32 +172,61 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, some lines at a time, as they come."""
     if arguments.n_best > arguments.beam:
         arguments.usage_error(f"--n-best {arguments.n_best} needs --beam {arguments.n_best}")
-    model = load(arguments)
-    for texts in _texts(arguments):
-        answers, scores = model.predict(
-            [as_source(model, text) for text in texts],
-            beam_size=arguments.beam,
-            n_best=arguments.n_best,
-            return_scores=True,
+    model = load_all(arguments)
+    counted = UnknownSymbols(model, arguments.unknown)
+    count = cut = 0
+    for first, texts in _texts(arguments, model):
+        sources: list[Text] = []
+        unknown: list[list[str]] = []
+        for number, text in enumerate(texts, start=first):
+            place = f"TEXT {number}" if arguments.texts else f"<stdin>, line {number}"
+            try:
+                sources.append(source_of_line(model, text))
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
+            unknown.append(counted.of(sources[-1], place))
+        found = model.answers(
+            sources,
+            arguments.beam,
+            arguments.n_best,
             length_penalty=arguments.length_penalty,
+            unknown=counted.how,
+            max_length=arguments.max_length,
         )
-        for text, answer, score in zip(texts, answers, scores, strict=True):
-            several = arguments.n_best > 1
-            listed = zip(*((answer, score) if several else ([answer], [score])), strict=True)
-            print(_line(arguments, text, list(listed)))
+        for text, symbols, answers in zip(texts, unknown, found, strict=True):
+            print(_line(arguments, text, symbols, answers))
+            count += len(answers)
+            cut += sum(answer.cut for answer in answers)
         sys.stdout.flush()
+    counted.say()
+    if cut:
+        say(f"{cut:,} of {count:,} answers cut at the longest length that is searched")
     return EXIT_OK
 
 
-def _texts(arguments: argparse.Namespace) -> Iterator[list[str]]:
+def _texts(
+    arguments: argparse.Namespace, model: Transducer | Ensemble
+) -> Iterator[tuple[int, list[str]]]:
+    """The texts, some at a time, each time with the number of the first."""
+    from fastseq.transducer.data.columns import Columns
     from fastseq.transducer.data.tsv import text_lines
 
     if arguments.texts:
-        yield arguments.texts
+        yield 1, arguments.texts
         return
     first = 1
+    columns = Columns.parse(model.columns)
+    # a tab that is a symbol of the model belongs to the text; with features it is read as such
+    have_columns = "\t" not in model.vocabulary_.source.symbols and not columns.features
+    is_said = False
     for lines in _lines_there(sys.stdin.buffer):
-        yield list(text_lines(lines, "<stdin>", first))
+        texts = list(text_lines(lines, "<stdin>", first))
+        if have_columns and any("\t" in text for text in texts):
+            if not is_said:
+                say(f"<stdin>: of a line with tabs the source is read: {columns.description()}")
+                is_said = True
+            texts = [columns.source_of(text.split("\t"))[0] for text in texts]
+        yield first, texts
         first += len(lines)
 
 
@@ -162,14 +241,19 @@ def _lines_there(file: Any) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _line(arguments: argparse.Namespace, text: str, answers: list[tuple[Any, float]]) -> str:
+def _line(
+    arguments: argparse.Namespace, text: str, unknown: list[str], answers: list[Answer]
+) -> str:
     if arguments.json:
         listed = [
-            {"text": as_text(answer)} | ({"score": score} if arguments.scores else {})
-            for answer, score in answers
+            {"text": as_text(answer.text)}
+            | ({"score": answer.score} if arguments.scores else {})
+            | {"cut": answer.cut}
+            for answer in answers
         ]
-        return json.dumps({"input": text, "answers": listed}, ensure_ascii=False)
-    fields = [(on_one_line(as_text(answer)), f"{score:.6f}") for answer, score in answers]
+        document = {"input": text, "answers": listed} | ({"unknown": unknown} if unknown else {})
+        return json.dumps(document, ensure_ascii=False)
+    fields = [(on_one_line(as_text(answer.text)), f"{answer.score:.6f}") for answer in answers]
     if arguments.scores:
         return "\t".join(f"{answer}\t{score}" for answer, score in fields)
     return "\t".join(answer for answer, _ in fields)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.options import (
-    add_delimiter,
     add_hyperparameters,
     config_text,
     given_hyperparameters,
     read_config,
 )
+from fastseq.cli.pairs import add_pair_file, is_lexicon, read_file
 from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
-    from fastseq import Transducer
+    from fastseq import Ensemble, Transducer
 
 _DESCRIPTION = """\
 Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
@@ -30,9 +31,17 @@ examples:
   fastseq train words.tsv -o words.safetensors
   fastseq train words.tsv -o words.safetensors --valid heldout.tsv --layers 2 --dropout 0.3
   fastseq train words.tsv -o words.safetensors --checkpoint state --resume    go on after a break
+  fastseq train forms.tsv -o forms.safetensors --columns source,features,target
+  fastseq train cmudict.dict -o words.safetensors --format lexicon
+  fastseq train words.tsv -o words.safetensors --ensemble 5     five models, which answer together
+  fastseq train more.tsv -o new.safetensors --from words.safetensors    fine-tune on other pairs
   fastseq train --print-config > words.toml                      every hyperparameter, explained
   fastseq train words.tsv -o words.safetensors --config words.toml
 """
+
+
+_MOST_MODELS = 100
+_FINE_TUNING = 0.3  # what is left of the learning rate
 
 
 def add_parser(commands: Any) -> None:
@@ -52,6 +61,21 @@ def add_parser(commands: Any) -> None:
         metavar="FILE|FRACTION",
         help="pairs to hold out, to find the best epoch and to stop: a file, a share of DATA.tsv, "
         "or none (default: 0.1)",
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=whole_number(1, _MOST_MODELS),
+        metavar="N",
+        help="train N models, of seeds from --seed on and several at a time, which answer together "
+        "by the mean of their probabilities; MODEL holds them all (default: 1, or as many as "
+        "--from has)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_model",
+        metavar="MODEL",
+        help="go on from the weights and hyperparameters of this model, at a third of its learning "
+        "rate unless --learning-rate says another; symbols that it does not know are added",
     )
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="keep the state of the training in this folder"
@@ -83,90 +107,161 @@ def add_parser(commands: Any) -> None:
         help="print the hyperparameters as --config reads them, and train nothing",
     )
     parser.add_threads()
-    add_delimiter(parser)
+    add_pair_file(parser)
     add_hyperparameters(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, train, save."""
-    from fastseq import Transducer, plot, set_num_threads
+    from fastseq import Ensemble, plot, set_num_threads
     from fastseq.files import check_writable
     from fastseq.transducer import hyperparameters
-    from fastseq.transducer.data.tsv import read_pairs
 
-    params = {} if arguments.config is None else read_config(arguments.config)
-    params |= given_hyperparameters(arguments)
-    model = Transducer(**params)
-    hyperparameters.check(model.get_params())
+    models = _models(arguments)
+    [first, *others] = models
+    hyperparameters.check(first.get_params())
     if arguments.print_config:
-        print(config_text(model.get_params()), end="")
+        print(config_text(first.get_params()), end="")
         return EXIT_OK
+    model = Ensemble(models) if others else first
 
     _check_arguments(arguments)
     _check_files(arguments)
-    forms = model.source_tokens, model.target_tokens
-    sources, targets = read_pairs(arguments.data, *forms, arguments.delimiter)
+    how = first.source_tokens, first.target_tokens, first.columns
+    data = read_file(arguments, arguments.data, *how)
     validation = arguments.valid
     if isinstance(validation, str):
-        validation = read_pairs(validation, *forms, arguments.delimiter)
+        held_out = read_file(arguments, validation, *how)
+        validation = held_out.sources, held_out.targets
+    for each in models:  # numbers for the names of a header
+        each.set_params(columns=data.columns.description())
     check_writable(arguments.output)
     if arguments.curve is not None:
         plot.require_matplotlib()
         check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    show(f"{len(sources):,} pairs in {arguments.data}")
+    show(f"{len(data.sources):,} pairs in {arguments.data}")
+    place = f"in {arguments.output}"
+    start = getattr(model, "network_", None)
     try:
         model.fit(
-            sources,
-            targets,
+            data.sources,
+            data.targets,
             validation,
+            sample_weight=data.weights,
             callbacks=[_EpochLines()],
             checkpoint=arguments.checkpoint,
             checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume,
             log=arguments.log,
-            progress="bar" if sys.stderr.isatty() else False,
+            progress="bar" if model is first and sys.stderr.isatty() else False,
+            warm_start=arguments.from_model is not None,
         )
     except Exception:  # a disk that is full as well as a loss that is NaN
-        if _best_epoch(model):
+        if _best_epochs(model) and model.network_ is not start:
             model.save(arguments.output)
-            say(f"the best model so far, of {_best_epoch(model)}, is in {arguments.output}")
+            say(f"the best {_noun(model)} so far, of {_best_epochs(model)}, is {place}")
         raise
     model.save(arguments.output)
-    if arguments.curve is not None and model.history_:
-        plot.save(plot.learning_curve(model.history_), arguments.curve)
+    if isinstance(model, Ensemble):
+        _show_reading(model.members_[0])
+    histories = _histories(model)
+    if arguments.curve is not None and all(histories.values()):
+        plot.save(plot.learning_curve(histories), arguments.curve)
     if model.interrupted_:
-        reached = _best_epoch(model) or "epoch 1, which was not over"
-        say(f"interrupted: the model of {reached} is in {arguments.output}")
+        reached = _best_epochs(model) or "epoch 1, which was not over"
+        say(f"interrupted: the {_noun(model)} of {reached} is {place}")
         return EXIT_INTERRUPTED
-    show(f"model of {_best_epoch(model)} in {arguments.output}")
+    show(f"{_noun(model)} of {_best_epochs(model)} {place}")
     return EXIT_OK
 
 
+def _models(arguments: argparse.Namespace) -> list[Transducer]:
+    """The models to train, with the hyperparameters that were given."""
+    from fastseq import Ensemble, Transducer
+
+    params = {} if arguments.config is None else read_config(arguments.config)
+    params |= given_hyperparameters(arguments)
+    if is_lexicon(arguments):
+        params.setdefault("target_tokens", "space")
+    if arguments.from_model is None:
+        start = [Transducer(**params)]
+    else:
+        start = Ensemble.load(arguments.from_model).members_
+        for model in start:
+            lower = {"learning_rate": model.learning_rate * _FINE_TUNING}
+            model.set_params(**lower | params)
+    count = arguments.ensemble or len(start)
+    if len(start) > 1 and count != len(start):
+        arguments.usage_error(
+            f"--ensemble {count}: expected {len(start)}, the models in {arguments.from_model}"
+        )
+    if count == len(start) and "seed" not in params:
+        return start
+    return [
+        copy(start[number % len(start)]).set_params(seed=start[0].seed + number)
+        for number in range(count)
+    ]
+
+
 class _EpochLines:
-    """Prints a line after each epoch, before the first what was chosen for the pairs."""
+    """Prints what was made of the data, and a line after each epoch."""
 
-    def __init__(self) -> None:
-        self._begins = True
+    def on_fit_begin(self, model: Transducer) -> None:
+        _show_reading(model)
 
-    def on_epoch_end(self, model: Transducer, logs: dict[str, Any]) -> None:
-        from fastseq.transducer.hyperparameters import AUTO
+    def on_epoch_end(self, _: Transducer | Ensemble, logs: dict[str, Any]) -> None:
         from fastseq.transducer.training.reports import epoch_line
 
-        automatic = [name for name, value in model.get_params().items() if value == AUTO]
-        if self._begins and automatic:
-            values = ", ".join(f"{name} {model.params_[name]}" for name in automatic)
-            show(f"chosen for these pairs: {values}")
-        self._begins = False
-        show(epoch_line(logs))
+        member = f"model {logs['model']}   " if "model" in logs else ""
+        show(f"{member}{epoch_line(logs)}")
 
 
-def _best_epoch(model: Transducer) -> str:
-    """The epoch whose weights the model has, "" before the end of the first."""
-    best = [logs["epoch"] for logs in getattr(model, "history_", ()) if logs["best"]]
-    return f"epoch {best[-1]}" if best else ""
+def _show_reading(model: Transducer) -> None:
+    """Print what was chosen for the pairs, which were left out, and in what form texts are read."""
+    from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS
+    from fastseq.transducer.hyperparameters import is_undecided
+
+    chosen = [name for name, value in model.get_params().items() if is_undecided(name, value)]
+    if chosen:
+        values = ", ".join(f"{name} {model.params_[name]}" for name in chosen)
+        show(f"chosen for these pairs: {values}")
+
+    if model.left_out_:
+        pairs = "1 pair" if model.left_out_ == 1 else f"{model.left_out_:,} pairs"
+        verb = "is" if model.left_out_ == 1 else "are"
+        show(f"{pairs} of more than {model.max_length} symbols {verb} left out")
+    for side, vocabulary in zip(("sources", "targets"), model.vocabulary_, strict=True):
+        if model.normalize == "auto" and vocabulary.text_form.normalize == "NFD":
+            size = len(vocabulary) - len(SPECIAL_SYMBOLS)
+            show(f"{side} are read in the Unicode form NFD, {size:,} symbols")
+
+
+def _histories(model: Transducer | Ensemble) -> dict[str, list[dict[str, Any]]]:
+    """The history of each trained model, under what it is called where there are several."""
+    from fastseq import Ensemble
+
+    if not isinstance(model, Ensemble):
+        return {"": getattr(model, "history_", [])}
+    members = enumerate(getattr(model, "members_", []), start=1)
+    return {f"model {number}": member.history_ for number, member in members}
+
+
+def _best_epochs(model: Transducer | Ensemble) -> str:
+    """The epochs whose weights the models have, "" before the end of the first."""
+    best = [
+        max(logs["epoch"] for logs in history if logs["best"])
+        for history in _histories(model).values()
+        if history
+    ]
+    return f"epoch{'s' * (len(best) > 1)} {', '.join(map(str, best))}" if best else ""
+
+
+def _noun(model: Transducer | Ensemble) -> str:
+    count = len(_histories(model))
+    return "model" if count == 1 else f"ensemble of {count} models"
 
 
 def _validation(text: str) -> float | str | None:
@@ -201,7 +296,12 @@ def _check_files(arguments: argparse.Namespace) -> None:
     from fastseq.transducer.training.checkpoints import file_name
 
     valid = arguments.valid if isinstance(arguments.valid, str) else None
-    inputs = {"DATA.tsv": arguments.data, "--valid": valid, "--config": arguments.config}
+    inputs = {
+        "DATA.tsv": arguments.data,
+        "--valid": valid,
+        "--config": arguments.config,
+        "--from": arguments.from_model,
+    }
     taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
     folder = arguments.checkpoint
     for name, path in (

@@ -120,13 +120,18 @@ def loss_curve(
     return axes
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], *, axes: Axes | None = None) -> Axes:
+def learning_curve(
+    history: Mapping[str, Sequence[Mapping[str, Any]]] | Sequence[Mapping[str, Any]],
+    *,
+    axes: Axes | None = None,
+) -> Axes:
     """Draw the history of a `Transducer`: its accuracy on what was held out, else its loss.
 
     Parameters
     ----------
-    history : sequence of mapping
-        ``Transducer.history_``, or the lines of its training log: one for each epoch.
+    history : sequence of mapping, or mapping of a label to one
+        ``Transducer.history_``, or the lines of its training log: one for each epoch. Of several,
+        as those of an `Ensemble`, each is a line of the picture.
     axes : matplotlib.axes.Axes, optional
         Where to draw.
 
@@ -140,9 +145,14 @@ def learning_curve(history: Sequence[Mapping[str, Any]], *, axes: Axes | None = 
     >>> plot.learning_curve([{"loss": 2.0}, {"loss": 1.0}]).get_ylabel()
     'loss'
     """
-    if all("validation_accuracy" in logs for logs in history):
-        return accuracy_curve([logs["validation_accuracy"] for logs in history], axes=axes)
-    axes = loss_curve([logs["loss"] for logs in history], title="Training loss", axes=axes)
+    histories = history if isinstance(history, Mapping) else {"": history}
+
+    def values(name: str) -> dict[str, list[float]]:
+        return {label: [logs[name] for logs in own] for label, own in histories.items()}
+
+    if all("validation_accuracy" in logs for own in histories.values() for logs in own):
+        return accuracy_curve(values("validation_accuracy"), axes=axes)
+    axes = loss_curve(values("loss"), title="Training loss", axes=axes)
     axes.set_xlabel("epochs done before")
     return axes
 

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Literal, Self
 
-from fastseq.transducer import model_file
-from fastseq.transducer.data.vocabulary import Text
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.transducer import hyperparameters, model_file
+from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
 from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.warm_start import Start
 
-# The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
-Tokens = Literal["char", "space"]
-Cell = Literal["lstm", "gru"]
-Encoder = Literal["bidirectional", "unidirectional"]
-Auto = Literal["auto"]
-AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "hard", "auto"]
-ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
-Monitor = Literal["accuracy", "loss"]
-Precision = Literal["default", "float32", "bfloat16"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
+
+Array = npt.NDArray[np.float32]
 
 
 class Transducer(Predictor, Configurable):
@@ -42,6 +39,21 @@ class Transducer(Predictor, Configurable):
     source_tokens, target_tokens : {"char", "space"}
         What the symbols of a string are: its characters (code points), or what white space
         separates. Where lists of str are given for strings, their items are the symbols.
+    columns : str
+        What the columns of a file hold, for the command line. Where features are among them, as in
+        ``"source,features,target"``, a source is a tuple: a string, and one of features for each
+        such column, as ``("gitmek", "V;PST;1;SG")``.
+    feature_separators : str
+        Each of these characters separates the tags of features. A tag is one symbol.
+    normalize : {"auto", "none", "NFC", "NFD", "NFKC"}
+        The Unicode form that strings are read in. ``"auto"`` takes NFD where it makes the symbols
+        of a side much fewer, as for Hangul; else it leaves the training data as they are, and
+        brings later sources to their form. Targets are only composed or decomposed, and answers
+        are in NFC if all targets were.
+    lowercase : bool
+        Read sources in lower case.
+    max_length : int or None
+        Leave out pairs of which a side has more symbols, `left_out_` of them.
     embedding_size, hidden_size : int
         Widths of a symbol's vector and of the recurrent state.
     layers : int
@@ -109,6 +121,8 @@ class Transducer(Predictor, Configurable):
     lengths_ : named tuple of source and target, each an int
         The most symbols there are in the training data.
     network_ : Network
+    left_out_ : int
+        How many pairs `fit` has left out because of `max_length`.
     interrupted_ : bool
         Whether Ctrl-C ended the training.
 
@@ -127,38 +141,50 @@ class Transducer(Predictor, Configurable):
     ((3, 4), ['C', 'A', 'B'])
     """
 
+    network_: Network
+
     def __init__(
         self,
         *,
         source_tokens: Tokens = "char",
         target_tokens: Tokens = "char",
+        columns: str = "source,target",
+        feature_separators: str = ";|,() ",
+        normalize: hyperparameters.Normalization = "auto",
+        lowercase: bool = False,
+        max_length: int | None = None,
         embedding_size: int = 64,
         hidden_size: int = 256,
         layers: int = 1,
-        cell: Cell = "lstm",
+        cell: hyperparameters.Cell = "lstm",
         reset_after: bool = False,
-        encoder: Encoder = "bidirectional",
-        attention: AttentionKind = "auto",
+        encoder: hyperparameters.Encoder = "bidirectional",
+        attention: hyperparameters.AttentionKind = "auto",
         peeky: bool = False,
         reverse: bool = False,
-        dropout: float | Auto = "auto",
-        unknown_rate: float | Auto = "auto",
+        dropout: float | hyperparameters.Auto = "auto",
+        unknown_rate: float | hyperparameters.Auto = "auto",
         label_smoothing: float = 0.0,
         epochs: int = 100,
-        batch_size: int | Auto = "auto",
+        batch_size: int | hyperparameters.Auto = "auto",
         learning_rate: float = 0.001,
-        schedule: ScheduleKind = "plateau",
-        plateau_patience: int | Auto = "auto",
+        schedule: hyperparameters.ScheduleKind = "plateau",
+        plateau_patience: int | hyperparameters.Auto = "auto",
         warmup_steps: int = 1000,
-        averaging: float | Auto = "auto",
+        averaging: float | hyperparameters.Auto = "auto",
         max_grad: float = 5.0,
-        monitor: Monitor = "accuracy",
-        patience: int | Auto | None = "auto",
-        precision: Precision = "default",
+        monitor: hyperparameters.Monitor = "accuracy",
+        patience: int | hyperparameters.Auto | None = "auto",
+        precision: hyperparameters.Precision = "default",
         seed: int = 0,
     ) -> None:
         self.source_tokens = source_tokens
         self.target_tokens = target_tokens
+        self.columns = columns
+        self.feature_separators = feature_separators
+        self.normalize = normalize
+        self.lowercase = lowercase
+        self.max_length = max_length
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
         self.layers = layers
@@ -190,12 +216,14 @@ class Transducer(Predictor, Configurable):
         targets: Iterable[Text],
         validation: Validation = 0.1,
         *,
+        sample_weight: Iterable[float] | None = None,
         callbacks: Iterable[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = False,
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
+        warm_start: bool = False,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -208,12 +236,16 @@ class Transducer(Predictor, Configurable):
             A source with several right targets comes several times.
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
-            training loss is the best.
+            pairs of a source (with features: of its text) go together; other pairs; or nothing, and
+            then the epoch of the lowest training loss is the best.
+        sample_weight : iterable of float, optional
+            How much each pair counts: its loss is multiplied by its weight, divided by the mean of
+            all. By default all count alike. Validation has no weights.
         callbacks : iterable
             After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
-            this Transducer at the current weights, averaged, and the new entry of `history_`.
-            What it raises ends the training.
+            this Transducer at the current weights, averaged, and the new entry of `history_`; and
+            before the first ``on_fit_begin(model)`` of those that have it. What it raises ends the
+            training.
         checkpoint : path, optional
             A folder, made if need be, for the state of the training: one file, replaced after each
             epoch.
@@ -228,6 +260,10 @@ class Transducer(Predictor, Configurable):
         progress : bool or "bar", optional
             Show a bar on standard error while an epoch goes on, and leave a line when it is over;
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
+        warm_start : bool
+            Go on from the weights of the last `fit` or of the file, if there are any, on these
+            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
+            network must be the same; a lower `learning_rate` keeps more of what was learnt.
 
         Returns
         -------
@@ -245,12 +281,26 @@ class Transducer(Predictor, Configurable):
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
         called = checked_callbacks(callbacks)
-        resumed = checkpoint if resume else None
-        training, config = prepare(self.get_params(), sources, targets, validation, resumed)
+        start = None
+        if warm_start and hasattr(self, "network_"):
+            start = Start(self._config, self.network_.params)
+        training, config = prepare(
+            self.get_params(),
+            sources,
+            targets,
+            validation,
+            sample_weight=sample_weight,
+            start=start,
+            resumed=checkpoint if resume else None,
+        )
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
-        self.n_epochs_ = len(training.history)
+        self.n_epochs_, self.left_out_ = len(training.history), training.left_out
+
+        for callback in called:
+            if hasattr(callback, "on_fit_begin"):
+                callback.on_fit_begin(self)
 
         def end_epoch(logs: Logs) -> None:
             self.n_epochs_ = len(training.history)
@@ -315,12 +365,49 @@ class Transducer(Predictor, Configurable):
             It is no model, damaged, or not consistent: the message names the file, the entry, what
             was expected and what came.
         """
-        config, arrays, history = model_file.read_model(os.fspath(path))
+        return cls.of(*model_file.read_model(os.fspath(path)))
+
+    @classmethod
+    def of(cls, config: ModelConfig, params: Mapping[str, Array], history: list[Logs]) -> Self:
+        """The trained model of these parts, as `fastseq.transducer.model_file` reads them.
+
+        Parameters
+        ----------
+        config : ModelConfig
+        params : mapping of str to ndarray of float
+            The parameters of the network, which are copied.
+        history : list of dict
+            As `history_`.
+
+        Returns
+        -------
+        Transducer
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+        >>> copy = Transducer.of(model.model_config, model.network_.params, model.history_)
+        >>> copy.predict(["a"]) == model.predict(["a"])
+        True
+        """
         model = cls(**config.params)
         model._take_config(config)
-        model.network_ = Network.of(config.network_config(), arrays)
+        model.network_ = Network.of(config.network_config(), params)
         model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Hyperparameters, vocabularies and lengths of the trained model.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+        """
+        self._require_fitted()
+        return self._config
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -328,6 +415,11 @@ class Transducer(Predictor, Configurable):
             return f"<code>{escape(repr(self))}</code>, not trained yet"
         weights = sum(param.size for param in self.network_.params.values())
         return summary_html(repr(self), weights, self.vocabulary_, self.history_)
+
+    @property
+    def _precision(self) -> str:
+        precision: str = self._config.params["precision"]
+        return precision
 
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
+from fastseq.transducer.data.columns import Columns
 from fastseq.transducer.network.parameters import check_reset_after
 
 # What an automatic hyperparameter is until `fit` chooses a value.
 AUTO = "auto"
+
+# The choices of HYPERPARAMETERS, for type checkers; those of tokens are in forms.Tokens.
+Auto = Literal["auto"]
+Normalization = Literal["auto", "none", "NFC", "NFD", "NFKC"]
+Cell = Literal["lstm", "gru"]
+Encoder = Literal["bidirectional", "unidirectional"]
+AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "hard", "auto"]
+ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
+Monitor = Literal["accuracy", "loss"]
+Precision = Literal["default", "float32", "bfloat16"]
 
 
 class Hyperparameter(NamedTuple):
     """One of them: its default and kind, the values it takes, and what it is for.
 
     Numbers lie from `least` to `most`, where `below` leaves `most` itself out. `optional` lets None
-    stand for "never". Where it is `automatic`, it may be "auto" and is that unless it is given:
-    `training.automatic` then chooses a value for the pairs; the default is the one for many pairs.
+    stand for "never"; the kind of a number is then `kind`, unless the default shows it. A string is
+    one of `choices`, or what `check_text` accepts. Where it is `automatic`, it may be "auto" and is
+    that unless it is given: `training.automatic` then chooses a value for the pairs; the default is
+    the one for many pairs.
     """
 
     name: str
@@ -31,17 +44,24 @@ class Hyperparameter(NamedTuple):
     below: bool = False
     optional: bool = False
     automatic: bool = False
+    kind: type | None = None
+    check_text: Callable[[str], object] | None = None
 
     @property
     def initial(self) -> Any:
         """Its value in a Transducer that is not given one."""
         return AUTO if self.automatic else self.default
 
+    @property
+    def value_type(self) -> type:
+        """The type of its values other than None."""
+        return self.kind or type(self.default)
+
     def check(self, value: Any) -> None:
         """TypeError or ValueError, naming the hyperparameter, unless the value is allowed."""
         if (value is None and self.optional) or (self.automatic and value == AUTO):
             return
-        kind = type(self.default)
+        kind = self.value_type
         if kind is bool or kind is str:
             fits = isinstance(value, np.bool_ | bool if kind is bool else str)
         else:
@@ -52,7 +72,9 @@ class Hyperparameter(NamedTuple):
             raise TypeError(
                 f"{self.name}: expected {_KINDS[kind]}{self._others()}, got {type(value).__name__}"
             )
-        if kind is str and value not in self.choices:
+        if self.check_text is not None:
+            self.check_text(value)
+        elif kind is str and value not in self.choices:
             raise ValueError(
                 f"{self.name}: expected one of {', '.join(self.choices)}; got {value!r}"
             )
@@ -91,6 +113,35 @@ HYPERPARAMETERS = (
     ),
     Hyperparameter(
         "target_tokens", "char", "symbols of a target, in the same way", choices=("char", "space")
+    ),
+    Hyperparameter(
+        "columns",
+        "source,target",
+        "what the columns of a file are: source, target, features, weight, - for one to skip; "
+        "or where, as source=2,target=1",
+        check_text=Columns.parse,
+    ),
+    Hyperparameter(
+        "feature_separators",
+        ";|,() ",
+        "characters that separate the tags in a column of features",
+        check_text=str,
+    ),
+    Hyperparameter(
+        "normalize",
+        "auto",
+        "Unicode form that texts are read in; auto takes NFD where it makes symbols much fewer",
+        choices=("auto", "none", "NFC", "NFD", "NFKC"),
+    ),
+    Hyperparameter("lowercase", False, "read sources in lower case"),
+    Hyperparameter(
+        "max_length",
+        None,
+        "leave out pairs of which a side has more symbols",
+        least=1,
+        most=_LARGEST_COUNT,
+        optional=True,
+        kind=int,
     ),
     Hyperparameter("embedding_size", 64, "width of a symbol's vector", least=1, most=_LARGEST_SIZE),
     Hyperparameter("hidden_size", 256, "width of the recurrent state", least=1, most=_LARGEST_SIZE),
@@ -207,6 +258,11 @@ HYPERPARAMETERS = (
     Hyperparameter("seed", 0, "of the weights, the order, dropout and the split", most=2**63 - 1),
 )
 BY_NAME = {each.name: each for each in HYPERPARAMETERS}
+
+
+def is_undecided(name: str, value: Any) -> bool:
+    """Whether `fit` has yet to choose the value of this hyperparameter."""
+    return bool(BY_NAME[name].automatic and value == AUTO)
 
 
 def check(values: Mapping[str, Any], *, chosen: bool = False) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
 from fastseq.transducer.data.batches import Pairs, Sequences
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
+from fastseq.transducer.data.forms import Text
+from fastseq.transducer.data.vocabulary import Vocabulary
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 from fastseq.transducer.network.parameters import NetworkConfig, parameter_shapes
 
@@ -75,6 +76,10 @@ class ModelConfig:
                 f"{_LARGEST_NETWORK:,} bytes, got one of {size:,}"
             )
         return config
+
+    def with_lengths(self, lengths: Lengths) -> ModelConfig:
+        """The same description with other lengths."""
+        return replace(self, lengths=lengths)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same description of, in the types that JSON knows."""

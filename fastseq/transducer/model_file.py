@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -36,6 +36,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 FORMAT_VERSION = 1
 MODEL = "fastseq.transducer"
+ENSEMBLE = "fastseq.ensemble"
 
 # Two trainings that are equal but for their speed leave equal files.
 _NOT_SAVED = ("seconds", "words_per_second")
@@ -55,10 +56,7 @@ def write_model(
     dtype: str = "float32",
 ) -> None:
     """Write a trained model: its weights, its configuration and the logs of its epochs."""
-    saved = [
-        {name: value for name, value in logs.items() if name not in _NOT_SAVED} for logs in history
-    ]
-    write(path, MODEL, params, config.to_json() | {"history": saved}, dtype)
+    write(path, MODEL, params, config.to_json() | {"history": saved_history(history)}, dtype)
 
 
 def read_model(path: str) -> tuple[ModelConfig, dict[str, Array], list[dict[str, Any]]]:
@@ -66,14 +64,25 @@ def read_model(path: str) -> tuple[ModelConfig, dict[str, Array], list[dict[str,
     configs: list[ModelConfig] = []
 
     def shapes(document: dict[str, Any]) -> Shapes:
-        history = document["history"]
-        if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
-            raise ValueError("history: expected a list of objects")
+        check_history(document["history"])
         configs.append(ModelConfig.from_json(document))
         return parameter_shapes(configs[0].network_config())
 
     arrays, document = read(path, MODEL, (*ModelConfig.ENTRIES, "history"), shapes)
     return configs[0], arrays, document["history"]
+
+
+def saved_history(history: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a file holds of the logs of a training."""
+    return [
+        {name: value for name, value in logs.items() if name not in _NOT_SAVED} for logs in history
+    ]
+
+
+def check_history(history: object) -> None:
+    """ValueError unless this can be what `saved_history` has given."""
+    if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
+        raise ValueError("history: expected a list of objects")
 
 
 def write(
@@ -190,6 +199,17 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             raise ValueError(f"{path}: {reason}") from error
 
 
+def kind_of(path: str) -> str | None:
+    """The kind that `write` was given, None for other safetensors files; it raises as `read`."""
+    with open(path, "rb", opener=open_at_once) as file:
+        try:
+            document = _document(_read_header(file))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    kind = (document or {}).get("format")
+    return kind if isinstance(kind, str) else None
+
+
 def _plain(value: Any) -> Any:
     """What stands for a value that JSON does not know, as a callback may add one to the history.
 
@@ -221,16 +241,25 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
     return header
 
 
-def _read_document(header: dict[str, Any], kind: str, entries: tuple[str, ...]) -> dict[str, Any]:
-    """Take the document out of the header: of the right kind and version, with all entries."""
+def _document(header: dict[str, Any]) -> dict[str, Any] | None:
+    """Take the document out of the header, None where there is none."""
     metadata = header.pop(METADATA, None)
     text = metadata.get(_DOCUMENT) if isinstance(metadata, dict) else None
     try:
         document = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or document.get("format") != kind:
-        raise ValueError(f"expected a file of the format {kind}, got another safetensors file")
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _read_document(header: dict[str, Any], kind: str, entries: tuple[str, ...]) -> dict[str, Any]:
+    """Take the document out of the header: of the right kind and version, with all entries."""
+    document = _document(header)
+    if document is None or document.get("format") != kind:
+        got = "another safetensors file"
+        if document is not None and document.get("format") == ENSEMBLE:
+            got = "an ensemble, which fastseq.Ensemble.load reads"
+        raise ValueError(f"expected a file of the format {kind}, got {got}")
     if document.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"format_version: expected {FORMAT_VERSION}, got "

@@ -15,8 +15,8 @@ from fastseq.interop.export.network import Description, describe_network, descri
 from fastseq.transducer.data.vocabulary import END, START, UNKNOWN, Vocabulary
 from fastseq.transducer.estimator import Transducer
 from fastseq.transducer.model_config import Lengths
+from fastseq.transducer.search.fitted import not_fitted
 from fastseq.transducer.search.limits import MORE_STEPS, MOST_STEPS
-from fastseq.transducer.search.predictor import not_fitted
 from fastseq.version import __version__
 
 _FORMAT, _FORMAT_VERSION = "fastseq.onnx", 1
@@ -135,13 +135,12 @@ def _files(
 
 def _describe_symbols(source: Vocabulary, target: Vocabulary, seen: Lengths) -> dict[str, Any]:
     special = ("unknown", UNKNOWN), ("start", START), ("end", END), ("padding", UNKNOWN)
-    first = END + 1
+    described = source.text_form.to_json() | {"ids": source.ids()}
+    if source.text_form.tag_columns:
+        described |= {"tags": source.tag_ids(), "tag_pattern": source.text_form.tag_pattern}
     return {
-        "source": {
-            "form": source.form,
-            "ids": {symbol: id for id, symbol in enumerate(source.symbols[first:], start=first)},
-        },
-        "target": {"form": target.form, "symbols": list(target.symbols)},
+        "source": described,
+        "target": target.text_form.to_json() | {"symbols": list(target.symbols)},
         "special_ids": dict(special),
         "longest_answer": {
             "rule": "min(ceil(target * max(1, n / max(1, source))) + more, most) symbols, the end "

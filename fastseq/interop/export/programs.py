@@ -27,14 +27,24 @@ for stream in (sys.stdin, sys.stdout):
 
 for text in sys.argv[1:] or sys.stdin:
     text = text.removesuffix("\\n")
+    text, *columns = text.split("\\t") if "tags" in source else [text]
+    text = text.lower() if "lowercase" in source else text
+    text = unicodedata.normalize(source["normalize"], text) if "normalize" in source else text
     symbols = list(text) if source["form"] == "char" else text.split()
-    ids = [source["ids"].get(symbol, special["unknown"]) for symbol in symbols] + [special["end"]]
+    ids = [source["ids"].get(symbol, special["unknown"]) for symbol in symbols]
+    for known, column in zip(source.get("tags", []), columns):
+        tags = [tag for tag in re.split(source["tag_pattern"], column) if tag]
+        ids += [known.get(tag, special["unknown"]) for tag in tags]
+    ids.append(special["end"])
     inputs = {"ids": np.array([ids], np.int64), "lengths": np.array([len(ids)], np.int64)}
     [answer], [length], _ = session.run(None, inputs)
     separator = "" if target["form"] == "char" else " "
-    print(separator.join(target["symbols"][id] for id in answer[:length]))
+    answer = separator.join(target["symbols"][id] for id in answer[:length])
+    print(unicodedata.normalize("NFC", answer) if "compose" in target else answer)
 """,
     "json",
+    "re",
+    "unicodedata",
 )
 
 SEQUENCES = _program(

@@ -7,12 +7,15 @@ order of the batches, are drawn from a generator and repeat with its state.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer.data.vocabulary import END, START, Text, Vocabulary
+from fastseq.transducer.data.forms import Text
+from fastseq.transducer.data.vocabulary import END, START, Vocabulary
 from fastseq.transducer.network.network import Batch
 
 IdArray = npt.NDArray[np.int64]
@@ -100,14 +103,25 @@ class Pairs:
     texts : array of int, as many, optional
         A number for each different source text, where texts differ in symbols that have no id; by
         default sources of the same ids are the same.
+    weights : float32 array, as many, optional
+        How much each pair counts in training; 1 by default.
+    numbers : array of int, as many, optional
+        Which pair of the user's each is, from 0; by default they are in that order.
     """
 
     def __init__(
-        self, sources: Sequences, targets: Sequences, texts: IdArray | None = None
+        self,
+        sources: Sequences,
+        targets: Sequences,
+        texts: IdArray | None = None,
+        weights: npt.NDArray[np.float32] | None = None,
+        numbers: IdArray | None = None,
     ) -> None:
         self.sources = sources
         self.targets = targets
+        self.numbers = np.arange(len(sources)) if numbers is None else numbers
         self._texts = texts
+        self._weights = weights
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -116,7 +130,9 @@ class Pairs:
     def take(self, rows: IdArray) -> Pairs:
         """New pairs: these rows, in this order."""
         texts = None if self._texts is None else self._texts[rows]
-        return Pairs(self.sources.take(rows), self.targets.take(rows), texts)
+        weights = None if self._weights is None else self._weights[rows]
+        sides = self.sources.take(rows), self.targets.take(rows)
+        return Pairs(*sides, texts, weights, self.numbers[rows])
 
     def batch(self, rows: IdArray) -> Batch:
         """What a network trains on: sources with their ends, targets from start and to end."""
@@ -125,7 +141,17 @@ class Pairs:
         inputs = np.zeros_like(targets)
         inputs[:, 0] = START
         inputs[:, 1:] = np.where(targets[:, :-1] == END, 0, targets[:, :-1])
-        return Batch(sources, source_lengths, inputs, targets, target_lengths)
+        weights = None if self._weights is None else self._weights[rows]
+        return Batch(sources, source_lengths, inputs, targets, target_lengths, weights)
+
+    def longest(self, rows: IdArray) -> str:
+        """Which of some rows is the longest, in words."""
+        row = rows[np.argmax(self.costs[rows])]
+        lengths = self.sources.lengths[row], self.targets.lengths[row]
+        return (
+            f"whose longest pair is number {self.numbers[row] + 1}, with {lengths[0]:,} source and "
+            f"{lengths[1]:,} target symbols; max_length leaves out longer ones"
+        )
 
     def rows_of_sources(self) -> dict[bytes, list[int]]:
         """The rows of each different source, in the order of their first appearance."""
@@ -141,7 +167,24 @@ class Pairs:
         for side in (self.sources, self.targets):
             checksum.update(side.offsets.astype("<i8").tobytes())
             checksum.update(side.ids.astype("<i4").tobytes())
+        if self._weights is not None:
+            checksum.update(self._weights.astype("<f4").tobytes())
         return checksum.hexdigest()
+
+    @property
+    def costs(self) -> IdArray:
+        """What a step on each pair takes, as the length of a short pair that takes as much.
+
+        Time and memory grow with the length, and those of the attention with its square.
+        """
+        lengths = np.maximum(self.sources.lengths, self.targets.lengths)
+        costs: IdArray = np.maximum(lengths, lengths**2 // _USUAL_LENGTH)
+        return costs
+
+    def long_rows(self) -> npt.NDArray[np.bool_]:
+        """Which pairs (N) are far longer than the rest, and would make a whole batch wait."""
+        costs = self.costs
+        return costs > max(_USUAL_LENGTH, 2 * float(np.median(costs)))
 
 
 def shuffled_batches(
@@ -150,7 +193,8 @@ def shuffled_batches(
     """Draw an epoch: every pair in one batch, pairs of similar lengths together.
 
     The pairs are shuffled and cut into pools of a hundred batches; each pool is sorted by length
-    and cut into batches; the batches of all pools are shuffled.
+    and cut into batches; the batches of all pools are shuffled. Pairs far longer than the rest are
+    in batches of their own, of fewer pairs the longer they are.
 
     Parameters
     ----------
@@ -162,23 +206,33 @@ def shuffled_batches(
     Returns
     -------
     list of int64 arrays
-        The rows of each batch.
+        The rows of each batch; the same number of batches whatever is drawn.
     """
     order = generator.permutation(len(pairs))
+    is_long = pairs.long_rows()[order]
+    usual, long = order[~is_long], order[is_long]
     source_lengths, target_lengths = pairs.sources.lengths, pairs.targets.lengths
     batches: list[IdArray] = []
     pool_size = _BATCHES_IN_A_POOL * batch_size
-    for first in range(0, len(order), pool_size):
-        pool = order[first : first + pool_size]
+    for first in range(0, len(usual), pool_size):
+        pool = usual[first : first + pool_size]
         pool = pool[np.lexsort((target_lengths[pool], source_lengths[pool]))]
         batches.extend(
             pool[start : start + batch_size] for start in range(0, len(pool), batch_size)
         )
+    batches.extend(long[rows] for rows in batches_by_length(pairs.costs[long], batch_size))
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
+def count_batches(pairs: Pairs, batch_size: int) -> int:
+    """How many batches `shuffled_batches` draws."""
+    is_long = pairs.long_rows()
+    long_batches = batches_by_length(pairs.costs[is_long], batch_size)
+    return math.ceil(np.sum(~is_long) / batch_size) + sum(1 for _ in long_batches)
+
+
 def batches_by_length(lengths: IdArray, batch_size: int) -> Iterator[IdArray]:
-    """Cut all rows, the shortest first, into batches: for prediction.
+    """Cut all rows, the shortest first, into batches.
 
     A batch has fewer rows where they are long, because all are padded to the longest: its rows
     times its longest length are at most those of a full batch of rows of 256 symbols.
@@ -194,7 +248,7 @@ def batches_by_length(lengths: IdArray, batch_size: int) -> Iterator[IdArray]:
 
 
 def split_by_source(
-    pairs: Pairs, share: float, generator: np.random.Generator
+    pairs: Pairs, share: float, generator: np.random.Generator, texts: IdArray | None = None
 ) -> tuple[Pairs, Pairs]:
     """Hold a share of the pairs out; the pairs of one source all go to the same side.
 
@@ -204,6 +258,8 @@ def split_by_source(
     share : float
         Between 0 and 1, both excluded.
     generator : numpy.random.Generator
+    texts : array of int, as many, optional
+        Pairs of one number go to the same side too: those of one text with different features.
 
     Returns
     -------
@@ -215,7 +271,12 @@ def split_by_source(
     ValueError
         There are fewer than two different sources.
     """
-    groups = pairs.rows_of_sources()
+    groups: dict[Any, list[int]] = {}
+    if texts is None:
+        groups |= pairs.rows_of_sources()
+    else:
+        for row, number in enumerate(texts.tolist()):
+            groups.setdefault(number, []).append(row)
     if len(groups) < 2:
         raise ValueError(
             "validation: a share can be held out of at least 2 different sources; "

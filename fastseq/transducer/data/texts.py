@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import Any
 
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
+from fastseq.transducer.data.forms import Text, TextForm
+from fastseq.transducer.data.vocabulary import Vocabulary
 
 
-def checked_texts(name: str, texts: Iterable[Text], vocabulary: Vocabulary | None) -> list[Text]:
-    """The texts as a list: all strings, or all lists of strings.
+def checked_texts(
+    name: str, texts: Iterable[Text], vocabulary: Vocabulary | None, tag_columns: int = 0
+) -> list[Text]:
+    """The texts as a list: all strings, all lists of strings, or all with columns of tags.
 
     Parameters
     ----------
@@ -18,6 +21,8 @@ def checked_texts(name: str, texts: Iterable[Text], vocabulary: Vocabulary | Non
     texts : iterable of str, or of lists of str
     vocabulary : Vocabulary, optional
         Of which form they must be; that of the first text by default.
+    tag_columns : int
+        Where there is no vocabulary: how many columns of tags a text has.
 
     Raises
     ------
@@ -28,11 +33,18 @@ def checked_texts(name: str, texts: Iterable[Text], vocabulary: Vocabulary | Non
     listed = list(texts)
     if not listed:
         return listed
-    strings = isinstance(listed[0], str) if vocabulary is None else vocabulary.form != "list"
+    if vocabulary is None:
+        tokens = "char" if tag_columns or isinstance(listed[0], str) else "list"
+        form = TextForm(tokens, tag_columns=tag_columns)  # type: ignore[arg-type]  # as above
+    else:
+        form = vocabulary.text_form
     for place, text in enumerate(listed):
-        if not (isinstance(text, str) if strings else _is_list_of_strings(text)):
-            expected = "a string" if strings else "a list of strings"
-            raise TypeError(f"{name}[{place}]: expected {expected}, got {_kind(text)}")
+        if form.tag_columns:
+            fits = _is_list_of_strings(text) and len(text) == 1 + form.tag_columns
+        else:
+            fits = isinstance(text, str) if form.tokens != "list" else _is_list_of_strings(text)
+        if not fits:
+            raise TypeError(f"{name}[{place}]: expected {form.description()}, got {_kind(text)}")
     return listed
 
 
@@ -91,6 +103,8 @@ def _is_list_of_strings(text: object) -> bool:
 
 def _kind(value: object) -> str:
     if isinstance(value, list | tuple):
+        if value and all(isinstance(item, str) for item in value):
+            return f"a {type(value).__name__} of {len(value)}"
         odd = next((item for item in value if not isinstance(item, str)), None)
         suffix = "" if odd is None else f" that holds {type(odd).__name__}"
         return f"a {type(value).__name__}{suffix}"

@@ -1,15 +1,21 @@
 """Pairs as tab-separated values: a line for each, source, tab, target; UTF-8, nothing quoted.
 
 A byte order mark, CRLF and a missing end of the last line are harmless. Anything else that is not a
-pair is an error with its line. With another delimiter a file is read as CSV, with its quotes.
+pair is an error with its line. With another delimiter a file is read as CSV, with its quotes. More
+columns, and other orders of them, are described by `Columns`.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import math
 import os
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fastseq.transducer.data.columns import Columns
+from fastseq.transducer.data.forms import Text
 
 _NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar"}
 
@@ -49,12 +55,37 @@ def text_lines(content: Iterable[bytes], name: str, first: int = 1) -> Iterator[
             ) from None
 
 
+class PairFile(NamedTuple):
+    """What a file of pairs holds.
+
+    Attributes
+    ----------
+    sources : list of str, or of tuples of str
+        Tuples where there are features: the text, and each column of them.
+    targets : list of str
+    weights : list of float, or None
+        Where there is such a column.
+    columns : Columns
+        Where everything stood.
+    has_header : bool
+        Whether the first line named the columns.
+    """
+
+    sources: list[Text]
+    targets: list[Text]
+    weights: list[float] | None
+    columns: Columns
+    has_header: bool
+
+
 def read_pairs(
     path: str | os.PathLike[str],
     source_form: str = "char",
     target_form: str = "char",
     delimiter: str = "\t",
-) -> tuple[list[str], list[str]]:
+    columns: str = "source,target",
+    header: bool | None = None,
+) -> PairFile:
     """Read a file of pairs.
 
     Parameters
@@ -65,10 +96,15 @@ def read_pairs(
     delimiter : str
         One character. Any but a tab makes the file CSV (RFC 4180): a field that holds the delimiter
         is in double quotes.
+    columns : str
+        Where source, target, features and weight stand: see `Columns.parse`.
+    header : bool, optional
+        Whether the first line names the columns. By default it does where all its words are well
+        known names of columns, or where `columns` has names.
 
     Returns
     -------
-    sources, targets : lists of as many str
+    PairFile
 
     Raises
     ------
@@ -78,17 +114,33 @@ def read_pairs(
         It is empty, or a line is no pair: the message gives the file, the line and the reason.
     """
     name = os.fspath(path)
-    sources, targets = [], []
+    places = Columns.parse(columns)
+    if places.names and header is False:
+        raise ValueError(f"columns: expected numbers where there is no header, got {columns!r}")
+    has_header = False
+    sources: list[Text] = []
+    targets: list[Text] = []
+    weights: list[float] = []
     with open(path, "rb") as file:
         for number, fields in _rows(file, name, delimiter):
-            problem = _problem(fields, source_form, target_form, _name(delimiter))
+            if number == 1 and (places.is_header(fields) if header is None else header):
+                has_header = True
+                places = places.resolved(fields)
+                continue
+            row = _Row(places, fields, delimiter, (source_form, target_form))
+            problem = row.problem()
             if problem:
-                raise ValueError(f"{name}, line {number}: {_refusal(fields, delimiter, problem)}")
-            sources.append(fields[0])
-            targets.append(fields[1])
+                raise ValueError(f"{name}, line {number}: {problem}")
+            sources.append(row.source())
+            targets.append(row.field(places.target))
+            if places.weight is not None:
+                weights.append(row.weight())
     if not sources:
-        raise ValueError(f"{name}: expected at least one line, got an empty file")
-    return sources, targets
+        holds = "a header alone" if has_header else "an empty file"
+        raise ValueError(f"{name}: expected at least one line, got {holds}")
+    return PairFile(
+        sources, targets, None if places.weight is None else weights, places, has_header
+    )
 
 
 def _rows(file: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -105,34 +157,74 @@ def _rows(file: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[in
         raise ValueError(f"{name}, line {rows.line_num}: {error}") from error
 
 
-def _problem(fields: list[str], source_form: str, target_form: str, separator: str) -> str:
-    """What keeps a row from being a pair, "" for nothing."""
-    if not fields:
-        return "an empty line"
-    if len(fields) == 1:
-        return f"a line without a {separator}"
-    if len(fields) > 2:
-        return f"{len(fields) - 1} {separator}s"
-    if _is_empty(fields[0], source_form):
-        return "an empty source"
-    if _is_empty(fields[1], target_form):
-        return "an empty target"
-    return ""
+class _Row:
+    """The fields of a line, with what each of them is."""
 
+    def __init__(
+        self, columns: Columns, fields: list[str], delimiter: str, forms: tuple[str, str]
+    ) -> None:
+        self._columns, self._fields, self._delimiter, self._forms = (
+            columns,
+            fields,
+            delimiter,
+            forms,
+        )
 
-def _refusal(fields: list[str], delimiter: str, problem: str) -> str:
-    line = delimiter.join(fields)
-    excerpt = f": {line[:60]!r}{'…' * (len(line) > 60)}" if line else ""
-    hint = ""
-    other = next((each for each in _NAMES if line.count(each) == 1), None)
-    if len(fields) == 1 and other is not None:
-        hint = f"; where a {_name(other)} separates them, say --delimiter {other!r}"
-    return f"expected a source, a {_name(delimiter)} and a target, got {problem}{excerpt}{hint}"
+    def field(self, place: int | str) -> str:
+        """The field in a place."""
+        assert isinstance(place, int)  # names are resolved
+        return self._fields[place]
+
+    def source(self) -> Text:
+        """The source, in a tuple with its features where there are such columns."""
+        text, features = self.field(self._columns.source), self._columns.features
+        return (text, *map(self.field, features)) if features else text
+
+    def weight(self) -> float:
+        """The weight; NaN where the field is none."""
+        assert self._columns.weight is not None
+        try:
+            return float(self.field(self._columns.weight))
+        except ValueError:
+            return math.nan
+
+    def problem(self) -> str:
+        """What keeps the line from being a pair, "" for nothing."""
+        fields, columns, separator = self._fields, self._columns, _name(self._delimiter)
+        count = columns.width
+        if not fields:
+            return self._refusal("an empty line")
+        if len(fields) == 1:
+            return self._refusal(f"a line without a {separator}")
+        if count is not None and len(fields) > count:
+            return self._refusal(f"{len(fields) - 1} {separator}s")
+        if len(fields) < (count or columns.least_width):
+            return self._refusal(f"{len(fields)} fields")
+        for role, place, form in zip(
+            ("source", "target"), (columns.source, columns.target), self._forms, strict=True
+        ):
+            if not (self.field(place) if form == "char" else self.field(place).strip()):
+                return self._refusal(f"an empty {role}")
+        if columns.weight is not None and not 0 <= self.weight() < math.inf:
+            weight = self.field(columns.weight)
+            return f"expected as weight a number of at least 0, got {weight[:60]!r}"
+        return ""
+
+    def _refusal(self, problem: str) -> str:
+        fields, delimiter, columns = self._fields, self._delimiter, self._columns
+        line = delimiter.join(fields)
+        excerpt = f": {line[:60]!r}{'…' * (len(line) > 60)}" if line else ""
+        hint = ""
+        other = next((each for each in _NAMES if line.count(each) == columns.least_width - 1), None)
+        if len(fields) == 1 and other is not None:
+            hint = f"; where a {_name(other)} separates them, say --delimiter {other!r}"
+        expected = f"a source, a {_name(delimiter)} and a target"
+        if columns.description() != "source,target":
+            expected = f"the columns {columns.description()} with {_name(delimiter)}s between them"
+        elif len(fields) > 2:
+            hint = "; --columns says which columns to read"
+        return f"expected {expected}, got {problem}{excerpt}{hint}"
 
 
 def _name(delimiter: str) -> str:
     return _NAMES.get(delimiter, repr(delimiter))
-
-
-def _is_empty(text: str, form: str) -> bool:
-    return not (text if form == "char" else text.strip())

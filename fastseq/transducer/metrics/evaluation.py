@@ -1,4 +1,4 @@
-"""How good and how fast a trained Transducer is on pairs."""
+"""How good and how fast a trained model is on pairs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastseq.transducer.metrics.edit_distance import symbol_error_rate
 from fastseq.transducer.metrics.exact_match import exact_match
+from fastseq.transducer.metrics.questions import Questions
 
 if TYPE_CHECKING:
-    from fastseq.transducer.data.vocabulary import Text
-    from fastseq.transducer.estimator import Transducer
+    from fastseq.transducer.data.forms import Text
+    from fastseq.transducer.data.unknown import Unknown
+    from fastseq.transducer.search.predictor import Predictor
 
 
 class Evaluation(NamedTuple):
@@ -27,29 +29,33 @@ class Evaluation(NamedTuple):
         The symbols that are wrong, as edit distances, for each symbol of the targets; of several
         targets the closest counts.
     words_per_second : float
+    cut : int
+        The answers that reached the longest length that is searched before they ended.
     """
 
     words: int
     accuracy: float
     symbol_error_rate: float
     words_per_second: float
+    cut: int
 
 
 def evaluate(
-    model: Transducer,
+    model: Predictor,
     sources: Sequence[Text],
     targets: Sequence[Text],
     beam_size: int = 1,
     length_penalty: float = 0.0,
+    unknown: Unknown = "warn",
 ) -> Evaluation:
     """Let a model answer every different source once, and compare with its targets.
 
     Parameters
     ----------
-    model : Transducer
+    model : Transducer or Ensemble
     sources, targets : as many str, or lists of str
         A source with several right answers is there several times.
-    beam_size, length_penalty
+    beam_size, length_penalty, unknown
         As in `Transducer.predict`.
 
     Returns
@@ -61,27 +67,22 @@ def evaluate(
     TypeError, ValueError
         The arguments do not fit the model, or there is no pair.
     """
-    split_source, split = model.vocabulary_.source.split, model.vocabulary_.target.split
-    questions: dict[tuple[str, ...], Text] = {}
-    accepted: dict[tuple[str, ...], list[list[str]]] = {}
-    for source, target in zip(sources, targets, strict=True):
-        key = tuple(split_source(source))
-        questions.setdefault(key, source)
-        accepted.setdefault(key, []).append(split(target))
-    if not questions:
+    questions = Questions.of(model.vocabulary_, sources, ([target] for target in targets))
+    if not questions.sources:
         raise ValueError("sources: expected at least one, got none")
 
     start = time.perf_counter()
-    answers = model.predict(
-        list(questions.values()), beam_size=beam_size, length_penalty=length_penalty
+    found = model.answers(
+        questions.sources, beam_size, length_penalty=length_penalty, unknown=unknown
     )
     seconds = time.perf_counter() - start
 
-    spelled = [split(answer) for answer in answers]
-    references = list(accepted.values())
+    answers = [best for [best] in found]
+    spelled = [model.vocabulary_.target.split(answer.text) for answer in answers]
     return Evaluation(
-        words=len(questions),
-        accuracy=exact_match(spelled, references),
-        symbol_error_rate=symbol_error_rate(spelled, references),
-        words_per_second=len(questions) / seconds,
+        words=len(questions.sources),
+        accuracy=exact_match(spelled, questions.accepted),
+        symbol_error_rate=symbol_error_rate(spelled, questions.accepted),
+        words_per_second=len(questions.sources) / seconds,
+        cut=sum(answer.cut for answer in answers),
     )

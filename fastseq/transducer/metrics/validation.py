@@ -25,11 +25,13 @@ def mean_loss(network: Network, pairs: Pairs) -> float:
     float
     """
     total, symbols = 0.0, 0
-    lengths = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
-    for rows in batches_by_length(lengths, _BATCH_SIZE):
+    for rows in batches_by_length(pairs.costs, _BATCH_SIZE):
         batch = pairs.batch(rows)
         count = int(batch.target_lengths.sum())
-        total += network.loss(batch) * count
+        try:
+            total += network.loss(batch) * count
+        except MemoryError as error:
+            raise MemoryError(f"validation, {pairs.longest(rows)}") from error
         symbols += count
     return total / symbols
 

@@ -45,6 +45,8 @@ class Batch:
         The target, then the end symbol.
     target_lengths : ndarray of int, shape (N,)
         Of the inputs and of the targets, each at least 1.
+    weights : ndarray of float32, shape (N,), optional
+        How much each pair counts, 1 being usual.
     """
 
     sources: Array
@@ -52,6 +54,7 @@ class Batch:
     inputs: Array
     targets: Array
     target_lengths: Array
+    weights: Array | None = None
 
 
 class Network:
@@ -101,6 +104,11 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).of, (self.config, self.params)
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether `step` returns attention weights."""
+        return self.config.attention != "none"
+
     def loss(
         self,
         batch: Batch,
@@ -114,6 +122,7 @@ class Network:
         Parameters
         ----------
         batch : Batch
+            With weights, each symbol's loss is multiplied by its pair's before the mean is taken.
         label_smoothing : float
             The share, at least 0 and below 1, of the loss that is the mean over all symbols
             (Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016).
@@ -154,8 +163,11 @@ class Network:
             )
         encoded = self._encoder.forward(sources, source_lengths, generator)
         scores = self._decoder.forward(inputs, lengths, encoded, generator)
-        labels = Steps(lengths, targets.shape[1]).gather(targets)
-        loss = self._loss.forward(scores, labels, label_smoothing)
+        steps = Steps(lengths, targets.shape[1])
+        weights = None
+        if batch.weights is not None:
+            weights = steps.gather(np.broadcast_to(batch.weights[:, np.newaxis], targets.shape))
+        loss = self._loss.forward(scores, steps.gather(targets), label_smoothing, weights)
         self._has_loss = True
         return loss
 

@@ -19,6 +19,10 @@ class Decodable(Protocol):
     attention weights (N, Te) or None.
     """
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether `step` returns attention weights."""
+
     def encode(self, sources: Array, source_lengths: Array) -> Any:
         """Read the sources (N, Te)."""
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fastseq.transducer.data.batches import Sequences, batches_by_length
 from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.beam_search import beam_search
 from fastseq.transducer.search.greedy import greedy
 from fastseq.transducer.search.hypothesis import Hypothesis
@@ -20,7 +21,7 @@ _HYPOTHESES_AT_ONCE = 256
 
 
 def search(
-    network: Network,
+    network: Decodable,
     sources: Sequences,
     max_steps: npt.NDArray[np.int64],
     beam_size: int = 1,
@@ -33,12 +34,13 @@ def search(
 
     Parameters
     ----------
-    network : Network
+    network : Network, or what decodes as one
     sources : Sequences
     max_steps : int64 array (N)
         The most symbols of the answer to each source, its end counted.
     beam_size, n_best, length_penalty, with_weights
-        As in `fastseq.transducer.search.beam_search.beam_search`; greedy where that is the same.
+        As in `fastseq.transducer.search.beam_search.beam_search`. The greedy answers of a Network
+        are those of `fastseq.transducer.search.greedy.greedy`: the same in less time.
 
     Returns
     -------
@@ -55,12 +57,12 @@ def search(
     is_greedy = beam_size == n_best == 1 and not (length_penalty or with_weights)
     found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
     for rows in batches_by_length(sources.lengths, max(1, _HYPOTHESES_AT_ONCE // int(beam_size))):
-        batch = (network, *sources.ended(rows), max_steps[rows])
-        if is_greedy:
-            answers = [[best] for best in greedy(*batch)]
+        batch = (*sources.ended(rows), max_steps[rows])
+        if is_greedy and isinstance(network, Network):
+            answers = [[best] for best in greedy(network, *batch)]
         else:
             answers = beam_search(
-                *batch, beam_size, n_best, length_penalty, with_weights=with_weights
+                network, *batch, beam_size, n_best, length_penalty, with_weights=with_weights
             )
         for row, listed in zip(rows, answers, strict=True):
             found[row] = listed

@@ -11,7 +11,7 @@ over its ids alone, and by this it is ranked among the finished ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +48,27 @@ class Hypothesis:
         if self.weights is None or not self.ids:
             return np.zeros((0, source_length), np.float32)
         return np.asarray(self.weights, dtype=np.float32)
+
+
+Output = Any  # str where the targets of `fit` were, else list of str
+
+
+class Answer(NamedTuple):
+    """One answer, with all that is known of it.
+
+    Attributes
+    ----------
+    text : str, or list of str
+        As the targets in `fit`.
+    score : float
+        What it is ranked by: `log_probability` after the length penalty.
+    log_probability : float
+        Of its symbols, and of its end unless it was cut.
+    cut : bool
+        Whether it reached the longest length that is searched before it ended.
+    """
+
+    text: Output
+    score: float
+    log_probability: float
+    cut: bool

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.transducer.data.vocabulary import END, START
+from fastseq.transducer.data.batches import Sequences, batches_by_length
+from fastseq.transducer.data.vocabulary import END, START, UNKNOWN
 from fastseq.transducer.search.active import ActiveHypotheses, Decodable
 
 Array = npt.NDArray[Any]
+
+_ANSWERS_AT_ONCE = 256
 
 
 def forced(
@@ -67,6 +70,29 @@ def forced(
         going_on = np.flatnonzero(steps < limits[active.rows])
         active.take(going_on)
         ids = ids[going_on]
+    return totals
+
+
+def log_probabilities(network: Decodable, sources: Sequences, targets: Sequences) -> Array:
+    """Log probabilities of given answers and their ends, in batches of similar lengths.
+
+    Parameters
+    ----------
+    network : Network, or what decodes as one
+    sources, targets : Sequences of equal number
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        Minus infinity for a target with `UNKNOWN`, which is no answer.
+    """
+    totals = np.full(len(sources), -np.inf)
+    known = np.array([UNKNOWN not in targets.row(row) for row in range(len(targets))], dtype=bool)
+    candidates = np.flatnonzero(known)
+    lengths = np.maximum(sources.lengths, targets.lengths)[candidates]
+    for places in batches_by_length(lengths, _ANSWERS_AT_ONCE):
+        rows = candidates[places]
+        totals[rows] = forced(network, *sources.ended(rows), [targets.row(row) for row in rows])
     return totals
 
 

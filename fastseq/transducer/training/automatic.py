@@ -21,7 +21,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fastseq.transducer.hyperparameters import AUTO, BY_NAME
+from fastseq.transducer.hyperparameters import BY_NAME, is_undecided
 from fastseq.transducer.model_config import Lengths
 
 _FEW_PAIRS, _MANY_PAIRS = 2_000, 20_000
@@ -55,7 +55,9 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
     }
     if size == 2 or params["peeky"] or lengths.source * lengths.target > _LARGEST_GRID:
         values["attention"] = BY_NAME["attention"].default
-    given = {name: value for name, value in params.items() if value != AUTO}
+    given = {
+        name: value for name, value in params.items() if not is_undecided(name, value)
+    }
     updates = math.ceil(pairs / (values | given)["batch_size"])
     for name in ("patience", "plateau_patience"):
         epochs = BY_NAME[name].default

@@ -9,15 +9,16 @@ from types import UnionType
 from typing import Any
 
 from fastseq.transducer import model_file as files
-from fastseq.transducer.hyperparameters import AUTO, BY_NAME
+from fastseq.transducer.hyperparameters import BY_NAME, is_undecided
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.training.loop import Training
 
 KIND = "fastseq.checkpoint"
 
-# What may be another when training is resumed: it decides only when training ends.
-_FREE = ("epochs", "patience")
+# What may be another when training is resumed: it decides only when training ends; or what it
+# makes of the data is compared as such, with the vocabularies.
+_FREE = ("epochs", "patience", "normalize", "lowercase", "max_length")
 # What a training had before a hyperparameter was there, if not what is the default for many pairs.
 _BEFORE = {"averaging": 0.0, "unknown_rate": 0.0}
 # No step takes less; speeds are divided by it.
@@ -101,7 +102,7 @@ def trained_with(path: str, params: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise ValueError(f"{path}: configuration: expected an object")
     return {
-        name: _saved_value(saved, name) if value == AUTO else value
+        name: _saved_value(saved, name) if is_undecided(name, value) else value
         for name, value in params.items()
     }
 
@@ -122,7 +123,10 @@ def _require_same(saved: dict[str, Any], document: dict[str, Any]) -> None:
             )
     for name in document:
         if name != "configuration" and saved[name] != document[name]:
-            raise ValueError(f"{name}: expected that of the checkpoint; got other pairs")
+            raise ValueError(
+                f"{name}: expected that of the checkpoint; got other pairs, or another normalize, "
+                "lowercase or max_length"
+            )
 
 
 def _check_state(state: Any, training: Training) -> None:

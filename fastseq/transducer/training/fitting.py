@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
@@ -15,8 +17,11 @@ from fastseq.precision import products_in
 from fastseq.transducer import hyperparameters
 from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
+from fastseq.transducer.data.columns import Columns
+from fastseq.transducer.data.forms import Text, choose_forms
 from fastseq.transducer.data.texts import check_equal_length, checked_texts
-from fastseq.transducer.data.vocabulary import Text, Vocabulary
+from fastseq.transducer.data.vocabulary import Vocabulary
+from fastseq.transducer.metrics.questions import key, numbers
 from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training import checkpoints
@@ -24,6 +29,7 @@ from fastseq.transducer.training.automatic import chosen
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
 from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
+from fastseq.transducer.training.warm_start import Start, extended_config, kept_forms, take_weights
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -33,6 +39,8 @@ def prepare(
     sources: Iterable[Text],
     targets: Iterable[Text],
     validation: Validation,
+    sample_weight: Iterable[float] | None = None,
+    start: Start | None = None,
     resumed: str | os.PathLike[str] | None = None,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
@@ -41,8 +49,10 @@ def prepare(
     ----------
     params : dict
         Every hyperparameter.
-    sources, targets, validation
+    sources, targets, validation, sample_weight
         As in `Transducer.fit`.
+    start : Start, optional
+        A trained model whose symbols and weights are kept; what is "auto" is as it has it.
     resumed : path, optional
         The folder of a checkpoint: if there is one, what is "auto" is as it was.
 
@@ -60,35 +70,65 @@ def prepare(
     if resumed is not None and os.path.exists(checkpoints.file_name(resumed)):
         params = checkpoints.trained_with(checkpoints.file_name(resumed), params)
         hyperparameters.check(params)
-    source_texts = checked_texts("sources", sources, None)
+    elif start is not None:
+        params = {
+            name: start.config.params[name] if hyperparameters.is_undecided(name, value) else value
+            for name, value in params.items()
+        }
+    tag_columns = len(Columns.parse(params["columns"]).features)
+    source_texts = checked_texts("sources", sources, None, tag_columns)
     target_texts = checked_texts("targets", targets, None)
     check_equal_length(source_texts, target_texts)
     if not source_texts:
         raise ValueError("sources: expected at least one pair to train on, got none")
+    pair_weights = _checked_weights(sample_weight, len(source_texts))
+    forms = choose_forms(source_texts, target_texts, params, tag_columns)
+    if start is not None:
+        forms = kept_forms(start, forms)
+    lengths = [
+        np.array([form.length(text) for text in texts])
+        for form, texts in zip(forms, (source_texts, target_texts), strict=True)
+    ]
+    kept = np.flatnonzero(np.maximum(*lengths) <= (params["max_length"] or np.inf))
+    if not len(kept):
+        raise ValueError(
+            f"max_length: expected a pair of at most {params['max_length']} symbols, "
+            f"got none among {len(source_texts)}"
+        )
+    source_texts, target_texts = (
+        [texts[row] for row in kept] for texts in (source_texts, target_texts)
+    )
     vocabulary = Vocabularies(
-        Vocabulary.build(source_texts, params["source_tokens"]),
-        Vocabulary.build(target_texts, params["target_tokens"]),
+        Vocabulary.build(source_texts, forms[0]), Vocabulary.build(target_texts, forms[1])
     )
-    lengths = Lengths(
-        max(len(vocabulary.source.split(text)) for text in source_texts),
-        max(len(vocabulary.target.split(text)) for text in target_texts),
-    )
-    files.check_room(ModelConfig(params, vocabulary, lengths).to_json())
+    seen = Lengths(*(int(side[kept].max()) for side in lengths))
+    config = ModelConfig(params, vocabulary, seen)
+    if start is not None:
+        config = extended_config(start, config)
+    files.check_room(config.to_json())
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
-    pairs = vocabulary.encode(source_texts, target_texts)
+    encoded = config.vocabulary.encode(source_texts, target_texts)
+    if pair_weights is not None:
+        pair_weights = pair_weights[kept]
+    pairs = Pairs(encoded.sources, encoded.targets, None, pair_weights, kept)
     held_out: Pairs | None = None
     if isinstance(validation, int | float | np.number):
         if not 0 < validation < 1:
             raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
-        pairs, held_out = split_by_source(pairs, float(validation), split)
+        texts = numbers(text[0] for text in source_texts) if tag_columns else None
+        pairs, held_out = split_by_source(pairs, float(validation), split, texts)
     elif validation is not None:
-        held_out = _encode_validation(validation, vocabulary)
-    config = ModelConfig(chosen(params, len(pairs), lengths), vocabulary, lengths)
-    params = config.params
+        held_out = _encode_validation(validation, config.vocabulary)
+    params = chosen(params, len(pairs), config.lengths)
+    config = replace(config, params=params)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
-    return Training(network, plan, pairs, held_out, order, dropout), config
+    if start is not None:
+        take_weights(start, network.params)
+    training = Training(network, plan, pairs, held_out, order, dropout)
+    training.left_out = len(lengths[0]) - len(kept)
+    return training, config
 
 
 class Fitting:
@@ -223,7 +263,37 @@ def _encode_validation(validation: Any, vocabulary: Vocabularies) -> Pairs:
         raise ValueError("validation: expected at least one pair, got none")
     pairs = vocabulary.encode(sources, targets)
     # texts that differ in unknown symbols only have the same ids, and are different all the same
-    numbers: dict[Any, int] = {}
-    hashable = (text if isinstance(text, str) else tuple(text) for text in sources)
-    texts = np.array([numbers.setdefault(text, len(numbers)) for text in hashable])
+    texts = numbers(key(vocabulary.source, text) for text in sources)
     return Pairs(pairs.sources, pairs.targets, texts)
+
+
+def _checked_weights(
+    sample_weight: Iterable[float] | None, count: int
+) -> npt.NDArray[np.float32] | None:
+    """The weights with a mean of 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are not as many numbers of at least 0, one of them above it.
+    """
+    if sample_weight is None:
+        return None
+    listed = np.asarray(
+        sample_weight if isinstance(sample_weight, np.ndarray) else list(sample_weight)
+    )
+    if listed.dtype.kind not in "iuf":
+        raise TypeError(f"sample_weight: expected numbers, got {listed.dtype}")
+    if listed.shape != (count,):
+        raise ValueError(
+            f"sample_weight: expected one for each of {count} pairs, got shape {listed.shape}"
+        )
+    wrong = np.flatnonzero(~((listed >= 0) & (listed < np.inf)))
+    if wrong.size:
+        raise ValueError(
+            f"sample_weight[{wrong[0]}]: expected a number of at least 0, got {listed[wrong[0]]}"
+        )
+    if not listed.any():
+        raise ValueError("sample_weight: expected one above 0, got zeros")
+    mean_one: npt.NDArray[np.float32] = (listed / listed.mean(dtype=np.float64)).astype(np.float32)
+    return mean_one

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.optim import Adam
-from fastseq.transducer.data.batches import Pairs, shuffled_batches
+from fastseq.transducer.data.batches import Pairs, count_batches, shuffled_batches
 from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.validation import accuracy, mean_loss
 from fastseq.transducer.network.network import Batch, Network
@@ -84,6 +84,8 @@ class Training:
         (with `validation`), learning_rate, best, seconds, words_per_second.
     interrupted : bool
         Set from outside, a signal handler for instance, it ends `run` after the current step.
+    left_out : int
+        How many pairs `max_length` has left out of `pairs`.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Training:
         self.plan = plan
         self.history: list[Logs] = []
         self.interrupted = False
+        self.left_out = 0
         self._pairs = pairs
         self._validation = validation
         self._order, self._dropout = order, dropout
@@ -115,11 +118,12 @@ class Training:
         self._best = {name: param.copy() for name, param in network.params.items()}
         self._best_epoch = 0
         self._epoch = _Epoch(dict(order.bit_generator.state))
+        self._steps_per_epoch = count_batches(pairs, plan.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
         """How many batches there are."""
-        return math.ceil(len(self._pairs) / self.plan.batch_size)
+        return self._steps_per_epoch
 
     @property
     def finished(self) -> bool:
@@ -155,7 +159,10 @@ class Training:
         start = time.perf_counter() - epoch.seconds
         for rows in batches[epoch.steps :]:
             place = f"epoch {len(self.history) + 1}, step {epoch.steps + 1} of {len(batches)}"
-            loss, symbols = self._step(rows, place)
+            try:
+                loss, symbols = self._step(rows, place)
+            except MemoryError as error:
+                raise MemoryError(f"{place}, {self._pairs.longest(rows)}") from error
             epoch.steps += 1
             epoch.loss_sum += loss * symbols
             epoch.symbols += symbols

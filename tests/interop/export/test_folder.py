@@ -132,6 +132,28 @@ def test_the_program_splits_as_the_model_does(tmp_path: Path) -> None:
     assert run_program(tmp_path / "list", *texts) == [" ".join(answer) for answer in answers]
 
 
+def test_the_program_reads_features_and_unicode_as_the_model_does(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    words = [word.replace("a", "É") for word in tiny_pairs()[0]]
+    sources = [(word, tags) for word in words for tags in ("V;PST", "N(2)", "")]
+    targets = [f"{word}{tags[:1]}".lower() for word, tags in sources]
+    model = fitted(
+        sources,
+        targets,
+        columns="source,features,target",
+        normalize="NFD",
+        lowercase=True,
+        epochs=4,
+    )
+    assert model.vocabulary_.target.text_form.compose
+    to_onnx(model, tmp_path)
+    texts = [*sources[:9], ("eÉx", "V;PRS"), ("<V>", "")]
+    with pytest.warns(UserWarning, match="unknown symbols"):
+        answers = model.predict(texts)
+    assert any("é" in answer for answer in answers)
+    assert run_program(tmp_path, *("\t".join(text) for text in texts)) == answers
+
+
 def test_the_program_of_the_textbook_s_models_takes_ids(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     np.random.seed(0)

@@ -147,6 +147,7 @@ def rows_of(batch: Batch, rows: Any, padding: int = 0) -> Batch:
         cut(batch.inputs, td),
         cut(batch.targets, td),
         batch.target_lengths[rows],
+        None if batch.weights is None else batch.weights[rows],
     )
 
 

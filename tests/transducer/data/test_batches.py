@@ -9,6 +9,7 @@ from fastseq.transducer.data.batches import (
     Pairs,
     Sequences,
     batches_by_length,
+    count_batches,
     shuffled_batches,
     split_by_source,
 )
@@ -35,8 +36,8 @@ def test_a_batch_has_start_and_end_and_zeros_past_the_lengths() -> None:
     assert batch.inputs.tolist() == [[1, 3, 0, 0], [1, 4, 3, 3], [1, 0, 0, 0]]
     assert batch.targets.tolist() == [[3, 2, 0, 0], [4, 3, 3, 2], [2, 0, 0, 0]]
     assert batch.target_lengths.tolist() == [2, 4, 1]
-    for array in vars(batch).values():
-        assert array.dtype == np.int64
+    arrays = [value for value in vars(batch).values() if value is not None]
+    assert [array.dtype for array in arrays] == 5 * [np.int64]
 
 
 def test_rows_are_taken_in_the_order_asked_for() -> None:
@@ -90,12 +91,50 @@ def test_a_batch_of_long_rows_has_fewer() -> None:
     assert list(batches_by_length(np.zeros(0, np.int64), 4)) == []
 
 
+def test_a_long_pair_is_in_a_batch_of_its_own() -> None:
+    texts = ["abcdef"] * 100 + ["a" * 5000] + ["ab" * 300] * 3
+    pairs = encoded(texts, texts)
+    for seed in range(3):
+        batches = shuffled_batches(pairs, 32, np.random.default_rng(seed))
+        assert len(batches) == count_batches(pairs, 32) == 6
+        assert sorted(np.concatenate(batches).tolist()) == list(range(104))
+        by_longest = {int(pairs.costs[rows].max()): len(rows) for rows in batches}
+        assert by_longest == {6: by_longest[6], 600**2 // 256: 3, 5000**2 // 256: 1}
+
+
+def test_without_a_long_pair_batches_are_those_of_the_lengths_alone() -> None:
+    pairs = random_pairs(500)
+    generator = np.random.default_rng(3)
+    order = generator.permutation(500)
+    order = order[np.lexsort((pairs.targets.lengths[order], pairs.sources.lengths[order]))]
+    expected = [order[start : start + 8].tolist() for start in range(0, 500, 8)]
+    expected = [expected[number] for number in generator.permutation(len(expected))]
+    drawn = shuffled_batches(pairs, 8, np.random.default_rng(3))
+    assert [rows.tolist() for rows in drawn] == expected
+
+
+def test_where_all_pairs_are_long_batches_are_full() -> None:
+    texts = ["a" * length for length in range(1000, 1100)]
+    pairs = encoded(texts, texts)
+    assert count_batches(pairs, 10) == 10
+
+
 def test_the_pairs_of_a_source_stay_together() -> None:
     sources = [str(number % 40) for number in range(400)]
     pairs = encoded(sources, sources)
     kept, held_out = split_by_source(pairs, 0.1, np.random.default_rng(0))
     assert (len(kept), len(held_out)) == (360, 40)
     assert not set(kept.rows_of_sources()) & set(held_out.rows_of_sources())
+
+
+def test_the_pairs_of_a_text_stay_together() -> None:
+    sources = [str(number) for number in range(400)]
+    texts = np.arange(400) % 40
+    kept, held_out = split_by_source(
+        encoded(sources, sources), 0.1, np.random.default_rng(0), texts
+    )
+    assert (len(kept), len(held_out)) == (360, 40)
+    assert not set(texts[kept.numbers]) & set(texts[held_out.numbers])
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999])

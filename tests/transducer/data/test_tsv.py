@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastseq.transducer.data.tsv import read_pairs, text_lines
+
+
+def pairs(path: Path, *how: str, **options: Any) -> tuple[list[Any], list[Any]]:
+    """Sources and targets of a file."""
+    found = read_pairs(path, *how, **options)
+    return found.sources, found.targets
+
 
 HARMLESS = {
     "plain": b"a\t1\nb c\t2\n",
@@ -34,7 +42,7 @@ REFUSED = {
 def test_what_is_harmless_is_read(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_bytes(content)
-    assert read_pairs(path) == (["a", "b c"], ["1", "2"])
+    assert pairs(path) == (["a", "b c"], ["1", "2"])
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
@@ -52,7 +60,7 @@ def test_the_rest_is_refused_with_line_and_reason(
 def test_other_line_separators_are_symbols(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("a\u2028b\u0085\x0b\t1\n", encoding="utf-8")
-    assert read_pairs(path) == (["a\u2028b\u0085\x0b"], ["1"])
+    assert pairs(path) == (["a\u2028b\u0085\x0b"], ["1"])
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -78,7 +86,7 @@ def test_lines_come_one_by_one() -> None:
 def test_white_space_is_a_text_of_characters_but_none_of_tokens(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_bytes(b"a\t \n")
-    assert read_pairs(path) == (["a"], [" "])
+    assert pairs(path) == (["a"], [" "])
     for form in ("space", "list"):
         with pytest.raises(ValueError, match="line 1: .* got an empty target"):
             read_pairs(path, "char", form)
@@ -97,7 +105,7 @@ def test_another_delimiter_reads_csv(
 ) -> None:
     path = tmp_path / "pairs.csv"
     path.write_bytes(content)
-    assert read_pairs(path, delimiter=delimiter) == (sources, targets)
+    assert pairs(path, delimiter=delimiter) == (sources, targets)
 
 
 @pytest.mark.parametrize(

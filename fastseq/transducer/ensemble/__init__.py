@@ -1,0 +1,1 @@
+"""Ensembles: several trained models that answer together, their training, their file."""

@@ -1,0 +1,76 @@
+"""Several networks that decode as one: at each step, the mean of their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastseq.transducer.search.active import Decodable
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What each network knows of the same rows: its result of `encode`, or its state."""
+
+    of: Sequence[Any]
+
+    def take(self, rows: Array) -> Parts:
+        """These rows of each, in this order; a row may be taken more than once."""
+        return Parts([each.take(rows) for each in self.of])
+
+
+class Mixture:
+    """Networks over the same symbols, which a search decodes as one network.
+
+    The probability of a symbol is the mean of its probabilities in all networks, after the same
+    beginning. Each row is computed for itself.
+
+    Parameters
+    ----------
+    networks : sequence of networks, at least one
+        With vocabularies of the same sizes.
+    """
+
+    def __init__(self, networks: Sequence[Decodable]) -> None:
+        self.networks = tuple(networks)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether all networks have attention weights."""
+        return all(network.has_attention for network in self.networks)
+
+    def encode(self, sources: Array, source_lengths: Array) -> Parts:
+        """Read the sources (N, Te)."""
+        return Parts([network.encode(sources, source_lengths) for network in self.networks])
+
+    def first_state(self, encoded: Parts) -> Parts:
+        """The decoders' states before the first symbol."""
+        pairs = zip(self.networks, encoded.of, strict=True)
+        return Parts([network.first_state(part) for network, part in pairs])
+
+    def step(self, encoded: Parts, state: Parts, ids: Array) -> tuple[Array, Parts, Array | None]:
+        """Give each row one more symbol, as `Network.step`.
+
+        Returns
+        -------
+        log_probabilities : ndarray of float64, shape (N, V)
+            Logarithms of the mean probabilities.
+        state : Parts
+        weights : ndarray of float32, shape (N, Te), or None
+            The mean of the networks' attention weights; None where one has no attention.
+        """
+        steps = [
+            network.step(part, own, ids)
+            for network, part, own in zip(self.networks, encoded.of, state.of, strict=True)
+        ]
+        each = np.stack([log_probabilities for log_probabilities, _, _ in steps])
+        mean = np.logaddexp.reduce(each.astype(np.float64), axis=0) - np.log(len(steps))
+        weights = [own for _, _, own in steps if own is not None]
+        shown = np.mean(weights, axis=0) if len(weights) == len(steps) else None
+        return mean, Parts([own for _, own, _ in steps]), shown

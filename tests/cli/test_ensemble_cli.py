@@ -1,0 +1,100 @@
+"""fastseq with several models: train --ensemble, and the commands that take such a file."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fastseq import Ensemble, Transducer
+from fastseq.cli import main
+from fastseq.transducer.metrics.evaluation import evaluate
+from support.processes import one_line
+from support.transducer.tiny_transducer import (
+    OPTIONS,
+    tiny_pairs,
+    tiny_transducer,
+    weights,
+    write_pairs,
+)
+
+Capture = pytest.CaptureFixture[str]
+
+PAIRS = tiny_pairs()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_pairs(tmp_path / "pairs.tsv")
+
+
+@pytest.fixture
+def ensemble_file(tmp_path: Path) -> Path:
+    path = tmp_path / "ensemble.safetensors"
+    Ensemble([tiny_transducer(seed=seed).fit(*PAIRS) for seed in (4, 5)]).save(path)
+    return path
+
+
+def test_train_writes_one_file_of_several_models(
+    data: Path, ensemble_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    output, log, curve = (str(tmp_path / name) for name in ("out", "log.jsonl", "curve.svg"))
+    command = ["train", str(data), "-o", output, "--ensemble", "2", "--seed", "4", *OPTIONS]
+    assert main([*command, "--log", log, "--curve", curve]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    first, *epochs, last = captured.out.splitlines()
+    assert first == f"60 pairs in {data}"
+    starts = sorted(re.sub(r" +", " ", line.partition("loss")[0]) for line in epochs)
+    assert starts == [f"model {model} epoch {epoch} " for model in (1, 2) for epoch in (1, 2, 3)]
+    assert re.fullmatch(r"ensemble of 2 models of epochs \d, \d in .*out", last)
+    assert Path(output).read_bytes() == ensemble_file.read_bytes()
+    assert (tmp_path / "log.2.jsonl").is_file()
+    assert "model 2" in Path(curve).read_text(encoding="utf-8")
+
+
+def test_predict_and_evaluate_take_an_ensemble(
+    ensemble_file: Path, data: Path, capsys: Capture
+) -> None:
+    loaded = Ensemble.load(ensemble_file)
+    assert main(["predict", str(ensemble_file), "abc", "fed", "--beam", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == loaded.predict(["abc", "fed"], 2)
+    assert main(["evaluate", str(ensemble_file), str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == evaluate(loaded, *PAIRS).accuracy
+
+
+def test_several_files_answer_together(
+    ensemble_file: Path, tmp_path: Path, data: Path, capsys: Capture
+) -> None:
+    other = tmp_path / "other"
+    tiny_transducer(seed=9, hidden_size=16).fit(*PAIRS).save(other)
+    together = Ensemble.load(ensemble_file, other)
+    command = ["predict", str(ensemble_file), "--model", str(other), "--scores", "abc", "fed"]
+    assert main(command) == 0
+    answers, scores = together.predict(["abc", "fed"], return_scores=True)
+    expected = [f"{answer}\t{score:.6f}" for answer, score in zip(answers, scores, strict=True)]
+    assert capsys.readouterr().out.splitlines() == expected
+
+    tiny_transducer().fit(["xyz"], ["XYZ"], validation=None).save(other)
+    for command in (["predict", str(ensemble_file)], ["evaluate", str(ensemble_file), str(data)]):
+        assert main([*command, "--model", str(other)]) == 1
+        assert "models[2]: expected the source vocabulary of models[0]" in one_line(
+            capsys.readouterr().err
+        )
+
+
+@pytest.mark.parametrize("command", ["convert", "export"])
+def test_what_takes_one_model_says_so(
+    command: str, ensemble_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert main([command, str(ensemble_file), "-o", str(tmp_path / "out")]) == 1
+    assert one_line(capsys.readouterr().err) == (
+        f"fastseq: error: {ensemble_file}: expected a file of the format fastseq.transducer, got "
+        "an ensemble, which fastseq.Ensemble.load reads"
+    )
+
+
+def test_an_ensemble_of_one_is_a_model(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert main(["train", str(data), "-o", str(output), "--ensemble", "1", *OPTIONS]) == 0
+    assert weights(Transducer.load(output)) == weights(tiny_transducer().fit(*PAIRS))
