@@ -21,7 +21,7 @@ NAMES = ["encoder.onnx", "step.onnx", "greedy.onnx", "model.json", "run.py", "RE
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    tiny_transducer().fit(*tiny_pairs()).save(path)
+    tiny_transducer(attention="dot").fit(*tiny_pairs()).save(path)
     return str(path)
 
 

@@ -129,7 +129,7 @@ def test_ctrl_c_that_has_ended_the_reader_too(data: Path, tmp_path: Path) -> Non
     with start_fastseq("train", str(data), "-o", str(output), *OPTIONS, *long) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        for _ in range(3):
+        for _ in range(4):
             process.stdout.readline()
         process.stdout.close()
         process.stderr.close()
@@ -146,7 +146,7 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(data: Path, tmp_path: Pa
     arguments += ["--checkpoint", str(state), "--checkpoint-every", "2", "--resume"]
     with start_fastseq(*arguments) as process:
         assert process.stdout is not None
-        for _ in range(4):
+        for _ in range(5):
             process.stdout.readline()
         time.sleep(0.05)  # to be somewhere within an epoch
         process.kill()

@@ -38,6 +38,9 @@ Array = npt.NDArray[Any]
 _LEAST_LOG_EMISSION = -300.0
 _LEAST_JUMP = 1e-30
 
+# What is not finite reaches the loss, as it does through the kernels, which do not warn.
+_QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
 
 class _Pass(NamedTuple):
     """What `HardAttention.backward` needs of `forward`; S are the source's positions."""
@@ -90,6 +93,7 @@ class HardAttention:
             self._output,
         ]
 
+    @_QUIET
     def forward(
         self,
         encoded: Encoded,
@@ -154,6 +158,7 @@ class HardAttention:
         )
         return steps.gather(np.log(totals).astype(np.float32))
 
+    @_QUIET
     def backward(self, dlog_p: Array) -> tuple[Array, Array]:
         """Gradients of the encoder's outputs (N, Te, H) and of the states (N, Td, H)."""
         assert self._cache is not None
@@ -209,6 +214,7 @@ class HardAttention:
         """The part of the emissions that depends on the positions alone, once for all steps."""
         return _kernels.affine_forward(outputs, *self._keys.params)
 
+    @_QUIET
     def step(
         self, encoded: Encoded, states: Array, joint: Array | None, ids: Array
     ) -> tuple[Array, Array, Array]:

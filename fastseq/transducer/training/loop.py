@@ -218,9 +218,10 @@ class Training:
             return
         updates = self._updates
         share = min(self.plan.averaging, (1 + updates) / (10 + updates))
-        for name, param in self.network.params.items():
-            average = self._average[name]
-            average += np.float32(1 - share) * (param - average)
+        with np.errstate(over="ignore", invalid="ignore"):  # found where the loss is measured
+            for name, param in self.network.params.items():
+                average = self._average[name]
+                average += np.float32(1 - share) * (param - average)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ pytest.importorskip("onnx")
 
 @pytest.fixture
 def model() -> Transducer:
-    return tiny_transducer(epochs=6, learning_rate=0.02).fit(*tiny_pairs(), None)
+    return tiny_transducer(epochs=6, learning_rate=0.02, attention="dot").fit(*tiny_pairs(), None)
 
 
 def test_the_same_model_passes(model: Transducer) -> None:

@@ -29,7 +29,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def fitted(sources: Any, targets: Any, **settings: Any) -> Transducer:
-    settings = {"epochs": 12, "dropout": 0.0, "learning_rate": 0.02} | settings
+    settings = {"epochs": 12, "dropout": 0.0, "learning_rate": 0.02, "attention": "dot"} | settings
     return tiny_transducer(**settings).fit(sources, targets, None)
 
 
