@@ -281,7 +281,7 @@ def check(values: Mapping[str, Any], *, chosen: bool = False) -> None:
         One is of the wrong kind or out of its range; the message names it.
     """
     for each in HYPERPARAMETERS:
-        if chosen and values[each.name] == AUTO:
+        if chosen and is_undecided(each.name, values[each.name]):
             raise ValueError(f"{each.name}: expected a value that was trained with, got {AUTO!r}")
         each.check(values[each.name])
     check_reset_after(values["reset_after"], values["cell"])

@@ -201,11 +201,8 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def kind_of(path: str) -> str | None:
     """The kind that `write` was given, None for other safetensors files; it raises as `read`."""
-    with open(path, "rb", opener=open_at_once) as file:
-        try:
-            document = _document(_read_header(file))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+    with _opened(path) as file:
+        document = _document(_read_header(file))
     kind = (document or {}).get("format")
     return kind if isinstance(kind, str) else None
 

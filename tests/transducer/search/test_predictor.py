@@ -30,7 +30,7 @@ def test_score_evaluate_and_validation_count_each_source_once(trained: Transduce
     assert trained.score(sources, targets) == 0.5
     assert evaluate(trained, sources, targets).accuracy == 0.5
     assert evaluate(trained, sources, targets).words == 2
-    pairs = trained.model_config.encode(sources, targets)
+    pairs = trained.model_config.vocabulary.encode(sources, targets)
     assert accuracy(trained.network_, pairs) == 0.5
     assert trained.score(["a", "b"], [[wrong, right], ["F" * 9]]) == 0.5
 
