@@ -220,14 +220,9 @@ class _EpochLines:
 
 
 def _show_reading(model: Transducer) -> None:
-    """Print what was chosen for the pairs, which were left out, and in what form texts are read."""
+    """Print which pairs were left out, in what form texts are read, and what was chosen."""
     from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS
     from fastseq.transducer.hyperparameters import is_undecided
-
-    chosen = [name for name, value in model.get_params().items() if is_undecided(name, value)]
-    if chosen:
-        values = ", ".join(f"{name} {model.params_[name]}" for name in chosen)
-        show(f"chosen for these pairs: {values}")
 
     if model.left_out_:
         pairs = "1 pair" if model.left_out_ == 1 else f"{model.left_out_:,} pairs"
@@ -237,6 +232,10 @@ def _show_reading(model: Transducer) -> None:
         if model.normalize == "auto" and vocabulary.text_form.normalize == "NFD":
             size = len(vocabulary) - len(SPECIAL_SYMBOLS)
             show(f"{side} are read in the Unicode form NFD, {size:,} symbols")
+    chosen = [name for name, value in model.get_params().items() if is_undecided(name, value)]
+    if chosen:
+        values = ", ".join(f"{name} {model.params_[name]}" for name in chosen)
+        show(f"chosen for these pairs: {values}")
 
 
 def _histories(model: Transducer | Ensemble) -> dict[str, list[dict[str, Any]]]:

@@ -43,8 +43,9 @@ def test_train_writes_one_file_of_several_models(
     assert main([*command, "--log", log, "--curve", curve]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    first, *epochs, last = captured.out.splitlines()
+    first, chosen, *epochs, last = captured.out.splitlines()
     assert first == f"60 pairs in {data}"
+    assert chosen.startswith("chosen for these pairs: ")
     starts = sorted(re.sub(r" +", " ", line.partition("loss")[0]) for line in epochs)
     assert starts == [f"model {model} epoch {epoch} " for model in (1, 2) for epoch in (1, 2, 3)]
     assert re.fullmatch(r"ensemble of 2 models of epochs \d, \d in .*out", last)

@@ -55,9 +55,7 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
     }
     if size == 2 or params["peeky"] or lengths.source * lengths.target > _LARGEST_GRID:
         values["attention"] = BY_NAME["attention"].default
-    given = {
-        name: value for name, value in params.items() if not is_undecided(name, value)
-    }
+    given = {name: value for name, value in params.items() if not is_undecided(name, value)}
     updates = math.ceil(pairs / (values | given)["batch_size"])
     for name in ("patience", "plateau_patience"):
         epochs = BY_NAME[name].default

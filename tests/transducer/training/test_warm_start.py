@@ -62,7 +62,7 @@ def test_without_a_trained_model_it_begins_as_ever() -> None:
     ("changes", "message"),
     [
         ({"hidden_size": 14}, "hidden_size: expected 12, as in the model to go on from; got 14"),
-        ({"attention": "general"}, "attention: expected 'dot'"),
+        ({"attention": "general"}, "attention: expected 'hard'"),
         ({"source_tokens": "space"}, "source_tokens: expected texts of form 'char'"),
     ],
 )
