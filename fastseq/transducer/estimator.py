@@ -27,6 +27,7 @@ Encoder = Literal["bidirectional", "unidirectional"]
 AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive"]
 ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
+Precision = Literal["default", "float32", "bfloat16"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
 
@@ -80,6 +81,9 @@ class Transducer(Predictor, Configurable):
         the lower loss; or loss alone. The weights of the best epoch are kept.
     patience : int or None
         Stop after so many epochs without a better one; None trains all epochs.
+    precision : {"default", "float32", "bfloat16"}
+        What training and prediction round the operands of matrix products to; by default what
+        `fastseq.set_precision` has set. The weights stay float32.
     seed : int
         Of the weights, the order of the pairs, dropout and the split. The same seed and data give
         the same model, whatever the number of threads.
@@ -141,6 +145,7 @@ class Transducer(Predictor, Configurable):
         max_grad: float = 5.0,
         monitor: Monitor = "accuracy",
         patience: int | None = 5,
+        precision: Precision = "default",
         seed: int = 0,
     ) -> None:
         self.source_tokens = source_tokens
@@ -165,6 +170,7 @@ class Transducer(Predictor, Configurable):
         self.max_grad = max_grad
         self.monitor = monitor
         self.patience = patience
+        self.precision = precision
         self.seed = seed
 
     def fit(
@@ -355,6 +361,11 @@ class Transducer(Predictor, Configurable):
             return f"<code>{escape(repr(self))}</code>, not trained yet"
         weights = sum(param.size for param in self.network_.params.values())
         return summary_html(repr(self), weights, self.vocabulary_, self.history_)
+
+    @property
+    def _precision(self) -> str:
+        precision: str = self._config.params["precision"]
+        return precision
 
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths

@@ -154,6 +154,12 @@ HYPERPARAMETERS = (
         most=_LARGEST_COUNT,
         optional=True,
     ),
+    Hyperparameter(
+        "precision",
+        "default",
+        "what operands of products are rounded to: that of fastseq.set_precision, or one of these",
+        choices=("default", "float32", "bfloat16"),
+    ),
     Hyperparameter("seed", 0, "of the weights, the order, dropout and the split", most=2**63 - 1),
 )
 BY_NAME = {each.name: each for each in HYPERPARAMETERS}

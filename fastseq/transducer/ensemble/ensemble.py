@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Self
 
-from fastseq._kernels import get_num_threads
+from fastseq._kernels import get_num_threads, get_precision
 from fastseq.models.base import check_sizes
 from fastseq.transducer import hyperparameters, model_file
 from fastseq.transducer.data.vocabulary import Text, Vocabulary
@@ -156,7 +156,7 @@ class Ensemble(Predictor):
                 "warm_start": warm_start,
                 "log": None if log is None else numbered(log, number),
             }
-            jobs.append(Job(model, pairs, options, max(1, total // processes)))
+            jobs.append(Job(model, pairs, options, max(1, total // processes), get_precision()))
         shown = progress is True
         if progress is None:
             shown = sys.stderr is not None and sys.stderr.isatty()
@@ -251,7 +251,10 @@ class Ensemble(Predictor):
             max(model.lengths_.source for model in members),
             max(model.lengths_.target for model in members),
         )
-        self.network_ = Mixture([model.network_ for model in members])
+        self.network_ = Mixture(
+            [model.network_ for model in members],
+            [model.model_config.params["precision"] for model in members],
+        )
         self.interrupted_ = False
 
 

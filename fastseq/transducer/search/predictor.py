@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.precision import products_in
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
@@ -266,11 +267,12 @@ class Predictor:
         sources = checked_texts("sources", sources, self.vocabulary_.source)
         targets = checked_texts("targets", targets, self.vocabulary_.target)
         check_equal_length(sources, targets)
-        return log_probabilities(
-            self.network_,
+        pairs = (
             Sequences.encode(self.vocabulary_.source, sources),
             Sequences.encode(self.vocabulary_.target, targets),
         )
+        with products_in(self._precision):
+            return log_probabilities(self.network_, *pairs)
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
         """The share of sources whose greedy answer is right.
@@ -341,12 +343,18 @@ class Predictor:
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
         return best.attention(len(symbols)), symbols, output
 
+    @property
+    def _precision(self) -> str:
+        """What the operands of products are rounded to, for all that the network computes."""
+        return "default"
+
     def _search(self, texts: Iterable[Text], *how: Any, **options: Any) -> list[list[Hypothesis]]:
         self._require_fitted()
         vocabulary = self.vocabulary_.source
         sources = Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
         steps = default_steps(sources.lengths, self.lengths_)
-        return search(self.network_, sources, steps, *how, **options)
+        with products_in(self._precision):
+            return search(self.network_, sources, steps, *how, **options)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
