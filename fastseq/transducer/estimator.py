@@ -17,7 +17,7 @@ from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
-from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.reports import Logs, Progress, summary
 from fastseq.transducer.training.warm_start import Start
 
 # The choices of hyperparameters.HYPERPARAMETERS, for type checkers.
@@ -355,12 +355,34 @@ class Transducer(Predictor, Configurable):
         self._require_fitted()
         return self._config
 
+    def summary(self) -> list[str]:
+        """The trained model in a few lines: weights, symbols, and the best epoch.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+        >>> model.summary()[0]
+        '5,365 weights, symbols: 5 of sources, 5 of targets'
+        """
+        self._require_fitted()
+        weights = sum(param.size for param in self.network_.params.values())
+        return summary(weights, self.vocabulary_, self.history_)
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         if not hasattr(self, "network_"):
             return f"<code>{escape(repr(self))}</code>, not trained yet"
-        weights = sum(param.size for param in self.network_.params.values())
-        return summary_html(repr(self), weights, self.vocabulary_, self.history_)
+        return "<br>".join([f"<code>{escape(repr(self))}</code>", *self.summary()])
 
     @property
     def _precision(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Self
 
 from fastseq._kernels import get_num_threads, get_precision
@@ -200,7 +201,7 @@ class Ensemble(Predictor):
         self._require_fitted()
         parts = []
         for model in self.members_:
-            config = model.model_config.with_lengths(self.lengths_)
+            config = replace(model.model_config, lengths=self.lengths_)
             parts.append(file.Part(config, model.network_.params, model.history_))
         file.write(os.fspath(path), parts, dtype)
 

@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from html import escape
 from importlib import import_module
 from typing import Any, Literal
 
@@ -111,15 +110,11 @@ def epoch_line(logs: Logs) -> str:
     )
 
 
-def summary_html(
-    model: str, weights: int, vocabulary: Vocabularies, history: Sequence[Logs]
-) -> str:
-    """A trained model in a few lines of HTML.
+def summary(weights: int, vocabulary: Vocabularies, history: Sequence[Logs]) -> list[str]:
+    """A trained model in a few lines of text.
 
     Parameters
     ----------
-    model : str
-        Its class and hyperparameters.
     weights : int
         Their number.
     vocabulary : Vocabularies
@@ -128,13 +123,13 @@ def summary_html(
     """
     sizes = [f"{len(each.symbols):,}" for each in vocabulary]
     facts = [f"{weights:,} weights, symbols: {sizes[0]} of sources, {sizes[1]} of targets"]
-    best = next((logs for logs in reversed(history) if logs["best"]), None)
+    best = next((logs for logs in reversed(history) if logs.get("best")), None)
     if best is not None:
         found = f"best of {len(history)} epochs: {best['epoch']}, loss {best['loss']:.4f}"
         if "validation_accuracy" in best:
             found += f", {100 * best['validation_accuracy']:.2f} % of the held-out answers right"
         facts.append(found)
-    return "<br>".join([f"<code>{escape(model)}</code>", *facts])
+    return facts
 
 
 def _in_notebook() -> bool:
