@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
-from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.reports import Logs, Progress, Summarized
 from fastseq.transducer.training.warm_start import Start
 
 # The names in float_formats.FLOAT_FORMATS.
@@ -26,7 +25,7 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-class Transducer(Predictor, Configurable):
+class Transducer(Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
@@ -383,13 +382,6 @@ class Transducer(Predictor, Configurable):
         """
         self._require_fitted()
         return self._config
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        if not hasattr(self, "network_"):
-            return f"<code>{escape(repr(self))}</code>, not trained yet"
-        weights = sum(param.size for param in self.network_.params.values())
-        return summary_html(repr(self), weights, self.vocabulary_, self.history_)
 
     @property
     def _precision(self) -> str:
