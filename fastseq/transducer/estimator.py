@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
-from fastseq.transducer.training.reports import Logs, Progress, summary_html
+from fastseq.transducer.training.reports import Logs, Progress, Summarized
 from fastseq.transducer.training.warm_start import Start
 
 # The names in float_formats.FLOAT_FORMATS.
@@ -26,7 +25,7 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-class Transducer(Predictor, Configurable):
+class Transducer(Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
@@ -236,8 +235,8 @@ class Transducer(Predictor, Configurable):
             A source with several right targets comes several times.
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source (with features: of its text) go together; other pairs; or nothing, and
-            then the epoch of the lowest training loss is the best.
+            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
+            training loss is the best.
         sample_weight : iterable of float, optional
             How much each pair counts: its loss is multiplied by its weight, divided by the mean of
             all. By default all count alike. Validation has no weights.
@@ -408,13 +407,6 @@ class Transducer(Predictor, Configurable):
         """
         self._require_fitted()
         return self._config
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        if not hasattr(self, "network_"):
-            return f"<code>{escape(repr(self))}</code>, not trained yet"
-        weights = sum(param.size for param in self.network_.params.values())
-        return summary_html(repr(self), weights, self.vocabulary_, self.history_)
 
     @property
     def _precision(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
@@ -77,10 +77,6 @@ class ModelConfig:
             )
         return config
 
-    def with_lengths(self, lengths: Lengths) -> ModelConfig:
-        """The same description with other lengths."""
-        return replace(self, lengths=lengths)
-
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same description of, in the types that JSON knows."""
         return {
@@ -101,12 +97,7 @@ class ModelConfig:
         TypeError, ValueError
             An entry is something else; the message names it.
         """
-        configuration = document["configuration"]
-        if not isinstance(configuration, dict):
-            raise ValueError("configuration: expected an object")
-        hyperparameters.check_names(configuration)
-        params = {each.name: each.default for each in HYPERPARAMETERS} | configuration
-        hyperparameters.check(params, chosen=True)
+        params = params_from_json(document["configuration"])
         sides = []
         for name in ("source_vocabulary", "target_vocabulary"):
             try:
@@ -117,6 +108,16 @@ class ModelConfig:
         if not _are_lengths(lengths):
             raise ValueError(f"lengths: expected two whole numbers, got {str(lengths)[:60]}")
         return cls(params, Vocabularies(*sides), Lengths(*lengths))
+
+
+def params_from_json(configuration: Any) -> dict[str, Any]:
+    """Every hyperparameter, from an entry that is not trusted; see `ModelConfig.from_json`."""
+    if not isinstance(configuration, dict):
+        raise ValueError("configuration: expected an object")
+    hyperparameters.check_names(configuration)
+    params = {each.name: each.default for each in HYPERPARAMETERS} | configuration
+    hyperparameters.check(params, chosen=True)
+    return params
 
 
 def _are_lengths(lengths: object) -> bool:

@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +102,44 @@ def test_an_ensemble_of_one_is_a_model(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert main(["train", str(data), "-o", str(output), "--ensemble", "1", *OPTIONS]) == 0
     assert weights(Transducer.load(output)) == weights(tiny_transducer().fit(*PAIRS))
+
+
+def test_info_says_what_is_in_a_file(ensemble_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["info", str(ensemble_file)]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"an ensemble of 2 models in {ensemble_file}"
+    members = Ensemble.load(ensemble_file).members_
+    assert lines[0] == repr(members[0])
+    assert [line.strip() for line in lines[4:]] == members[1].summary()
+    assert lines[1].endswith("weights, symbols: 9 of sources, 9 of targets")
+    assert re.match(r"  best of 3 epochs: \d, loss \d.*% of the held-out answers right$", lines[2])
+    single = tmp_path / "single"
+    members[0].save(single)
+    assert main(["info", str(single), "--json"]) == 0
+    [model] = json.loads(capsys.readouterr().out)["models"]
+    assert model["hyperparameters"] == members[0].get_params()
+    assert model["history"] == members[0].history_
+    assert main(["info", str(tmp_path / "none")]) == 1
+    assert one_line(capsys.readouterr().err).endswith("none: No such file or directory")
+
+
+def test_ctrl_c_saves_the_models_so_far(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    command = ["train", str(data), "-o", str(output), "--ensemble", "2", *OPTIONS]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastseq", *command, "--epochs", "1000000", "--patience", "none"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    begun: set[str] = set()
+    while not {"model 1", "model 2"} <= begun:
+        begun.add(process.stdout.readline()[:7])
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(
+        r"interrupted: the ensemble of 2 models of epochs \d+, \d+ is in .*out$", errors
+    )
+    assert len(Ensemble.load(output).members_) == 2

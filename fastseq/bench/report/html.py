@@ -1,4 +1,4 @@
-"""A run as one self-contained page: ``page.html``, filled in."""
+"""A run as one self-contained page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import groupby
-from string import Template
 
 from fastseq.bench.report import charts, table, words
 from fastseq.bench.report.comparison import FASTER, SLOWER, Comparison
 from fastseq.bench.result import OURS, Group, Run
 from fastseq.files import replace_file
+from fastseq.page import body, definitions, page, section
+from fastseq.page import table as in_box
 
 _PEERS = ("reference", "torch")  # those that have charts of their own
 _BLOCKS = 5  # workloads in a picture: few enough that columns come out even
@@ -56,13 +57,9 @@ def as_html(run: Run, comparison: Comparison | None = None) -> str:
         _memory(run),
         _imports(run),
         _machine(run),
+        files(__package__).joinpath("method.html").read_text("utf-8"),
     ]
-    page = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
-    return page.substitute(
-        headline=_headline(run),
-        summary=escape(_summary(run)),
-        sections="\n".join(section for section in sections if section),
-    )
+    return page("fastseq benchmark", _headline(run), _summary(run), sections)
 
 
 def write_html(
@@ -93,16 +90,6 @@ def _summary(run: Run) -> str:
     return ", ".join(rows[name] for name in ("CPU", "measured") if name in rows)
 
 
-def _section(name: str, title: str, explanation: str, *content: str) -> str:
-    """A section; `explanation` is HTML."""
-    return (
-        f'<section id="{name}" aria-labelledby="{name}-title">\n'
-        f'<h2 id="{name}-title">{escape(title)}</h2>\n<p>{explanation}</p>\n'
-        + "\n".join(content)
-        + "\n</section>"
-    )
-
-
 def _ratios(run: Run) -> str:
     figures = table.ratios(run)
     if not figures.rows:
@@ -117,7 +104,7 @@ def _ratios(run: Run) -> str:
     bodies = []
     width = len(figures.columns) + 1
     for kind, of_kind in groupby(figures.rows, key=lambda row: row.entry.kind):
-        bodies.append(_body("kind", [_heading(escape(words.kind_name(kind)), width)]))
+        bodies.append(body("kind", [_heading(escape(words.kind_name(kind)), width)]))
         for _, of_workload in groupby(of_kind, key=lambda row: row.entry.workload):
             rows = list(of_workload)
             ours = rows[0].entry
@@ -125,22 +112,9 @@ def _ratios(run: Run) -> str:
             lines = [
                 _line(words.threads(row.entry.threads), row.cells, figures.columns) for row in rows
             ]
-            bodies.append(_body("workload", [_heading(heading, width), *lines]))
-    content = _table("Time and ratios", ["threads", *figures.columns], bodies)
-    return _section("ratios", "Time and ratios", explanation, content)
-
-
-def _table(caption: str, columns: Iterable[str], bodies: Iterable[str]) -> str:
-    """A table in a box that scrolls horizontally where the table is wider than the page."""
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table>'
-        f"\n<thead><tr>{head}</tr></thead>\n" + "\n".join(bodies) + "\n</table>\n</div>"
-    )
-
-
-def _body(name: str, lines: Iterable[str]) -> str:
-    return f'<tbody class="{name}">{"".join(lines)}</tbody>'
+            bodies.append(body("workload", [_heading(heading, width), *lines]))
+    content = in_box("Time and ratios", ["threads", *figures.columns], bodies)
+    return section("ratios", "Time and ratios", explanation, content)
 
 
 def _heading(content: str, width: int) -> str:
@@ -230,7 +204,7 @@ def _speedups(run: Run, backend: str) -> str:
         "has the other backend's colour and says “slower”. Thin lines are the range of the rounds. "
         "Where the ratios span a wide range, the axis is logarithmic, and bars start at 1."
     )
-    return _section(name, f"Against {who}", explanation, pictures) if pictures else ""
+    return section(name, f"Against {who}", explanation, pictures) if pictures else ""
 
 
 def _fractions(run: Run) -> str:
@@ -249,7 +223,7 @@ def _fractions(run: Run) -> str:
         "by memory stay below; products that fastseq avoids are counted all the same, so more than "
         "100&nbsp;% is possible."
     )
-    return _section("peak", "Fraction of the peak", explanation, pictures) if pictures else ""
+    return section("peak", "Fraction of the peak", explanation, pictures) if pictures else ""
 
 
 def _instruction_sets(run: Run) -> str:
@@ -271,7 +245,7 @@ def _instruction_sets(run: Run) -> str:
         f"against {escape(widest)}, the widest measured; on {words.threads(fewest)}. The line "
         "stands at 1."
     )
-    return _section("isa", "Instruction sets", explanation, pictures)
+    return section("isa", "Instruction sets", explanation, pictures)
 
 
 def _scaling(run: Run) -> str:
@@ -301,7 +275,7 @@ def _scaling(run: Run) -> str:
         "a straight line of slope 1 is proportional growth; equal distances are equal ratios."
     )
     return (
-        _section("scaling", "Scaling", explanation, _figures(pictures, "rows")) if pictures else ""
+        section("scaling", "Scaling", explanation, _figures(pictures, "rows")) if pictures else ""
     )
 
 
@@ -322,8 +296,8 @@ def _memory(run: Run) -> str:
         "in units of 10<sup>6</sup> bytes."
     )
     lines = [_line(row.entry.workload, row.cells, figures.columns) for row in figures.rows]
-    content = _table("Peak memory", ["workload", *figures.columns], [_body("plain", lines)])
-    return _section("memory", "Peak memory", explanation, content)
+    content = in_box("Peak memory", ["workload", *figures.columns], [body("plain", lines)])
+    return section("memory", "Peak memory", explanation, content)
 
 
 def _imports(run: Run) -> str:
@@ -348,7 +322,7 @@ def _imports(run: Run) -> str:
     explanation = (
         "The time from the start of a script to its first line: the import of each library."
     )
-    return _section("import", "Import time", explanation, _figures([("Milliseconds", picture)]))
+    return section("import", "Import time", explanation, _figures([("Milliseconds", picture)]))
 
 
 def _comparison(comparison: Comparison | None) -> str:
@@ -362,18 +336,15 @@ def _comparison(comparison: Comparison | None) -> str:
     ]
     title, columns = "Compared with the older run", ["workload", "now ÷ before", "verdict"]
     explanation = " ".join(map(escape, [comparison.summary(), *comparison.notes()]))
-    content = _table(title, columns, [_body("plain", lines)]) if lines else ""
-    return _section("compared", title, explanation, content)
+    content = in_box(title, columns, [body("plain", lines)]) if lines else ""
+    return section("compared", title, explanation, content)
 
 
 def _machine(run: Run) -> str:
     rows = words.machine(run)
     if not rows:
         return ""
-    content = "\n".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows
-    )
     explanation = (
         "Milliseconds belong to one machine and one hour. Quote ratios, and these lines with them."
     )
-    return _section("machine", "The machine", explanation, f"<dl>\n{content}\n</dl>")
+    return section("machine", "The machine", explanation, definitions(rows))

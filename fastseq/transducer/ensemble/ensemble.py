@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Self
 
-from fastseq._kernels import get_num_threads
+from fastseq._kernels import get_num_threads, get_precision
 from fastseq.models.base import check_sizes
 from fastseq.transducer import hyperparameters, model_file
 from fastseq.transducer.data.forms import Text
@@ -161,7 +162,7 @@ class Ensemble(Predictor):
                 "warm_start": warm_start,
                 "log": None if log is None else numbered(log, number),
             }
-            jobs.append(Job(model, pairs, options, max(1, total // processes)))
+            jobs.append(Job(model, pairs, options, max(1, total // processes), get_precision()))
         shown = progress is True
         if progress is None:
             shown = sys.stderr is not None and sys.stderr.isatty()
@@ -205,7 +206,7 @@ class Ensemble(Predictor):
         self._require_fitted()
         parts = []
         for model in self.members_:
-            config = model.model_config.with_lengths(self.lengths_)
+            config = replace(model.model_config, lengths=self.lengths_)
             parts.append(file.Part(config, model.network_.params, model.history_))
         file.write(os.fspath(path), parts, dtype)
 
@@ -241,11 +242,6 @@ class Ensemble(Predictor):
         """What the columns of a file are, as the first model knows it."""
         return self.models[0].columns
 
-    @property
-    def _precision(self) -> str:
-        precision: str = self.members_[0].model_config.params["precision"]
-        return precision
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.models!r})"
 
@@ -266,7 +262,10 @@ class Ensemble(Predictor):
             max(model.lengths_.source for model in members),
             max(model.lengths_.target for model in members),
         )
-        self.network_ = Mixture([model.network_ for model in members])
+        self.network_ = Mixture(
+            [model.network_ for model in members],
+            [model.model_config.params["precision"] for model in members],
+        )
         self.interrupted_ = False
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer import model_file
-from fastseq.transducer.model_config import ModelConfig
+from fastseq.transducer.model_config import ModelConfig, params_from_json
 from fastseq.transducer.model_file import Shapes
 from fastseq.transducer.network.parameters import parameter_shapes
 
@@ -50,8 +51,11 @@ def read(path: str) -> list[Part]:
 
     def shapes(document: dict[str, Any]) -> Shapes:
         expected: dict[str, tuple[int, ...]] = {}
-        for number, own in enumerate(_models(document)):
-            config = ModelConfig.from_json({name: document[name] for name in _SHARED} | own)
+        models = _models(document)
+        # the vocabularies, which may be large, are there once
+        shared = ModelConfig.from_json({name: document[name] for name in _SHARED} | models[0])
+        for number, own in enumerate(models):
+            config = replace(shared, params=params_from_json(own[_OWN]))
             configs.append(config)
             for name, shape in parameter_shapes(config.network_config()).items():
                 expected[_array_name(number, name)] = shape

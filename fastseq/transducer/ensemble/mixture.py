@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.precision import products_in
 from fastseq.transducer.search.active import Decodable
 
 Array = npt.NDArray[Any]
@@ -35,10 +36,15 @@ class Mixture:
     ----------
     networks : sequence of networks, at least one
         With vocabularies of the same sizes.
+    precisions : sequence of str, optional
+        What the operands of products are rounded to in each, as in `fastseq.precision`.
     """
 
-    def __init__(self, networks: Sequence[Decodable]) -> None:
+    def __init__(
+        self, networks: Sequence[Decodable], precisions: Sequence[str] | None = None
+    ) -> None:
         self.networks = tuple(networks)
+        self._precisions = ["default"] * len(networks) if precisions is None else precisions
 
     @property
     def has_attention(self) -> bool:
@@ -47,7 +53,11 @@ class Mixture:
 
     def encode(self, sources: Array, source_lengths: Array) -> Parts:
         """Read the sources (N, Te)."""
-        return Parts([network.encode(sources, source_lengths) for network in self.networks])
+        parts = []
+        for network, precision in zip(self.networks, self._precisions, strict=True):
+            with products_in(precision):
+                parts.append(network.encode(sources, source_lengths))
+        return Parts(parts)
 
     def first_state(self, encoded: Parts) -> Parts:
         """The decoders' states before the first symbol."""
@@ -65,10 +75,12 @@ class Mixture:
         weights : ndarray of float32, shape (N, Te), or None
             The mean of the networks' attention weights; None where one has no attention.
         """
-        steps = [
-            network.step(part, own, ids)
-            for network, part, own in zip(self.networks, encoded.of, state.of, strict=True)
-        ]
+        steps = []
+        for network, precision, part, own in zip(
+            self.networks, self._precisions, encoded.of, state.of, strict=True
+        ):
+            with products_in(precision):
+                steps.append(network.step(part, own, ids))
         each = np.stack([log_probabilities for log_probabilities, _, _ in steps])
         mean = np.logaddexp.reduce(each.astype(np.float64), axis=0) - np.log(len(steps))
         weights = [own for _, _, own in steps if own is not None]

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from fastseq._kernels import set_num_threads
+from fastseq._kernels import set_num_threads, set_precision
 from fastseq.transducer.training.interrupt import ends_cleanly
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Job(NamedTuple):
-    """One model to train: it, the arguments of its `fit`, and on how many threads."""
+    """One model to train: it, the arguments of its `fit`, on how many threads, how precisely."""
 
     model: Transducer
     pairs: tuple[Any, Any]
     options: dict[str, Any]
     threads: int
+    precision: str
 
 
 class Result(NamedTuple):
@@ -101,6 +102,7 @@ class Workers:
 
     def _start(self) -> None:
         """Fill the free places with the next jobs."""
+        started = []
         while self._waiting and len(self._running) < self._processes and not self._stopped:
             number, job = self._waiting.pop(0)
             process = subprocess.Popen(
@@ -111,15 +113,18 @@ class Workers:
                 start_new_session=True,  # Ctrl-C reaches only the parent, which ends the worker
             )
             self._running[number] = process
-            threading.Thread(target=self._listen, args=(number, process, job), daemon=True).start()
+            started.append((number, process, job))
+        for number, process, job in started:
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):  # ended already, which `_listen` finds too
+                _send(process.stdin, job)
+            threading.Thread(target=self._listen, args=(number, process), daemon=True).start()
 
-    def _listen(self, number: int, process: subprocess.Popen[bytes], job: Job) -> None:
-        """Give a process its job, and pass on what it writes."""
-        assert process.stdin is not None
+    def _listen(self, number: int, process: subprocess.Popen[bytes]) -> None:
+        """Pass on what a process writes."""
         assert process.stdout is not None
         message: Any = None
         try:
-            _send(process.stdin, job)
             while not isinstance(message, Result):
                 message = pickle.load(process.stdout)
                 self._messages.put((number, message))
@@ -168,10 +173,13 @@ class _Messenger:
         _send(self._stream, logs)
 
 
-def _train(job: Job, stream: IO[bytes]) -> Result:
+def _train(job: Job, stream: IO[bytes], ended: threading.Event) -> Result:
     model, error = job.model, None
     start = getattr(model, "network_", None)
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if ended.is_set():
+            return Result()
         model.fit(*job.pairs, callbacks=[_Messenger(stream)], progress=False, **job.options)
     except KeyboardInterrupt:  # before the first step
         return Result()
@@ -182,21 +190,26 @@ def _train(job: Job, stream: IO[bytes]) -> Result:
 
 def serve() -> None:
     """Be a worker."""
+    # Only while it trains is the end of the input a Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is printed goes to standard error, not among the messages.
     messages = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     job: Job = pickle.load(sys.stdin.buffer)
     set_num_threads(job.threads)
+    set_precision(job.precision)
+    ended = threading.Event()
 
     def end_with_the_input() -> None:
         while os.read(0, 1):
             pass
-        _thread.interrupt_main()  # as Ctrl-C
+        ended.set()
+        _thread.interrupt_main()
 
     threading.Thread(target=end_with_the_input, daemon=True).start()
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # the parent says it
     with contextlib.suppress(BrokenPipeError):  # the parent was killed
-        result = _train(job, messages)
+        result = _train(job, messages, ended)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # or the message would be cut
         _send(messages, result)
         messages.close()

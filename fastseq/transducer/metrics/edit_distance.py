@@ -21,34 +21,70 @@ def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
     -------
     int
     """
-    above = list(range(len(other) + 1))
-    for i, symbol in enumerate(one, start=1):
-        row = [i]
-        for j, partner in enumerate(other, start=1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (symbol != partner)))
-        above = row
-    return above[-1]
+    return _distances(one, other)[-1][-1]
 
 
-def symbol_error_rate(
-    answers: Sequence[Sequence[object]], accepted: Sequence[Sequence[Sequence[object]]]
-) -> float:
-    """The wrong symbols of answers, as edit distances, for each symbol of the right ones.
+def alignment(expected: Sequence[str], got: Sequence[str]) -> list[tuple[str, str]]:
+    """A shortest way from one sequence to the other, symbol by symbol.
 
     Parameters
     ----------
-    answers : sequence of sequences of symbols
-    accepted : sequence of as many sequences of right answers
-        Of several the closest counts; of these the shortest.
+    expected, got : sequences of symbols
 
     Returns
     -------
-    float
-        At least 0; above 1 where answers are much too long.
+    list of pairs of str
+        What was expected and what came: equal symbols, two for a substitution, and "" for what is
+        missing on one side.
+
+    Examples
+    --------
+    >>> alignment("abd", "bcde")
+    [('a', ''), ('b', 'b'), ('', 'c'), ('d', 'd'), ('', 'e')]
     """
-    wrong = symbols = 0
-    for answer, known in zip(answers, accepted, strict=True):
-        distance, length = min((edit_distance(answer, right), len(right)) for right in known)
-        wrong += distance
-        symbols += length
-    return wrong / max(1, symbols)
+    distances = _distances(expected, got)
+    pairs = []
+    i, j = len(expected), len(got)
+    while i or j:
+        here = distances[i][j]
+        if i and j and here == distances[i - 1][j - 1] + (expected[i - 1] != got[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((expected[i], got[j]))
+        elif i and here == distances[i - 1][j] + 1:
+            i -= 1
+            pairs.append((expected[i], ""))
+        else:
+            j -= 1
+            pairs.append(("", got[j]))
+    return pairs[::-1]
+
+
+def closest(
+    answer: Sequence[object], accepted: Sequence[Sequence[str]]
+) -> tuple[int, Sequence[str]]:
+    """The right answer that is closest to an answer, of several the shortest.
+
+    Parameters
+    ----------
+    answer : sequence of symbols
+    accepted : sequence of right answers, at least one
+
+    Returns
+    -------
+    distance : int
+    right : sequence of symbols
+    """
+    distances = [(edit_distance(answer, right), len(right)) for right in accepted]
+    best = min(distances)
+    return best[0], accepted[distances.index(best)]
+
+
+def _distances(one: Sequence[object], other: Sequence[object]) -> list[list[int]]:
+    """Row i: distances between the first i symbols of one and each beginning of the other."""
+    rows = [list(range(len(other) + 1))]
+    for i, symbol in enumerate(one, start=1):
+        above, row = rows[-1], [i]
+        for j, partner in enumerate(other, start=1):
+            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (symbol != partner)))
+        rows.append(row)
+    return rows

@@ -40,11 +40,6 @@ class Predictor:
     vocabulary_: Vocabularies
     lengths_: Lengths
 
-    @property
-    def _precision(self) -> str:
-        """That of the products of the trained network."""
-        raise NotImplementedError
-
     @overload
     def predict(
         self,
@@ -370,6 +365,11 @@ class Predictor:
             symbols = [symbol for symbol, id in zip(symbols, ids, strict=True) if id != UNKNOWN]
         output = [self.vocabulary_.target.symbols[id] for id in best.ids]
         return best.attention(len(symbols)), symbols, output
+
+    @property
+    def _precision(self) -> str:
+        """What the operands of products are rounded to, for all that the network computes."""
+        return "default"
 
     def _search(
         self,

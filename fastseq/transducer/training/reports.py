@@ -111,15 +111,11 @@ def epoch_line(logs: Logs) -> str:
     )
 
 
-def summary_html(
-    model: str, weights: int, vocabulary: Vocabularies, history: Sequence[Logs]
-) -> str:
-    """A trained model in a few lines of HTML.
+def summary(weights: int, vocabulary: Vocabularies, history: Sequence[Logs]) -> list[str]:
+    """A trained model in a few lines of text.
 
     Parameters
     ----------
-    model : str
-        Its class and hyperparameters.
     weights : int
         Their number.
     vocabulary : Vocabularies
@@ -128,13 +124,13 @@ def summary_html(
     """
     sizes = [f"{len(each.symbols):,}" for each in vocabulary]
     facts = [f"{weights:,} weights, symbols: {sizes[0]} of sources, {sizes[1]} of targets"]
-    best = next((logs for logs in reversed(history) if logs["best"]), None)
+    best = next((logs for logs in reversed(history) if logs.get("best")), None)
     if best is not None:
         found = f"best of {len(history)} epochs: {best['epoch']}, loss {best['loss']:.4f}"
         if "validation_accuracy" in best:
             found += f", {100 * best['validation_accuracy']:.2f} % of the held-out answers right"
         facts.append(found)
-    return "<br>".join([f"<code>{escape(model)}</code>", *facts])
+    return facts
 
 
 def _in_notebook() -> bool:
@@ -222,3 +218,43 @@ class Reporter:
         self._bar.end(logs)
         self._log.write(logs)
         self._end_epoch(logs)
+
+
+class Summarized:
+    """The methods of a trained model that describe it."""
+
+    network_: Any
+    vocabulary_: Any
+    history_: list[Logs]
+
+    def summary(self) -> list[str]:
+        """The trained model in a few lines: weights, symbols, and the best epoch.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was trained or loaded yet.
+
+        Examples
+        --------
+        >>> from fastseq import Transducer
+        >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
+        >>> model.summary()[0]
+        '5,365 weights, symbols: 5 of sources, 5 of targets'
+        """
+        self._require_fitted()
+        weights = sum(param.size for param in self.network_.params.values())
+        return summary(weights, self.vocabulary_, self.history_)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        if not hasattr(self, "network_"):
+            return f"<code>{escape(repr(self))}</code>, not trained yet"
+        return "<br>".join([f"<code>{escape(repr(self))}</code>", *self.summary()])
+
+    def _require_fitted(self) -> None:
+        raise NotImplementedError

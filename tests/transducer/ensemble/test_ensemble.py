@@ -81,6 +81,31 @@ def test_an_answer_depends_on_no_other_row_nor_on_the_threads(
         fastseq.set_num_threads(threads)
 
 
+def test_each_model_computes_in_its_own_precision() -> None:
+    rounded = tiny_transducer(precision="bfloat16").fit(*PAIRS)
+    exact = tiny_transducer(precision="float32").fit(*PAIRS)
+    pairs = PAIRS[0][:10], PAIRS[1][:10]
+    each = [model.log_probability(*pairs) for model in (rounded, exact)]
+    assert abs(each[0] - each[1]).max() > 1e-3
+    for model, expected in zip((rounded, exact), each, strict=True):
+        together = Ensemble([model, model]).log_probability(*pairs)
+        np.testing.assert_allclose(together, expected, rtol=1e-6)
+    # by the mean at each step, the probability of an answer lies between those of the models
+    mixed = Ensemble([rounded, exact]).log_probability(*pairs)
+    assert (mixed > np.minimum(*each) - 1e-3).all() and (mixed < np.maximum(*each) + 1e-3).all()
+
+
+def test_the_precision_that_is_set_holds_in_the_processes() -> None:
+    before = fastseq.get_precision()
+    fastseq.set_precision("bfloat16")
+    try:
+        [model] = Ensemble([tiny_transducer()]).fit(*PAIRS).members_
+    finally:
+        fastseq.set_precision(before)
+    expected = tiny_transducer(precision="bfloat16").fit(*PAIRS)
+    assert weights(model) == weights(expected) != weights(tiny_transducer().fit(*PAIRS))
+
+
 def test_the_attention_is_the_mean_and_needs_that_of_all(members: list[Transducer]) -> None:
     shown, symbols, answer = Ensemble(members).attention("abc")
     assert shown.shape == (len(answer), len(symbols))

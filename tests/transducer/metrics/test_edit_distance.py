@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastseq.transducer.metrics.edit_distance import edit_distance
+from fastseq.transducer.metrics.edit_distance import alignment, closest, edit_distance
 
 WORDS = st.text(alphabet="abc", max_size=8)
 
@@ -42,3 +42,18 @@ def test_it_is_a_metric(one: str, other: str, third: str) -> None:
     assert (edit_distance(one, other) == 0) == (one == other)
     assert edit_distance(one, other) == edit_distance(other, one)
     assert edit_distance(one, third) <= edit_distance(one, other) + edit_distance(other, third)
+
+
+@given(WORDS, WORDS)
+def test_an_alignment_spells_both_and_has_as_many_edits_as_the_distance(
+    one: str, other: str
+) -> None:
+    pairs = alignment(one, other)
+    assert "".join(expected for expected, _ in pairs) == one
+    assert "".join(got for _, got in pairs) == other
+    assert sum(expected != got for expected, got in pairs) == edit_distance(one, other)
+
+
+def test_the_closest_of_several_is_the_shortest_of_the_nearest() -> None:
+    assert closest("abc", ["abcd", "xyz", "ab"]) == (1, "ab")
+    assert closest("abc", ["", "abc"]) == (0, "abc")
