@@ -46,7 +46,7 @@ def test_train_writes_one_file_of_several_models(
     assert main([*command, "--log", log, "--curve", curve]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    first, chosen, *epochs, last = captured.out.splitlines()
+    first, *epochs, chosen, last = captured.out.splitlines()
     assert first == f"60 pairs in {data}"
     assert chosen.startswith("chosen for these pairs: ")
     starts = sorted(re.sub(r" +", " ", line.partition("loss")[0]) for line in epochs)
