@@ -27,25 +27,31 @@ from setuptools.modified import newer_group
 
 
 class Isa(NamedTuple):
-    """An instruction set: its table is csrc/isa/<name>.c, compiled with `flags` on `machines`."""
+    """An instruction set: its tables are csrc/isa/<table>.c, with `flags`, on `machines`."""
 
     name: str
     machines: tuple[str, ...]  # suffixes of sysconfig.get_platform(); empty: every machine
     flags: tuple[str, ...] = ()
+    multiplies_bfloat16: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """One of float32 and one that emulates bfloat16; or one that multiplies bfloat16."""
+        return (self.name,) if self.multiplies_bfloat16 else (self.name, f"emulated/{self.name}")
 
 
 X86_64 = ("x86_64", "amd64")
+AVX512 = (
+    *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+    "-mprefer-vector-width=512",
+)
+AVX512_BF16 = (*AVX512, "-mavx512bf16")
 ISAS = (
     Isa("baseline", ()),
     Isa("avx2", X86_64, ("-mavx2", "-mfma")),
-    Isa(
-        "avx512",
-        X86_64,
-        (
-            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
-            "-mprefer-vector-width=512",
-        ),
-    ),
+    Isa("avx512", X86_64, AVX512),
+    Isa("avx512_bf16", X86_64, AVX512_BF16, multiplies_bfloat16=True),
+    Isa("amx", X86_64, (*AVX512_BF16, "-mamx-tile", "-mamx-bf16"), multiplies_bfloat16=True),
     Isa("neon", ("aarch64", "arm64")),
 )
 
@@ -136,7 +142,7 @@ class BuildKernels(build_ext):
             return unit
 
         units = [
-            *((f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas),
+            *((f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables),
             ("csrc/dispatch.c", ()),
             ("csrc/thread_pool.c", ()),
         ]

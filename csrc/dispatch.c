@@ -1,4 +1,14 @@
 /* dispatch.c — the tables of this build that this CPU supports. */
+#if defined(FS_HAVE_AMX) && defined(__linux__) /* whose permission is requested below */
+#define ON_LINUX_WITH_AMX
+#define _GNU_SOURCE /* syscall */
+#include <sys/syscall.h>
+#include <unistd.h>
+/* asm/prctl.h of Linux 5.16 */
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_TILE_DATA 18
+#endif
+
 #include "fastseq.h"
 
 #if defined(FS_HAVE_AVX2) || defined(FS_HAVE_AVX512)
@@ -13,8 +23,11 @@ enum {
     LEAF7_EBX_AVX2 = 1 << 5,
     LEAF7_EBX_AVX512_F_DQ = 1 << 16 | 1 << 17,
     LEAF7_EBX_AVX512_BW = 1 << 30,
-    XCR0_YMM = 0x06, /* XMM, YMM */
-    XCR0_ZMM = 0xe6, /* these, the mask registers, the upper halves, ZMM16 to ZMM31 */
+    XCR0_YMM = 0x06,      /* XMM, YMM */
+    XCR0_ZMM = 0xe6,      /* these, the mask registers, the upper halves, ZMM16 to ZMM31 */
+    XCR0_TILES = 0x60000, /* tile configuration and data */
+    LEAF7_EDX_AMX = 1 << 22 | 1 << 24, /* AMX-BF16, AMX-TILE */
+    LEAF7_1_EAX_AVX512_BF16 = 1 << 5,
 };
 #define LEAF7_EBX_AVX512_VL (1u << 31)
 
@@ -48,8 +61,25 @@ static int cpu_has_avx512(void) {
 }
 #endif
 
+#ifdef FS_HAVE_AVX512_BF16
+static int cpu_has_avx512_bf16(void) {
+    unsigned eax, ebx, ecx, edx;
+    return cpu_has_avx512() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
+           has(eax, LEAF7_1_EAX_AVX512_BF16);
+}
+#endif
+
+#ifdef ON_LINUX_WITH_AMX
+/* With AVX512_BF16, by which the operands are rounded. */
+static int cpu_has_amx(void) {
+    unsigned eax, ebx, ecx, edx;
+    return cpu_has_avx512_bf16() && cpu_leaf7(XCR0_ZMM | XCR0_TILES) &&
+           __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && has(edx, LEAF7_EDX_AMX);
+}
+#endif
+
 const fs_kernels *fs_table(int index) {
-    const fs_kernels *tables[4];
+    const fs_kernels *tables[10];
     int count = 0;
     tables[count++] = &fs_kernels_baseline;
 #ifdef FS_HAVE_AVX2
@@ -65,5 +95,40 @@ const fs_kernels *fs_table(int index) {
 #ifdef FS_HAVE_NEON
     tables[count++] = &fs_kernels_neon; /* every AArch64 has it */
 #endif
+    tables[count++] = &fs_kernels_baseline_emulated;
+#ifdef FS_HAVE_AVX2
+    if (cpu_has_avx2()) {
+        tables[count++] = &fs_kernels_avx2_emulated;
+    }
+#endif
+#ifdef FS_HAVE_AVX512
+    if (cpu_has_avx512()) {
+        tables[count++] = &fs_kernels_avx512_emulated;
+    }
+#endif
+#ifdef FS_HAVE_NEON
+    tables[count++] = &fs_kernels_neon_emulated;
+#endif
+#ifdef FS_HAVE_AVX512_BF16
+    if (cpu_has_avx512_bf16()) {
+        tables[count++] = &fs_kernels_avx512_bf16;
+    }
+#endif
+#ifdef ON_LINUX_WITH_AMX
+    if (cpu_has_amx()) {
+        tables[count++] = &fs_kernels_amx;
+    }
+#endif
     return index >= 0 && index < count ? tables[index] : NULL;
+}
+
+int fs_permit(const fs_kernels *table) {
+#ifdef ON_LINUX_WITH_AMX
+    if (table == &fs_kernels_amx) {
+        return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILE_DATA) == 0;
+    }
+#else
+    (void)table;
+#endif
+    return 1;
 }

@@ -24,8 +24,9 @@
 
 #include "thread_pool.h"
 
-/* What the operands of products are rounded to. Sums are float32 in any precision. */
-typedef enum { FS_FLOAT32 } fs_precision;
+/* What the operands of matrix products are rounded to: to the nearest, ties to even. Arrays, sums
+ * and all other arithmetic are float32 in any precision. */
+typedef enum { FS_FLOAT32, FS_BFLOAT16 } fs_precision;
 
 /* The settings of a call. The caller reads them once into a context, computes the size of scratch
  * with it and passes the same context to the kernel: a setting that another thread changes in
@@ -33,7 +34,6 @@ typedef enum { FS_FLOAT32 } fs_precision;
 typedef struct {
     int threads;          /* the maximum, at least 1; small calls use fewer */
     fs_thread_pool *pool; /* of the worker threads; NULL: only the calling thread */
-    fs_precision precision;
 } fs_context;
 
 /* A matrix that may be a view: element (i, j) is data[i * row + j * column], strides in floats. */
@@ -225,8 +225,9 @@ typedef struct {
 } fs_decode;
 
 typedef struct fs_kernels {
-    const char *name; /* baseline, avx2, avx512 or neon */
-    int lanes;        /* floats in a vector register */
+    const char *name; /* baseline, avx2, avx512, avx512_bf16, amx or neon */
+    fs_precision precision;
+    int lanes; /* floats in a vector register */
 
     /* y[i] = f(x[i]), n elements; y may be x. Error: below 3 ULP, see vmath.h. */
     void (*exp)(float *y, const float *x, ptrdiff_t n);
@@ -354,18 +355,30 @@ typedef struct fs_kernels {
 
 #define FS_SUM_RUN 4096
 
-extern const fs_kernels fs_kernels_baseline;
+/* Emulated tables round the operands of products to bfloat16 and multiply them as float32. */
+extern const fs_kernels fs_kernels_baseline, fs_kernels_baseline_emulated;
 #ifdef FS_HAVE_AVX2
-extern const fs_kernels fs_kernels_avx2;
+extern const fs_kernels fs_kernels_avx2, fs_kernels_avx2_emulated;
 #endif
 #ifdef FS_HAVE_AVX512
-extern const fs_kernels fs_kernels_avx512;
+extern const fs_kernels fs_kernels_avx512, fs_kernels_avx512_emulated;
+#endif
+#ifdef FS_HAVE_AVX512_BF16
+extern const fs_kernels fs_kernels_avx512_bf16;
+#endif
+#ifdef FS_HAVE_AMX
+extern const fs_kernels fs_kernels_amx;
 #endif
 #ifdef FS_HAVE_NEON
-extern const fs_kernels fs_kernels_neon;
+extern const fs_kernels fs_kernels_neon, fs_kernels_neon_emulated;
 #endif
 
-/* The index-th table of this build that this CPU supports, slowest first; NULL past the last. */
+/* The index-th table of this build that this CPU supports: those of float32 first, in each
+ * precision the slowest first; NULL past the last. */
 const fs_kernels *fs_table(int index);
+
+/* Requests from the system what the kernels of a table need, for all threads of the process; 0 if
+ * it refuses. Only AMX needs a permission (Linux 5.16, arch_prctl). */
+int fs_permit(const fs_kernels *table);
 
 #endif

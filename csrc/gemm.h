@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "parallel.h"
-#include "tile/f32.h"
+#include "tile/tile.h"
 
 /* Rows of B (or of the sum over time) in a block: blocks of A and of a panel stay in cache. */
 #define DEPTH_BLOCK 256
@@ -74,14 +74,14 @@ static inline __attribute__((always_inline)) void add_rows(float *c, const float
     vf a_k[STREAM_DEPTH];
 #pragma GCC unroll 4
     for (int k = 0; k < depth; ++k) {
-        a_k[k] = vf_set(a[k * a_depth]);
+        a_k[k] = operand(vf_set(a[k * a_depth]));
     }
     ptrdiff_t j = 0;
     for (; j + FS_LANES <= columns; j += FS_LANES) {
         vf sum = vf_load(c + j);
 #pragma GCC unroll 4
         for (int k = 0; k < depth; ++k) {
-            sum = vf_fma(a_k[k], vf_load(b + k * b_row + j), sum);
+            sum = vf_fma(a_k[k], operand(vf_load(b + k * b_row + j)), sum);
         }
         vf_store(c + j, sum);
     }
@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void add_rows(float *c, const float
         vf sum = vf_load_first(c + j, columns - j);
 #pragma GCC unroll 4
         for (int k = 0; k < depth; ++k) {
-            sum = vf_fma(a_k[k], vf_load_first(b + k * b_row + j, columns - j), sum);
+            sum = vf_fma(a_k[k], operand(vf_load_first(b + k * b_row + j, columns - j)), sum);
         }
         vf_store_first(c + j, sum, columns - j);
     }
@@ -135,7 +135,7 @@ static inline ptrdiff_t column_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
 static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
                           ptrdiff_t panel_begin, ptrdiff_t panel_end) {
     _Alignas(64) float packed[DEPTH_BLOCK * PANEL_COLUMNS];
-    if (row_end - row_begin <= FS_TILE_ROWS && m->b_column == 1) {
+    if (!PACKS_ALWAYS && row_end - row_begin <= FS_TILE_ROWS && m->b_column == 1) {
         matrix_product few = *m;
         few.rows = row_end - row_begin;
         few.c += row_begin * m->c_row;
@@ -153,14 +153,16 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
         const ptrdiff_t lanes = m->columns - column;
         const int whole = lanes >= span.vectors * FS_LANES;
         /* packing would not pay: read B in place */
-        const int in_place = whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
+        const int in_place =
+            !PACKS_ALWAYS && whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
         ptrdiff_t k = 0;
         do { /* once even for depth 0: C = start */
             const ptrdiff_t depth = min_size(DEPTH_BLOCK, m->depth - k);
             const float *b = m->b + k * m->b_row + column * m->b_column;
             if (!in_place) {
-                pack_panel(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
-                           span.vectors, lanes, FS_LANES);
+                pack_rows(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
+                          span.vectors, lanes, FS_LANES);
+                finish_panel(packed, depth, span.vectors);
             }
             float *c = m->c + row_begin * m->c_row + column;
             const float *start = m->start ? m->start + row_begin * m->start_row + column : NULL;

@@ -9,6 +9,7 @@
 
 #include "fastseq.h"
 #include "float_mode.h"
+#include "tile/tile.h"
 
 /* The minimum of floating-point operations per thread, about 5 us: waking and joining a thread
  * takes one or two. */
@@ -45,12 +46,27 @@ typedef struct {
     int chunks;
 } parallel_range;
 
+/* The state of a thread that a task changes. */
+typedef struct {
+    uint64_t float_mode;
+    int tiles;
+} thread_state;
+
+static inline thread_state begin_task(void) {
+    return (thread_state){begin_zero_denormals(), begin_tiles()};
+}
+
+static inline void end_task(thread_state before) {
+    end_tiles(before.tiles);
+    restore_float_mode(before.float_mode);
+}
+
 static inline void run_range(range_task task, void *argument, ptrdiff_t begin, ptrdiff_t end,
                              int rank) {
     if (begin < end) {
-        const uint64_t mode = begin_zero_denormals();
+        const thread_state before = begin_task();
         task(argument, begin, end, rank);
-        restore_float_mode(mode);
+        end_task(before);
     }
 }
 
@@ -91,9 +107,9 @@ typedef struct {
 
 static void run_rank(void *argument, int rank, int ranks) {
     const team_call *call = argument;
-    const uint64_t mode = begin_zero_denormals();
+    const thread_state before = begin_task();
     call->task(call->argument, (parallel_team){rank, ranks, call->pool});
-    restore_float_mode(mode);
+    end_task(before);
 }
 
 /* Calls the task on up to `threads` threads concurrently. */

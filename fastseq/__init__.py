@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from fastseq.transducer.estimator import Transducer
 
 try:
-    from fastseq._kernels import get_num_threads, set_num_threads
-except ValueError as error:  # FASTSEQ_ISA is wrong, and a user of the command line wants one line
+    from fastseq._kernels import (
+        get_num_threads,
+        get_precision,
+        set_num_threads,
+        set_precision,
+    )
+except (ValueError, RuntimeError) as error:
+    # FASTSEQ_ISA or FASTSEQ_PRECISION is wrong, and a user of the command line wants one line
     if startup.IS_COMMAND:
         raise SystemExit(f"fastseq: error: {error}") from None
     raise
@@ -183,6 +189,7 @@ __all__ = [
     "eval_perplexity",
     "eval_seq2seq",
     "get_num_threads",
+    "get_precision",
     "most_similar",
     "normalize",
     "ppmi",
@@ -190,6 +197,7 @@ __all__ = [
     "relu",
     "remove_duplicate",
     "set_num_threads",
+    "set_precision",
     "show_config",
     "sigmoid",
     "softmax",

@@ -17,8 +17,9 @@ def get_config() -> dict[str, Any]:
     -------
     dict
         Strings, numbers, lists and dicts of them, ready for ``json.dumps``. The keys are "fastseq",
-        "isa" (the instruction set in use), "available_isas", "threads", "build", "python", "numpy",
-        "blas", "platform" and "cpu".
+        "isa" (the instruction set in use), "available_isas", "precision" (of the operands of
+        products), "bfloat16" (what multiplies them in that precision, "emulated" or an instruction
+        set), "threads", "build", "python", "numpy", "blas", "platform" and "cpu".
 
     Examples
     --------
@@ -34,6 +35,8 @@ def get_config() -> dict[str, Any]:
         "fastseq": __version__,
         "isa": _kernels.isa(),
         "available_isas": list(_kernels.available_isas()),
+        "precision": _kernels.get_precision(),
+        "bfloat16": _bfloat16(),
         "threads": _kernels.get_num_threads(),
         "build": dict(_kernels.build_info()),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -82,6 +85,7 @@ def format_config(config: dict[str, Any]) -> str:
     rows = [
         ("fastseq", config["fastseq"]),
         ("isa", f"{config['isa']} (available: {', '.join(config['available_isas'])})"),
+        ("precision", f"{config['precision']} (bfloat16: {config['bfloat16']})"),
         ("threads", config["threads"]),
         *((name.replace("_", " "), value) for name, value in config["build"].items()),
         ("python", config["python"]),
@@ -92,6 +96,15 @@ def format_config(config: dict[str, Any]) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "".join(f"{name:{width}}  {value}\n" for name, value in rows)
+
+
+def _bfloat16() -> str:
+    """What multiplies bfloat16 here."""
+    from fastseq import _kernels
+
+    native = {"avx512_bf16", "amx"}
+    best = _kernels.bfloat16_isas()[-1]
+    return best if best in native else "emulated"
 
 
 def _blas() -> str:

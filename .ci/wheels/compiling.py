@@ -14,10 +14,16 @@ from pathlib import Path
 from common import run
 
 COMPILE_ONLY = ("aarch64-macos", "x86_64-macos", "x86_64-windows-gnu")
-TABLES = {"x86_64": ("baseline", "avx2", "avx512"), "aarch64": ("baseline", "neon")}
-TABLE_FLAGS = {
+ISAS = {
+    "x86_64": ("baseline", "avx2", "avx512", "avx512_bf16", "amx"),
+    "aarch64": ("baseline", "neon"),
+}
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]
+ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
+    "avx512": AVX512,
+    "avx512_bf16": [*AVX512, "-mavx512bf16"],
+    "amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
 # What Python.h asks of a configuration; the one of Windows is written by hand in CPython too.
 WINDOWS_PYCONFIG = """\
@@ -46,14 +52,16 @@ def compile_sources(source: Path, builder: Path, cc: Path, target: str) -> None:
     threads = [] if "windows" in target else ["-pthread"]
     common = ["-std=c11", "-O1", *threads, "-Icsrc", "-c", "-o", os.devnull]
     strict = [*common, "-Wall", "-Wextra", "-Werror"]
-    for name in TABLES[machine]:
-        run(cc, *strict, *TABLE_FLAGS.get(name, []), f"csrc/isa/{name}.c", cwd=source)
+    for name in ISAS[machine]:
+        for table in (name, f"emulated/{name}"):
+            if (source / f"csrc/isa/{table}.c").exists():
+                run(cc, *strict, *ISA_FLAGS.get(name, []), f"csrc/isa/{table}.c", cwd=source)
     for name in ("dispatch", "thread_pool"):
         run(cc, *strict, f"csrc/{name}.c", cwd=source)
 
     headers = copy_headers(source.parent / f"headers-{target}", builder, "windows" in target)
     macros = ["-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION"]
-    macros += [f"-DFS_HAVE_{name.upper()}=1" for name in TABLES[machine]]
+    macros += [f"-DFS_HAVE_{name.upper()}=1" for name in ISAS[machine]]
     modules = sorted(source.glob("fastseq/_kernels/*.pyx"))
     for module in modules:
         generated = module.with_suffix(".c")

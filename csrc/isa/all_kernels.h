@@ -1,6 +1,7 @@
 /* isa/all_kernels.h — every kernel, compiled once per instruction set, and the table of them.
  *
- * The including file defines FS_TABLE and FS_NAME and includes its simd header. */
+ * The including file defines FS_TABLE and FS_NAME and includes its simd header; for bfloat16 also
+ * FS_PRECISION, and FS_TILE if the CPU has instructions for it. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -38,6 +39,7 @@
 
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
+    .precision = FS_PRECISION,
     .lanes = FS_LANES,
     .exp = exp_array,
     .tanh = tanh_array,

@@ -32,11 +32,11 @@ typedef struct {
 } affine_projection;
 
 static ptrdiff_t projection_floats(const affine_projection *projection) {
-    return projection->depth * round_up(projection->columns, FS_LANES);
+    return packed_depth(projection->depth) * round_up(projection->columns, FS_LANES);
 }
 
 static float *projection_panel(const affine_projection *projection, panel_span span) {
-    return projection->packed + span.first_vector * FS_LANES * projection->depth;
+    return projection->packed + span.first_vector * FS_LANES * packed_depth(projection->depth);
 }
 
 /* Panels [begin, end). */
@@ -44,10 +44,11 @@ static void pack_projection(const affine_projection *projection, ptrdiff_t begin
     for (ptrdiff_t panel = begin; panel < end; ++panel) {
         const panel_span span = span_of_panel(panel, projection->columns);
         const ptrdiff_t column = span.first_vector * FS_LANES;
-        pack_panel(projection_panel(projection, span),
-                   projection->W.data + column * projection->W.column, projection->W.row,
-                   FS_LANES * projection->W.column, projection->W.column, projection->depth,
-                   span.vectors, projection->columns - column, FS_LANES);
+        float *packed = projection_panel(projection, span);
+        pack_rows(packed, projection->W.data + column * projection->W.column, projection->W.row,
+                  FS_LANES * projection->W.column, projection->W.column, projection->depth,
+                  span.vectors, projection->columns - column, FS_LANES);
+        finish_panel(packed, projection->depth, span.vectors);
     }
 }
 

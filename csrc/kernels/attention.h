@@ -11,7 +11,7 @@
  * A block of up to DOT_ROWS x DOT_COLUMNS accumulators loads each row of a and b once. Every
  * element is summed lane by lane in ascending k, then across lanes, in any shape of block. */
 #define DOT_COLUMNS 4
-#if FS_TILE_ROWS >= 6
+#if FS_TILE_ROWS >= 6 && !PACKS_ALWAYS /* rounding the operands takes registers */
 #define DOT_ROWS 4
 #else
 #define DOT_ROWS 3
@@ -34,11 +34,11 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
         vf row[DOT_ROWS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; ++i) {
-            row[i] = vf_keep(vf_load(a + i * H + k));
+            row[i] = vf_keep(operand(vf_load(a + i * H + k)));
         }
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
-            const vf column = vf_keep(vf_load(b + j * H + k));
+            const vf column = vf_keep(operand(vf_load(b + j * H + k)));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
                 sum[i][j] = vf_fma(row[i], column, sum[i][j]);
@@ -46,12 +46,17 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
         }
     }
     if (k < H) {
+        vf row[DOT_ROWS];
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; ++i) {
+            row[i] = operand(vf_load_first(a + i * H + k, H - k));
+        }
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
-            const vf column = vf_load_first(b + j * H + k, H - k);
+            const vf column = operand(vf_load_first(b + j * H + k, H - k));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
-                sum[i][j] = vf_fma(vf_load_first(a + i * H + k, H - k), column, sum[i][j]);
+                sum[i][j] = vf_fma(row[i], column, sum[i][j]);
             }
         }
     }

@@ -65,11 +65,15 @@ from fastseq._kernels.optim import (
 from fastseq._kernels.recurrent import Workspace, recurrent_backward, recurrent_forward
 from fastseq._kernels.runtime import (
     available_isas,
+    bfloat16_isas,
     build_info,
+    exchange_thread_precision,
     get_num_threads,
+    get_precision,
     isa,
     set_isa,
     set_num_threads,
+    set_precision,
 )
 
 __all__ = [
@@ -88,12 +92,15 @@ __all__ = [
     "attention_weight_backward",
     "attention_weight_forward",
     "available_isas",
+    "bfloat16_isas",
     "build_info",
     "decode",
     "embedding_backward",
     "embedding_forward",
+    "exchange_thread_precision",
     "exp",
     "get_num_threads",
+    "get_precision",
     "global_norm",
     "isa",
     "log_softmax",
@@ -105,6 +112,7 @@ __all__ = [
     "scale",
     "set_isa",
     "set_num_threads",
+    "set_precision",
     "sgd_step",
     "sigmoid",
     "softmax",

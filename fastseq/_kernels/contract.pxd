@@ -13,11 +13,11 @@ cdef extern from "fastseq.h" nogil:
 
     ctypedef enum fs_precision:
         FS_FLOAT32
+        FS_BFLOAT16
 
     ctypedef struct fs_context:
         int threads
         fs_thread_pool *pool
-        fs_precision precision
 
     ctypedef struct fs_matrix:
         const float *data
@@ -133,6 +133,7 @@ cdef extern from "fastseq.h" nogil:
 
     ctypedef struct fs_kernels:
         const char *name
+        fs_precision precision
         int lanes
 
         void (*exp)(float *y, const float *x, ptrdiff_t n) noexcept nogil
@@ -228,3 +229,4 @@ cdef extern from "fastseq.h" nogil:
 
     const int FS_SUM_RUN
     const fs_kernels *fs_table(int index)
+    int fs_permit(const fs_kernels *table)

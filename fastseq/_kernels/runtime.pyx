@@ -1,17 +1,20 @@
 # cython: language_level=3
 """Settings of all calls: the table of kernels, and the threads.
 
-On import, the table of the best instruction set that this CPU supports is selected;
-``FASTSEQ_ISA`` overrides it. The thread pool is created when a call first needs it. It is not
-destroyed at exit: a daemon thread may still be computing.
+On import, the table of the best instruction set that this CPU supports is selected, for products of
+float32; ``FASTSEQ_ISA`` and ``FASTSEQ_PRECISION`` override it. The thread pool is created when a
+call first needs it. It is not destroyed at exit: a daemon thread may still be computing.
 """
 
 import os
 
 from fastseq._kernels.contract cimport (
+    FS_BFLOAT16,
     FS_FLOAT32,
     FS_MAX_THREADS,
     fs_kernels,
+    fs_permit,
+    fs_precision,
     fs_table,
     fs_thread_pool,
     fs_thread_pool_create,
@@ -36,7 +39,11 @@ cdef extern from *:
     #else
     #define FS_THREADS "POSIX"
     #endif
+
+    /* The table of the calls of one thread, if it has chosen one; else NULL. */
+    static _Thread_local const fs_kernels *thread_table;
     """
+    const fs_kernels *thread_table
     const char *FS_COMPILER
     const char *FS_THREADS
 
@@ -46,15 +53,18 @@ cdef fs_thread_pool *pool = NULL
 cdef unsigned long forks = 0
 
 
+cdef const fs_kernels *current_table() noexcept:
+    return thread_table if thread_table != NULL else table
+
+
 cdef Snapshot snapshot() noexcept:
     global pool
     cdef Snapshot now
     if threads > 1 and pool == NULL:
         pool = fs_thread_pool_create()  # NULL if out of memory: one thread
-    now.kernels = table
+    now.kernels = current_table()
     now.context.threads = threads
     now.context.pool = pool if threads > 1 else NULL
-    now.context.precision = FS_FLOAT32
     return now
 
 
@@ -69,39 +79,140 @@ def _after_fork_in_child():
     forks += 1
 
 
-# ---- instruction sets and threads ----
+# ---- instruction sets and precisions ----
+
+cdef dict PRECISIONS = {"float32": FS_FLOAT32, "bfloat16": FS_BFLOAT16}
+wanted_isa = None  # where it is not the best of each precision
 
 
 cdef str _text(const char *characters):
     return (<bytes> characters).decode("ascii")
 
 
-def available_isas():
-    names = []
-    while fs_table(len(names)) != NULL:
-        names.append(_text(fs_table(len(names)).name))
+cdef list _isas_of(fs_precision precision):
+    cdef list names = []
+    cdef int index = 0
+    while fs_table(index) != NULL:
+        if fs_table(index).precision == precision:
+            names.append(_text(fs_table(index).name))
+        index += 1
     return names
 
 
+def available_isas():
+    return _isas_of(current_table().precision)
+
+
+def bfloat16_isas():
+    return _isas_of(FS_BFLOAT16)
+
+
 def isa():
-    return _text(table.name)
+    return _text(current_table().name)
 
 
 def set_isa(name):
+    global table, wanted_isa
+    table = _table_of(name, "isa", table.precision)
+    wanted_isa = name
+
+
+def get_precision():
+    """What the operands of matrix products are rounded to.
+
+    Returns
+    -------
+    {"float32", "bfloat16"}
+
+    Examples
+    --------
+    >>> import fastseq
+    >>> fastseq.get_precision() in ("float32", "bfloat16")
+    True
+    """
+    return _name_of(current_table().precision)
+
+
+def set_precision(precision):
+    """Set what later calls, of all layers and models, round the operands of matrix products to.
+
+    With "bfloat16", each operand is rounded to 8 significant bits, to the nearest, and the products
+    are summed in float32; arrays, gates, states and the optimizer stay float32. Processors with AMX
+    or AVX512_BF16 multiply such operands faster than float32. On others the rounding is emulated,
+    which is slower and there to test with: ``fastseq info`` says what this one has. Until then it
+    is ``FASTSEQ_PRECISION`` of the environment, or "float32".
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}
+
+    Raises
+    ------
+    RuntimeError
+        The system refuses the process the use of AMX.
+    TypeError, ValueError
+        It is something else.
+
+    Examples
+    --------
+    >>> import fastseq
+    >>> before = fastseq.get_precision()
+    >>> fastseq.set_precision("bfloat16")
+    >>> fastseq.get_precision()
+    'bfloat16'
+    >>> fastseq.set_precision(before)
+    """
     global table
-    table = _table_of(name, "isa")
+    table = _best_table(precision, "precision")
 
 
-cdef const fs_kernels *_table_of(object name, str argument) except NULL:
+def exchange_thread_precision(precision):
+    global thread_table
+    previous = None if thread_table == NULL else _name_of(thread_table.precision)
+    thread_table = NULL if precision is None else _best_table(precision, "precision")
+    return previous
+
+
+cdef str _name_of(fs_precision precision):
+    return "bfloat16" if precision == FS_BFLOAT16 else "float32"
+
+
+cdef const fs_kernels *_best_table(object precision, str argument) except NULL:
+    """That of the instruction set that was asked for, if it has the precision, else the best."""
+    if not isinstance(precision, str):
+        raise TypeError(f"{argument}: expected a string, got {type(precision).__name__}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"{argument}: expected float32 or bfloat16, got {precision!r}")
+    names = _isas_of(PRECISIONS[precision])
+    name = wanted_isa if wanted_isa in names else names[-1]
+    return _table_of(name, "isa", PRECISIONS[precision])
+
+
+cdef const fs_kernels *_table_of(
+    object name, str argument, fs_precision precision
+) except NULL:
+    cdef int index = 0
+    cdef const fs_kernels *found
     if not isinstance(name, str):
         raise TypeError(f"{argument}: expected a string, got {type(name).__name__}")
-    names = available_isas()
+    names = _isas_of(precision)
     if name not in names:
         raise ValueError(
             f"{argument}: expected one of {', '.join(names)} "
-            f"(in this build and supported by this CPU), got {name!r}"
+            f"(in this build and supported by this CPU, for {_name_of(precision)}), got {name!r}"
         )
-    return fs_table(names.index(name))
+    while fs_table(index).precision != precision or _text(fs_table(index).name) != name:
+        index += 1
+    found = fs_table(index)
+    if not fs_permit(found):
+        raise RuntimeError(
+            f"{argument}: the system refuses this process the use of {name}; "
+            f"FASTSEQ_ISA={names[names.index(name) - 1]} does without"
+        )
+    return found
+
+
+# ---- threads ----
 
 
 def get_num_threads():
@@ -166,9 +277,12 @@ def build_info():
 
 
 def _initialize():
-    global table, threads
-    name = os.environ.get("FASTSEQ_ISA") or available_isas()[-1]
-    table = _table_of(name, "FASTSEQ_ISA")
+    global table, threads, wanted_isa
+    precision = os.environ.get("FASTSEQ_PRECISION") or "float32"
+    wanted_isa = os.environ.get("FASTSEQ_ISA") or None
+    table = _best_table(precision, "FASTSEQ_PRECISION")
+    if wanted_isa is not None:
+        table = _table_of(wanted_isa, "FASTSEQ_ISA", table.precision)
     threads = min(default_threads(os.environ), FS_MAX_THREADS)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -24,6 +24,7 @@ Auto = Literal["auto"]
 AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "hard", "auto"]
 ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
+Precision = Literal["default", "float32", "bfloat16"]
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
 
@@ -87,6 +88,9 @@ class Transducer(Predictor, Configurable):
         the lower loss; or loss alone. The weights of the best epoch are kept.
     patience : int, None or "auto"
         Stop after so many epochs without a better one; None trains all epochs.
+    precision : {"default", "float32", "bfloat16"}
+        What training and prediction round the operands of matrix products to; by default what
+        `fastseq.set_precision` has set. The weights stay float32.
     seed : int
         Of the weights, the order of the pairs, dropout and the split. The same seed and data give
         the same model, whatever the number of threads.
@@ -150,6 +154,7 @@ class Transducer(Predictor, Configurable):
         max_grad: float = 5.0,
         monitor: Monitor = "accuracy",
         patience: int | Auto | None = "auto",
+        precision: Precision = "default",
         seed: int = 0,
     ) -> None:
         self.source_tokens = source_tokens
@@ -176,6 +181,7 @@ class Transducer(Predictor, Configurable):
         self.max_grad = max_grad
         self.monitor = monitor
         self.patience = patience
+        self.precision = precision
         self.seed = seed
 
     def fit(

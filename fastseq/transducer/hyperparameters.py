@@ -198,6 +198,12 @@ HYPERPARAMETERS = (
         optional=True,
         automatic=True,
     ),
+    Hyperparameter(
+        "precision",
+        "default",
+        "what operands of products are rounded to: that of fastseq.set_precision, or one of these",
+        choices=("default", "float32", "bfloat16"),
+    ),
     Hyperparameter("seed", 0, "of the weights, the order, dropout and the split", most=2**63 - 1),
 )
 BY_NAME = {each.name: each for each in HYPERPARAMETERS}

@@ -21,9 +21,9 @@ static void check_affine(const fs_kernels *k, const ptrdiff_t *shape) {
             ys_expected[r * M + m] = b ? b[r * b_row + m] : 0.0;
             db_expected[m] += dy;
             for (ptrdiff_t i = 0; i < K; ++i) {
-                ys_expected[r * M + m] += xs[r * K + i] * element(W, i, m);
-                dxs_expected[r * K + i] += dy * element(W, i, m);
-                dW_expected[i * M + m] += xs[r * K + i] * dy;
+                ys_expected[r * M + m] += operand(xs[r * K + i]) * operand(element(W, i, m));
+                dxs_expected[r * K + i] += operand(dy) * operand(element(W, i, m));
+                dW_expected[i * M + m] += operand(xs[r * K + i]) * operand(dy);
             }
         }
     }

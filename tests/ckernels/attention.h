@@ -54,13 +54,13 @@ static void oracle_attention(const attention_case *c, attention_row r) {
         for (ptrdiff_t e = 0; e < r.te; ++e) {
             for (ptrdiff_t j = 0; j < H; ++j) {
                 const double x = r.enc[e * H + j], y = r.dec[d * H + j];
-                scores[e] += c->v ? c->v[j] * tanh(x + y) : c->scale * x * y;
+                scores[e] += c->v ? c->v[j] * tanh(x + y) : c->scale * operand(x) * operand(y);
             }
         }
         oracle_softmax(scores, scores, r.te);
         for (ptrdiff_t e = 0; e < r.te; ++e) {
             for (ptrdiff_t j = 0; j < H; ++j) {
-                r.out[d * H + j] += scores[e] * r.enc[e * H + j];
+                r.out[d * H + j] += operand(scores[e]) * operand(r.enc[e * H + j]);
             }
         }
     }
@@ -77,8 +77,8 @@ static void oracle_attention_backward(const attention_case *c, attention_row r,
         for (ptrdiff_t e = 0; e < r.te; ++e) {
             for (ptrdiff_t j = 0; j < H; ++j) {
                 const double dy = r.dout[d * H + j];
-                dw[e] += dy * r.enc[e * H + j];
-                r.denc_of_sum[e * H + j] += w[e] * dy;
+                dw[e] += operand(dy) * operand(r.enc[e * H + j]);
+                r.denc_of_sum[e * H + j] += operand(w[e]) * operand(dy);
             }
             mean += w[e] * dw[e];
         }
@@ -88,8 +88,9 @@ static void oracle_attention_backward(const attention_case *c, attention_row r,
                 const double x = r.enc[e * H + j], y = r.dec[d * H + j];
                 const double t = tanh(x + y);
                 const double slope = c->v ? c->v[j] * (1 - t * t) : c->scale;
-                r.ddec[d * H + j] += dscore * slope * (c->v ? 1 : x);
-                r.denc_of_weights[e * H + j] += dscore * slope * (c->v ? 1 : y);
+                const double ddot = c->v ? dscore * slope : operand(dscore * slope);
+                r.ddec[d * H + j] += ddot * (c->v ? 1 : operand(x));
+                r.denc_of_weights[e * H + j] += ddot * (c->v ? 1 : operand(y));
                 c->dv[j] += dscore * t;
             }
         }

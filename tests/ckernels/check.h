@@ -22,7 +22,7 @@ static fs_thread_pool *test_pool;
 static fs_context test_context;
 
 static fs_context context_of(int threads) {
-    return (fs_context){.threads = threads, .pool = test_pool, .precision = FS_FLOAT32};
+    return (fs_context){.threads = threads, .pool = test_pool};
 }
 
 /* ---- arrays ---- */
@@ -156,6 +156,34 @@ static void free_arrays_from(int count) {
     }
 }
 
+/* ---- precisions ---- */
+
+/* That of the checked table's products. */
+static fs_precision precision;
+
+/* An operand of a product: the nearest bfloat16, the even one of two, zero for a denormal; written
+ * apart from the kernels', by arithmetic instead of bits. */
+static double operand(double x) {
+    if (precision == FS_FLOAT32 || isnan(x) || isinf(x)) {
+        return x;
+    }
+    int exponent;
+    (void)frexp((float)x, &exponent); /* |x| = m 2^exponent, m from 0.5 */
+    if (exponent < -125) {
+        return copysign(0.0, x);
+    }
+    const double unit = ldexp(1.0, exponent - 8); /* of 8 significant bits */
+    return nearbyint((float)x / unit) * unit;
+}
+
+/* What a comparison allows besides rounding errors of float32, relative: where operands are results
+ * themselves, a small difference can round one to the next bfloat16, 2^-8 away. */
+static double operand_error;
+
+static void set_operands(int are_results) {
+    operand_error = precision == FS_BFLOAT16 && are_results ? 0x1p-6 : 0.0;
+}
+
 /* ---- counts of checks ---- */
 
 #define MAX_KERNELS 64
@@ -203,7 +231,7 @@ static void note_error(double error, double allowed) {
 static void print_tallies(const char *table) {
     for (int i = 0; i < tally_count; ++i) {
         const tally *t = &tallies[i];
-        printf("%-9s %-27s %5d passed %3d failed", table, t->kernel, t->passed, t->failed);
+        printf("%-20s %-27s %5d passed %3d failed", table, t->kernel, t->passed, t->failed);
         printf("   largest error %.2g %s, %.0f %% of the allowed\n", t->error, t->unit,
                100 * t->used);
     }
@@ -287,14 +315,15 @@ static void expect_close_doubles(const char *what, const double *actual, const d
     for (ptrdiff_t i = 0; i < n; ++i) {
         magnitude = fmax(magnitude, fabs(expected[i]));
     }
-    const double allowed = (6 * sqrt((double)length) + 6) * FLT_EPSILON;
+    const double allowed = (6 * sqrt((double)length) + 6) * FLT_EPSILON + operand_error;
     const double difference = largest_difference(actual, expected, n);
     expect(difference <= allowed * magnitude, what);
     if (n > 0 && magnitude > 0) {
         note_error(difference / magnitude, allowed);
         double *broken = new_doubles(n);
         memcpy(broken, expected, (size_t)n * sizeof(double));
-        broken[n / 2] = isnan(broken[n / 2]) ? 0 : broken[n / 2] + 1e-3 * magnitude;
+        broken[n / 2] =
+            isnan(broken[n / 2]) ? 0 : broken[n / 2] + (1e-3 + 2 * operand_error) * magnitude;
         expect(largest_difference(actual, broken, n) > allowed * magnitude,
                "a wrong value is detected");
     }

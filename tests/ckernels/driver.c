@@ -1,6 +1,6 @@
 /* driver.c — checks every kernel of every table of this build that this CPU supports.
  *
- *     driver [NAME ...]      only these tables
+ *     driver [NAME ...]      only these tables; of bfloat16 products NAME:bfloat16
  *
  * Each kernel is compared with plain loops in double precision, for shapes on both sides of the
  * width of every vector register, and empty ones. Inputs, results, cache and scratch are surrounded
@@ -32,7 +32,7 @@
 #include "softmax.h"
 #include "vmath.h"
 
-#define MAX_TABLES 8
+#define MAX_TABLES 16
 #define MAX_DIMENSIONS 4
 
 typedef void (*shape_check)(const fs_kernels *k, const ptrdiff_t *shape);
@@ -44,8 +44,15 @@ static const recurrent_layer *const layers[FS_CELLS] = {
     [FS_LSTM] = &lstm,
 };
 
+/* "avx2", or "avx2:bfloat16": a CPU has one table of a name for each precision. */
+static const char *label_of(const fs_kernels *k) {
+    static char label[32];
+    snprintf(label, sizeof label, "%s%s", k->name, k->precision == FS_BFLOAT16 ? ":bfloat16" : "");
+    return label;
+}
+
 static void check_shape(const fs_kernels *k, shape_check check, const ptrdiff_t *shape) {
-    snprintf(situation, sizeof situation, "%s, shape %td %td %td %td, weights %s", k->name,
+    snprintf(situation, sizeof situation, "%s, shape %td %td %td %td, weights %s", label_of(k),
              shape[0], shape[1], shape[2], shape[3], LAYOUT_NAMES[weights_layout]);
     form[0] = '\0';
     result_count = 0;
@@ -118,7 +125,7 @@ static void check_threads(const fs_kernels *k) {
 static void check_slots(const fs_kernels *k) {
     form[0] = '\0';
     for (size_t slot = offsetof(fs_kernels, exp) / sizeof k->exp; slot < MAX_SLOTS; ++slot) {
-        snprintf(situation, sizeof situation, "%s, slot %zu", k->name, slot);
+        snprintf(situation, sizeof situation, "%s, slot %zu", label_of(k), slot);
         ran("(table)");
         expect(slot_is_called[slot], "every function of the table is checked");
     }
@@ -126,32 +133,39 @@ static void check_slots(const fs_kernels *k) {
 
 static void check_table(const fs_kernels *k) {
     tally_count = 0;
+    precision = k->precision;
     memset(slot_is_called, 0, sizeof slot_is_called);
     check_vmath(k);
     for (weights_layout = 0; weights_layout < CHECKED_LAYOUTS; ++weights_layout) {
         check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){400, 11, 4000});
         check_shapes(k, check_affine, 3, (ptrdiff_t[MAX_DIMENSIONS]){33, 300, 257});
+        set_operands(1);
         check_layers(k);
+        set_operands(0);
         check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
     }
     weights_layout = CONTIGUOUS;
+    set_operands(1);
     check_threads(k);
+    set_operands(0);
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_log_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){1501, 1000});
+    set_operands(1);
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
+    set_operands(0);
     check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_velocities, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_squares, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_adam, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_sum_and_scale, 1, (ptrdiff_t[MAX_DIMENSIONS]){500 * FS_SUM_RUN + 1});
     check_slots(k);
-    print_tallies(k->name);
+    print_tallies(label_of(k));
 }
 
 static const fs_kernels *find_table(const char *name) {
     for (int i = 0; fs_table(i); ++i) {
-        if (strcmp(fs_table(i)->name, name) == 0) {
+        if (strcmp(label_of(fs_table(i)), name) == 0) {
             return fs_table(i);
         }
     }
@@ -178,6 +192,10 @@ int main(int argc, char **argv) {
     int passed = 0;
     int failed = 0;
     for (int i = 0; i < count; ++i) {
+        if (!fs_permit(tables[i])) {
+            fprintf(stderr, "driver: the system does not permit %s\n", label_of(tables[i]));
+            return 2;
+        }
         check_table(tables[i]);
         for (int j = 0; j < tally_count; ++j) {
             passed += tallies[j].passed;

@@ -26,6 +26,7 @@ defines=
 add_table() {
     if compile "$@" -DPROBE -x c -c /dev/null -o "$build/probe.o" 2>/dev/null; then
         compile "$@" -c "csrc/isa/$name.c" -o "$build/$name.o"
+        compile "$@" -c "csrc/isa/emulated/$name.c" -o "$build/emulated_$name.o"
         defines="$defines -DFS_HAVE_$(echo "$name" | tr '[:lower:]' '[:upper:]')"
     fi
 }
@@ -42,6 +43,6 @@ compile $defines csrc/dispatch.c csrc/thread_pool.c -c
 mv dispatch.o thread_pool.o "$build"
 compile -DQUICK -fno-sanitize=thread tests/ckernels/driver.c -c -o "$build/driver.o"
 compile "$build"/driver.o "$build"/dispatch.o "$build"/thread_pool.o \
-    $(for table in baseline avx2 avx512 neon; do ls "$build/$table.o" 2>/dev/null || true; done) \
+    $(for table in baseline avx2 avx512 neon; do ls "$build"/*"$table.o" 2>/dev/null || true; done) \
     -lm -o "$build/driver"
 $fixed_addresses "$build/driver" "$@"

@@ -262,6 +262,17 @@ def set_num_threads(draw: Draw) -> Case:
     return call_of("set_num_threads", arguments, lambda num_threads: None)
 
 
+def set_precision(draw: Draw) -> Case:
+    # results of later calls are compared with those of float32 products
+    arguments = {"precision": "float32"}
+    return call_of("set_precision", arguments, lambda precision: None)
+
+
+def exchange_thread_precision(draw: Draw) -> Case:
+    arguments = {"precision": None}
+    return call_of("exchange_thread_precision", arguments, lambda precision: None)
+
+
 KERNELS: dict[str, Strategy] = {
     **{name: function(name) for name in FUNCTIONS},
     **{name: step(name) for name in STEPS},
@@ -275,4 +286,6 @@ KERNELS: dict[str, Strategy] = {
     "scale": scale,
     "set_isa": set_isa,
     "set_num_threads": set_num_threads,
+    "set_precision": set_precision,
+    "exchange_thread_precision": exchange_thread_precision,
 }

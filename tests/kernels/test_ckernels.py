@@ -1,7 +1,8 @@
 """The C kernels without Python: the driver of tests/ckernels.
 
 It compares every function of every table with double precision: built for this machine, built with
-sanitizers, and built for AArch64 and run in an emulator. The tests that need the sources are
+sanitizers, built for AArch64 and run in an emulator, and the tables of AVX-512 and AMX built of
+instructions that are simulated in C. The tests that need the sources are
 skipped if only the installed package is available.
 """
 
@@ -11,7 +12,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,13 +24,26 @@ from fastseq import _kernels
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
 POOL = ROOT / "tests/ckernels/thread_pool/main.c"
+SIMULATED = ROOT / "tests/ckernels/simulated"
+# The labels and files of its tables.
+SIMULATED_TABLES = {
+    "avx512": "avx512",
+    "avx512:bfloat16": "emulated/avx512",
+    "avx512_bf16:bfloat16": "avx512_bf16",
+    "amx:bfloat16": "amx",
+}
+SIMULATED_MACROS = ("AVX512F", "AVX512DQ", "AVX512BF16", "AMX_TILE", "AMX_BF16")
 RUN_NEON = ROOT / "tests/neon/run.sh"
 SANITIZERS = (
     *("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover"),
 )
 
+QUICK = ("-DQUICK", "-DFLOAT_STRIDE=65536")
+
 BuildDriver = Callable[..., tuple[Path, list[str]]]
+# A source, and the flags that are its own.
+Unit = tuple[Path, Sequence[str]]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +64,7 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     compiler = os.environ.get("CC", "cc").split()
     if sys.platform == "win32" or shutil.which(compiler[0]) is None:
         pytest.skip(f"no C compiler: {compiler[0]} is not installed")
-    machine = sysconfig.get_platform().rpartition("-")[2].lower()
+    here = [*_kernels.available_isas(), *_kernels.bfloat16_isas()]
 
     def accepts(flags: Sequence[str]) -> bool:
         probe = tmp_path_factory.mktemp("probe")
@@ -59,33 +72,63 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
         command = [*compiler, *flags, "probe.c", "-o", "probe"]
         return subprocess.run(command, cwd=probe, capture_output=True).returncode == 0
 
-    def build(*extra: str, only: str = "") -> tuple[Path, list[str]]:
-        """The driver, compiled with further flags, and the names of its tables: all, or one."""
-        if not accepts(extra):
-            pytest.skip(f"{compiler[0]} does not link with {' '.join(extra)}")
+    compiled: dict[tuple[str, ...], list[Path]] = {}
+
+    def compile_units(folder: Path, units: Sequence[Unit], flags: Sequence[str]) -> list[Path]:
+        return compile_all([*compiler, *flags, f"-I{ROOT / 'csrc'}"], units, folder)
+
+    def build(*defines: str, flags: tuple[str, ...] = ()) -> tuple[Path, list[str]]:
+        """The driver with some definitions, and its tables: those that this CPU can run."""
+        if not accepts(flags):
+            pytest.skip(f"{compiler[0]} does not link with {' '.join(flags)}")
+        isas = [isa for isa in setup["ISAS"] if isa.name in here and accepts(isa.flags)]
+        all_flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-pthread", *flags]
+        all_flags += [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
+        if flags not in compiled:
+            units = [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
+            units += [
+                (ROOT / f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables
+            ]
+            compiled[flags] = compile_units(tmp_path_factory.mktemp("tables"), units, all_flags)
         folder = tmp_path_factory.mktemp("driver")
-        isas = [isa for isa in setup["ISAS"] if not isa.machines or machine in isa.machines]
-        isas = [isa for isa in isas if accepts(isa.flags) and only in ("", isa.name)]
-        flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-pthread", *extra]
-        flags += [f"-I{ROOT / 'csrc'}", *(f"-DFS_HAVE_{isa.name.upper()}" for isa in isas)]
-
-        def compile_unit(source: Path, own_flags: Sequence[str]) -> str:
-            unit = str(folder / f"{source.stem}.o")
-            command = [*compiler, *flags, *own_flags, "-c", str(source), "-o", unit]
-            done = subprocess.run(command, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            return unit
-
-        units = [(DRIVER, ("-O1", "-fno-sanitize=all"))]
-        units += [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
-        units += [(ROOT / f"csrc/isa/{isa.name}.c", isa.flags) for isa in isas]
-        with ThreadPoolExecutor() as pool:
-            objects = list(pool.map(compile_unit, *zip(*units, strict=True)))
+        driver_unit = (DRIVER, ("-O1", "-fno-sanitize=all", *defines))
+        objects = [*compile_units(folder, [driver_unit], all_flags), *compiled[flags]]
         driver = folder / "driver"
-        subprocess.run([*compiler, "-pthread", *extra, *objects, "-lm", "-o", driver], check=True)
-        return driver, [isa.name for isa in isas]
+        subprocess.run([*compiler, "-pthread", *flags, *objects, "-lm", "-o", driver], check=True)
+        return driver, [label for isa in isas for label in labels(isa)]
 
     return build
+
+
+def compile_all(command: Sequence[str | Path], units: Sequence[Unit], folder: Path) -> list[Path]:
+    """Compile some sources, as many at a time as there are processors; no warning is allowed."""
+
+    def compile_unit(source: Path, own_flags: Sequence[str]) -> Path:
+        unit = folder / f"{source.parent.name}_{source.stem}.o"
+        done = subprocess.run(
+            [*command, *own_flags, "-c", source, "-o", unit], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return unit
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_unit, *zip(*units, strict=True)))
+
+
+def labels(isa: Any) -> list[str]:
+    """The driver's names of an instruction set's tables."""
+    return [
+        isa.name if table == isa.name and not isa.multiplies_bfloat16 else f"{isa.name}:bfloat16"
+        for table in isa.tables
+    ]
+
+
+def tables_here(built: Sequence[str]) -> list[str]:
+    """Those of the built tables that this CPU supports."""
+    here = _kernels.available_isas()
+    here += [f"{name}:bfloat16" for name in _kernels.bfloat16_isas()]
+    return [label for label in here if label in built]
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -97,7 +140,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[str]) -> None:
+def assert_all_passed(
+    done: subprocess.CompletedProcess[str], tables: Sequence[str], least: int = 100_000
+) -> None:
     """Require that the driver checked exactly these tables completely, and all checks passed."""
     assert done.returncode == 0
     lines = done.stdout.splitlines()
@@ -106,26 +151,64 @@ def assert_all_passed(done: subprocess.CompletedProcess[str], tables: Sequence[s
     assert all([table, "lstm_backward"] in checked for table in tables)
     closing = re.fullmatch(r"(\d+) passed, 0 failed", lines[-1])
     assert closing is not None
-    assert int(closing[1]) > 100_000 * len(tables)
+    assert int(closing[1]) > least * len(tables)
 
 
 def test_every_table_of_this_machine(build_driver: BuildDriver) -> None:
     driver, built = build_driver()
-    done = run(driver)
-    here = [name for name in _kernels.available_isas() if name in built]
+    here = [label for label in tables_here(built) if ":" not in label]
     assert "baseline" in here
-    assert_all_passed(done, here)
+    assert_all_passed(run(driver, *here), here)
     assert run(driver, "no-such-table").returncode == 2
+
+
+def test_every_table_of_bfloat16_products(build_driver: BuildDriver) -> None:
+    driver, built = build_driver(*QUICK)
+    here = [label for label in tables_here(built) if ":" in label]
+    assert "baseline:bfloat16" in here
+    assert_all_passed(run(driver, *here), here, least=60_000)
 
 
 def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
     # without guard bytes: the sanitizer detects accesses past the ends, reads too
-    driver, built = build_driver(*SANITIZERS, "-DGUARD_BYTES=0")
-    assert_all_passed(run(driver), [name for name in _kernels.available_isas() if name in built])
+    driver, built = build_driver("-DGUARD_BYTES=0", flags=SANITIZERS)
+    here = [label for label in tables_here(built) if ":" not in label]
+    assert_all_passed(run(driver, *here), here)
+
+
+@pytest.fixture(scope="module")
+def simulated_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The driver with the tables of AVX-512 and AMX, their instructions simulated in C."""
+    compiler = os.environ.get("CC", "cc").split()
+    if sys.platform == "win32" or shutil.which(compiler[0]) is None:
+        pytest.skip(f"no C compiler: {compiler[0]} is not installed")
+    folder = tmp_path_factory.mktemp("simulated")
+    flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-UNDEBUG", "-pthread", "-Wno-psabi"]
+    flags += [f"-I{SIMULATED}", f"-I{ROOT / 'csrc'}"]
+    flags += [f"-D__{each}__" for each in SIMULATED_MACROS]
+    flags += [f"-DFS_HAVE_{name}" for name in ("AVX512", "AVX512_BF16", "AMX")]
+    # without an instruction for it, a fused multiply-add takes hundreds
+    if "avx2" in _kernels.available_isas():
+        flags += next(isa.flags for isa in setup["ISAS"] if isa.name == "avx2")
+    units: list[Unit] = [(DRIVER, ("-O1", *QUICK)), (SIMULATED / "tables.c", ())]
+    units += [(ROOT / "csrc/thread_pool.c", ())]
+    units += [(ROOT / f"csrc/isa/{table}.c", ()) for table in SIMULATED_TABLES.values()]
+    objects = compile_all([*compiler, *flags], units, folder)
+    driver = folder / "driver"
+    subprocess.run([*compiler, "-pthread", *objects, "-lm", "-o", driver], check=True)
+    return driver
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _kernels.available_isas())
+@pytest.mark.parametrize("label", SIMULATED_TABLES)
+def test_tables_of_other_processors_in_simulated_instructions(
+    simulated_driver: Path, label: str
+) -> None:
+    assert_all_passed(run(simulated_driver, label), [label], least=60_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*_kernels.available_isas(), "baseline:bfloat16"])
 def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: str) -> None:
     driver, built = build_driver("-DFLOAT_STRIDE=1")
     if name not in built:
@@ -135,8 +218,8 @@ def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: st
 
 def test_a_failed_check_sets_the_exit_status(build_driver: BuildDriver) -> None:
     # no table computes exp, tanh and sigmoid to a tenth of an ULP
-    driver, _ = build_driver("-O1", "-DMAX_ULP=0.1", only="baseline")
-    done = run(driver)
+    driver, _ = build_driver(*QUICK, "-DMAX_ULP=0.1")
+    done = run(driver, "baseline")
     assert done.returncode == 1
     assert re.search(r"FAILED exp, .*MAX_ULP", done.stdout)
     assert re.fullmatch(r"\d+ passed, [1-9]\d* failed", done.stdout.splitlines()[-1])

@@ -35,11 +35,11 @@ echo '#include <stdlib.h>' | $compiler -E - >/dev/null 2>&1 || skip "no C librar
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 jobs=""
-for source in csrc/isa/baseline.c csrc/isa/neon.c csrc/dispatch.c csrc/thread_pool.c \
-    tests/ckernels/driver.c; do
+for source in csrc/isa/baseline.c csrc/isa/neon.c csrc/isa/emulated/baseline.c \
+    csrc/isa/emulated/neon.c csrc/dispatch.c csrc/thread_pool.c tests/ckernels/driver.c; do
     # shellcheck disable=SC2086  # the flags are a list
     $compiler $FLAGS -pthread -Wall -Wextra -DFS_HAVE_NEON -Icsrc \
-        -c "$source" -o "$folder/$(basename "$source" .c).o" &
+        -c "$source" -o "$folder/$(echo "$source" | tr / _).o" &
     jobs="$jobs $!"
 done
 for job in $jobs; do

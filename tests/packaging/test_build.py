@@ -25,7 +25,11 @@ ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 C_SOURCES = sorted(CSRC.rglob("*.[ch]"))
 SHARED_UNITS = ("dispatch", "thread_pool")
-ISA_NAMES = ("baseline", "avx2", "avx512", "neon")
+# The tables, by their files in csrc/isa.
+TABLES = (
+    *("baseline", "avx2", "avx512", "neon", "avx512_bf16", "amx"),
+    *("emulated/baseline", "emulated/avx2", "emulated/avx512", "emulated/neon"),
+)
 CROSS_PREFIX = {"neon": "aarch64-linux-gnu-"}  # the binutils and compiler for another machine
 
 
@@ -60,7 +64,7 @@ def build() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def unit_of(build: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> UnitOf:
-    """Compile an instruction set's table, or a file of csrc, as setup.py would; each one once."""
+    """Compile a table, or a file of csrc, as setup.py would; each one once."""
     if not sys.platform.startswith("linux"):
         pytest.skip("written for the GNU binutils on Linux")
     folder = tmp_path_factory.mktemp("units")
@@ -70,16 +74,17 @@ def unit_of(build: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 
     @functools.cache
     def compile_unit(name: str) -> Unit:
-        here = name in SHARED_UNITS or name in native
-        prefix = "" if here else CROSS_PREFIX.get(name, "another-machine-")
+        isa = Path(name).name
+        here = name in SHARED_UNITS or isa in native
+        prefix = "" if here else CROSS_PREFIX.get(isa, "another-machine-")
         compiler = os.environ.get("CC", "cc").split() if here else [f"{prefix}gcc"]
         for tool in (compiler[0], f"{prefix}nm", f"{prefix}objdump"):
             if shutil.which(tool) is None:
                 pytest.skip(f"{name}: {tool} is not installed")
         source = CSRC / (f"{name}.c" if name in SHARED_UNITS else f"isa/{name}.c")
         flags = [*build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-fPIC"]
-        flags += isas[name].flags if name in isas else [f"-DFS_HAVE_{n.upper()}" for n in native]
-        unit = str(folder / f"{name}.o")
+        flags += isas[isa].flags if isa in isas else [f"-DFS_HAVE_{n.upper()}" for n in native]
+        unit = str(folder / f"{name.replace('/', '_')}.o")
         command = [*compiler, *flags, "-c", str(source), "-o", unit]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -97,24 +102,35 @@ def unit_of(build: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     return compile_unit
 
 
-@pytest.mark.parametrize("name", ISA_NAMES)
+def test_every_table_is_known(build: dict[str, Any]) -> None:
+    assert sorted(TABLES) == sorted(table for isa in build["ISAS"] for table in isa.tables)
+
+
+@pytest.mark.parametrize("name", TABLES)
 def test_object_exports_its_table_and_nothing_else(name: str, unit_of: UnitOf) -> None:
-    assert unit_of(name).global_symbols == [f"fs_kernels_{name}"]
+    suffix = "_emulated" if name.startswith("emulated/") else ""
+    assert unit_of(name).global_symbols == [f"fs_kernels_{Path(name).name}{suffix}"]
 
 
-@pytest.mark.parametrize("name", [*ISA_NAMES, *SHARED_UNITS])
+@pytest.mark.parametrize("name", [*TABLES, *SHARED_UNITS])
 def test_object_has_no_mutable_state(name: str, unit_of: UnitOf) -> None:
     sizes = unit_of(name).section_sizes
     assert sizes[".text"] > 0
     assert {s: n for s, n in sizes.items() if re.fullmatch(r"\.t?(?:data|bss)", s) and n} == {}
 
 
-@pytest.mark.parametrize("name", [*ISA_NAMES, *SHARED_UNITS])
+@pytest.mark.parametrize("name", [*TABLES, *SHARED_UNITS])
 def test_object_compiles_without_warnings(name: str, unit_of: UnitOf) -> None:
     assert unit_of(name).warnings == ""
 
 
-@pytest.mark.parametrize(("name", "wider"), [("baseline", "%[yz]mm"), ("avx2", "%zmm")])
+@pytest.mark.parametrize(
+    ("name", "wider"),
+    [
+        *(("baseline", "%[yz]mm"), ("emulated/baseline", "%[yz]mm")),
+        *(("avx2", "%zmm"), ("emulated/avx2", "%zmm")),
+    ],
+)
 def test_object_uses_no_register_wider_than_its_instruction_set(
     name: str, wider: str, unit_of: UnitOf
 ) -> None:
@@ -123,11 +139,20 @@ def test_object_uses_no_register_wider_than_its_instruction_set(
     assert [function for function, code in functions.items() if re.search(wider, code)] == []
 
 
-@pytest.mark.parametrize(("name", "register"), [("avx2", "ymm"), ("avx512", "zmm")])
-def test_register_tile_is_fused_multiply_adds(name: str, register: str, unit_of: UnitOf) -> None:
+@pytest.mark.parametrize(
+    ("name", "instruction", "register"),
+    [
+        ("avx2", r"vfmadd\d+ps", "ymm"),
+        ("avx512", r"vfmadd\d+ps", "zmm"),
+        ("avx512_bf16", "vdpbf16ps", "zmm"),
+    ],
+)
+def test_register_tile_is_fused_multiply_adds(
+    name: str, instruction: str, register: str, unit_of: UnitOf
+) -> None:
     functions = unit_of(name).functions
     tiles = [code for function, code in functions.items() if function.startswith("tile_")]
-    fused = re.compile(rf"\bvfmadd\d+ps .*%{register}\d+$", re.MULTILINE)
+    fused = re.compile(rf"\b{instruction} .*%{register}\d+$", re.MULTILINE)
     assert tiles
     assert all(fused.search(code) for code in tiles)
     # the widest tile of each is at least 3 rows x 4 vectors, one instruction for each
@@ -155,10 +180,10 @@ def inner_loops(code: str) -> list[str]:
     return [body for body in bodies if not re.search(r"\tret", body)]
 
 
-@pytest.mark.parametrize("name", ["avx2", "avx512"])
+@pytest.mark.parametrize("name", ["avx2", "avx512", "avx512_bf16"])
 def test_sums_stay_in_registers(name: str, unit_of: UnitOf) -> None:
     loops = {
-        function: [loop for loop in inner_loops(code) if "vfmadd" in loop]
+        function: [loop for loop in inner_loops(code) if re.search("vfmadd|vdpbf16ps", loop)]
         for function, code in unit_of(name).functions.items()
         if re.match(r"(tile|dots)_\dx\d", function)
     }
@@ -240,8 +265,8 @@ def lint(name: str, text: str) -> list[str]:
         faults = [fault for fault in faults if fault != "allocates"]
     if "Python.h" in includes:
         faults.append("includes Python.h")
-    if not name.startswith("simd/") and re.search(INTRINSIC, code + includes):
-        faults.append("has intrinsics outside simd/")
+    if not name.startswith(("simd/", "tile/")) and re.search(INTRINSIC, code + includes):
+        faults.append("has intrinsics outside simd/ and tile/")
     if not text.startswith(f"/* {name} — "):
         faults.append(f"does not open with '/* {name} — what it is for'")
     for number, line in enumerate(text.splitlines(), start=1):

@@ -72,7 +72,8 @@ static decoding_pass plan_decoding(const fs_decode *call, const fs_context *cont
                           .single_thread = single_threaded(context),
                           .peek_columns = call->peek ? H : 0,
                           .slots = min_size(call->N, DECODING_SLOTS),
-                          .few_reads = call->N == 1 || call->N * call->steps <= FEW_ROWS};
+                          .few_reads =
+                              !PACKS_ALWAYS && (call->N == 1 || call->N * call->steps <= FEW_ROWS)};
     pass.X = pass.peek_columns + call->D;
     pass.F = pass.peek_columns + (call->enc && !combines ? 2 * H : H);
     pass.projections[QUERY_PROJECTION] =

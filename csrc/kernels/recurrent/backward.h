@@ -25,17 +25,23 @@ static void pack_transposed(float *packed, fs_matrix W, const recurrent_run *run
     const panel_span span = span_of_panel(index, columns);
     const ptrdiff_t first = span.first_vector * FS_LANES;
     const ptrdiff_t width = span.vectors * FS_LANES;
-    float *to = packed + first * group->gates * run->Hp;
+    const ptrdiff_t depth = group->gates * run->Hp;
+    const ptrdiff_t gate_rows = packed_offset(FS_LANES);
+    float *const panel = packed + first * packed_depth(depth);
+    float *to = panel;
     for (ptrdiff_t p = 0; p < run->P; ++p) {
         const ptrdiff_t valid = min_size(FS_LANES, H - p * FS_LANES);
         for (ptrdiff_t gate = group->first; gate < group->first + group->gates; ++gate) {
             const float *from = W.data + first * W.row + (gate * H + p * FS_LANES) * W.column;
-            pack_panel(to, from, W.column, FS_LANES * W.row, W.row, valid, span.vectors,
-                       columns - first, FS_LANES);
-            memset(to + valid * width, 0, (size_t)((FS_LANES - valid) * width) * sizeof *to);
-            to += FS_LANES * width;
+            if (valid < FS_LANES) {
+                memset(to, 0, (size_t)(gate_rows * width) * sizeof *to);
+            }
+            pack_rows(to, from, W.column, FS_LANES * W.row, W.row, valid, span.vectors,
+                      columns - first, FS_LANES);
+            to += gate_rows * width;
         }
     }
+    finish_panel(panel, depth, span.vectors);
 }
 
 /* The number of panels for pack_backward: of Wh^T, Wx^T and Wc^T for each group. */
@@ -83,7 +89,7 @@ static void transposed_product(const recurrent_run *run, const gate_group *group
                 .a_block = all_rows * width,
                 .depth = width,
                 .blocks = run->P,
-                .b = packed + column * group->gates * run->Hp,
+                .b = packed + column * packed_depth(group->gates * run->Hp),
                 .b_row = span.vectors * FS_LANES,
                 .b_vector = FS_LANES,
                 .vectors = span.vectors,
@@ -223,6 +229,16 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
                             int accumulate) {
     float *c = product.dW + panel_column(run, group, panel);
     const ptrdiff_t c_row = run->gates * run->size.H;
+    const float *dA = row_vector(product.gradients, product.rows, group, panel.p, row);
+    ptrdiff_t dA_row = group->gates * FS_LANES, dA_vector = next_vector(group, product.rows);
+    _Alignas(64) float packed[PACKS_ALWAYS ? DEPTH_BLOCK * PANEL_COLUMNS : 1];
+    if (PACKS_ALWAYS) {
+        pack_rows(packed, dA, dA_row, dA_vector, 1, depth, panel.vectors, FS_LANES, 0);
+        finish_panel(packed, depth, panel.vectors);
+        dA = packed;
+        dA_row = panel.vectors * FS_LANES;
+        dA_vector = FS_LANES;
+    }
     compute_panel(
         (panel_product){
             .c = c,
@@ -236,9 +252,9 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
             .a_depth = product.input_row,
             .depth = depth,
             .blocks = 1,
-            .b = row_vector(product.gradients, product.rows, group, panel.p, row),
-            .b_row = group->gates * FS_LANES,
-            .b_vector = next_vector(group, product.rows),
+            .b = dA,
+            .b_row = dA_row,
+            .b_vector = dA_vector,
             .vectors = panel.vectors,
             .lanes = panel.lanes,
             .lane_step = panel.lane_step,

@@ -7,7 +7,7 @@
 /* Rows of weights that are packed into all panels before the next are read: they stay in cache. */
 #define ROWS_PACKED_AT_ONCE 4
 
-/* Rows of a packed panel: b, then Wc, Wx, bh and Wh. */
+/* Rows of a packed panel: b and bh, then Wc, Wx and Wh. */
 static float *packed_row(const recurrent_run *run, const gate_group *group, gate_panel panel,
                          ptrdiff_t row) {
     return group->packed +
@@ -19,35 +19,49 @@ static float *packed_b(const recurrent_run *run, const gate_group *group, gate_p
 }
 
 static float *packed_Wc(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    return packed_row(run, group, panel, 1);
+    return packed_row(run, group, panel, 2);
 }
 
 static float *packed_Wx(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    return packed_row(run, group, panel, 1 + run->size.C);
+    return packed_row(run, group, panel, 2 + packed_depth(run->size.C));
 }
 
 static float *packed_bh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    return packed_row(run, group, panel, 1 + run->size.C + run->size.D);
+    return packed_row(run, group, panel, 1);
 }
 
 static float *packed_Wh(const recurrent_run *run, const gate_group *group, gate_panel panel) {
-    return packed_row(run, group, panel, 2 + run->size.C + run->size.D);
+    return packed_row(run, group, panel, 2 + packed_depth(run->size.C) + packed_depth(run->size.D));
 }
 
-/* Packs W (depth, gates H) into rows [first, first + depth) of panels [begin, end). */
-static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first,
-                         fs_matrix W, ptrdiff_t depth) {
+typedef float *(*packed_place)(const recurrent_run *run, const gate_group *group, gate_panel panel);
+
+/* Packs W (depth, gates H) into its place in panels [begin, end). */
+static void pack_weights(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end,
+                         packed_place place, fs_matrix W, ptrdiff_t depth) {
     const ptrdiff_t step = W.column == 1 ? ROWS_PACKED_AT_ONCE : max_size(depth, 1);
     for (ptrdiff_t k = 0; k < depth; k += step) {
         for (ptrdiff_t item = begin; item < end; ++item) {
             ptrdiff_t index = item;
             const gate_group *group = group_of_panel(run, &index);
             const gate_panel panel = gate_panel_at(run, group, index);
-            pack_panel(packed_row(run, group, panel, first + k),
-                       W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
-                       panel.W_vector * W.column, W.column, min_size(step, depth - k),
-                       panel.vectors, panel.lanes, panel.lane_step);
+            float *packed = place(run, group, panel);
+            pack_rows(packed + packed_offset(k) * panel.vectors * FS_LANES,
+                      W.data + k * W.row + panel_column(run, group, panel) * W.column, W.row,
+                      panel.W_vector * W.column, W.column, min_size(step, depth - k), panel.vectors,
+                      panel.lanes, panel.lane_step);
+            if (k + step >= depth) {
+                finish_panel(packed, depth, panel.vectors);
+            }
         }
+    }
+}
+
+/* One vector of each gate, or of a panel of one gate; not an operand of a product. */
+static void pack_bias(float *packed, const float *b, gate_panel panel) {
+    for (int v = 0; v < panel.vectors; ++v) {
+        vf_store(packed + v * FS_LANES,
+                 load_lanes(b + v * panel.W_vector, panel.lanes - v * panel.lane_step));
     }
 }
 
@@ -211,17 +225,16 @@ static void pack_forward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t en
         }
         return;
     }
-    const ptrdiff_t inputs = run->size.C + run->size.D;
-    pack_weights(run, begin, end, 0, (fs_matrix){run->b, 0, 1}, 1);
-    pack_weights(run, begin, end, 1, run->Wc, inputs); /* and Wx, the rows below it */
-    pack_weights(run, begin, end, 2 + inputs, run->Wh, run->size.H);
+    pack_weights(run, begin, end, packed_Wc, run->Wc, run->size.C);
+    pack_weights(run, begin, end, packed_Wx, run->Wx, run->size.D);
+    pack_weights(run, begin, end, packed_Wh, run->Wh, run->size.H);
     for (ptrdiff_t item = begin; item < end; ++item) {
         ptrdiff_t index = item;
         const gate_group *group = group_of_panel(run, &index);
         const gate_panel panel = gate_panel_at(run, group, index);
+        pack_bias(packed_b(run, group, panel), run->b + panel_column(run, group, panel), panel);
         if (group->separate_M) {
-            pack_panel(packed_bh(run, group, panel), run->bh + panel.p * FS_LANES, 0,
-                       panel.W_vector, 1, 1, panel.vectors, panel.lanes, panel.lane_step);
+            pack_bias(packed_bh(run, group, panel), run->bh + panel.p * FS_LANES, panel);
         }
         common_products(run, group, panel);
     }

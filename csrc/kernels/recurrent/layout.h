@@ -41,7 +41,7 @@ typedef struct {
     float *values;
     float *state_values; /* M if separate, else values */
     /* in the forward scratch */
-    float *packed; /* (packed_rows, gates Hp) in panels: b, Wc, Wx, bh, Wh below each other */
+    float *packed; /* (packed_rows, gates Hp) in panels: b, bh, Wc, Wx, Wh below each other */
     float *from_context, *table;
     /* in the forward scratch of few rows: A (rows, streamed_row); M and the product of the context
      * (N, streamed_row) */
@@ -142,7 +142,7 @@ static recurrent_run plan_recurrent(const fs_recurrent_size *size) {
         .value_rows = size->inference ? size->N * min_size(steps_at_once, size->T) : rows,
         .state_rows = size->inference ? 2 * size->N : rows,
         .table_rows = gathers ? 0 : size->V,
-        .few_reads = few_reads,
+        .few_reads = !PACKS_ALWAYS && few_reads,
         .gathers = gathers,
         .has_cell = cell->states > 1,
         .groups = kernel->first_group ? 2 : 1,
@@ -167,7 +167,7 @@ static void set_weights(recurrent_run *run, const fs_recurrent_weights *weights)
 
 /* The number of rows of a packed panel. */
 static ptrdiff_t packed_rows(const recurrent_run *run) {
-    return 2 + run->size.C + run->size.D + run->size.H;
+    return 2 + packed_depth(run->size.C) + packed_depth(run->size.D) + packed_depth(run->size.H);
 }
 
 /* The stride of the rows of streamed A. */
@@ -208,6 +208,18 @@ static ptrdiff_t place_packed(recurrent_run *run, float *memory) {
     return scratch.used;
 }
 
+/* The products of streamed rows begin half a page away from where the rows of Wh do in theirs: on
+ * processors that compare only the last 12 bits of addresses, a load of Wh would wait for a store
+ * of sums in the same place of a page. */
+#define PAGE_FLOATS 1024
+
+static float *allocate_streamed(arena *scratch, ptrdiff_t floats, const float *Wh) {
+    float *streamed = arena_allocate(scratch, floats > 0 ? floats + PAGE_FLOATS : 0);
+    const uintptr_t distance = ((uintptr_t)Wh - (uintptr_t)streamed) / sizeof(float);
+    return floats > 0 && streamed ? streamed + (distance + PAGE_FLOATS / 2) % PAGE_FLOATS
+                                  : streamed;
+}
+
 /* Products with unpacked weights. */
 static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
@@ -215,8 +227,10 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t streamed = run->few_reads ? streamed_row(run, group) : 0;
-        group->streamed = arena_allocate(&scratch, run->rows * streamed);
-        group->streamed_state = arena_allocate(&scratch, group->separate_M ? N * streamed : 0);
+        const float *Wh = run->Wh.data + group->first * run->size.H;
+        group->streamed = allocate_streamed(&scratch, run->rows * streamed, Wh);
+        group->streamed_state =
+            allocate_streamed(&scratch, group->separate_M ? N * streamed : 0, Wh);
         group->streamed_context = arena_allocate(&scratch, run->size.C ? N * streamed : 0);
     }
     return scratch.used;
@@ -233,9 +247,10 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
         const ptrdiff_t width = group->gates * run->Hp;
-        group->packed_WcT = arena_allocate(&scratch, width * round_up(run->size.C, FS_LANES));
-        group->packed_WxT = arena_allocate(&scratch, width * round_up(run->size.D, FS_LANES));
-        group->packed_WhT = arena_allocate(&scratch, width * run->Hp);
+        const ptrdiff_t packed = packed_depth(width);
+        group->packed_WcT = arena_allocate(&scratch, packed * round_up(run->size.C, FS_LANES));
+        group->packed_WxT = arena_allocate(&scratch, packed * round_up(run->size.D, FS_LANES));
+        group->packed_WhT = arena_allocate(&scratch, packed * run->Hp);
         group->gradients = arena_allocate(&scratch, run->rows * width);
         group->state_gradients =
             group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;

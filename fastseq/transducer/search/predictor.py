@@ -8,11 +8,12 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.precision import products_in
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, Text
 from fastseq.transducer.metrics.exact_match import exact_match
-from fastseq.transducer.model_config import Lengths, Vocabularies
+from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.answers import search
 from fastseq.transducer.search.hypothesis import Hypothesis
@@ -34,6 +35,7 @@ class Predictor:
     network_: Network
     vocabulary_: Vocabularies
     lengths_: Lengths
+    _config: ModelConfig
 
     @overload
     def predict(
@@ -221,7 +223,8 @@ class Predictor:
         vocabulary = self.vocabulary_.source
         sources = Sequences.encode(vocabulary, checked_texts("sources", texts, vocabulary))
         steps = default_steps(sources.lengths, self.lengths_)
-        return search(self.network_, sources, steps, *how, **options)
+        with products_in(self._config.params["precision"]):
+            return search(self.network_, sources, steps, *how, **options)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
+from fastseq.precision import products_in
 from fastseq.transducer import hyperparameters
 from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
@@ -140,7 +141,7 @@ class Fitting:
         bar = ProgressBar(progress, self._training.plan.epochs)
         reporter = Reporter(bar, self._log, self._save_checkpoint, end_epoch)
         try:
-            with ends_cleanly(self._training):
+            with ends_cleanly(self._training), products_in(self._config.params["precision"]):
                 self._training.run(reporter, self._every)
         except FloatingPointError as error:
             last = "there is no checkpoint"

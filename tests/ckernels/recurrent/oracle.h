@@ -67,7 +67,7 @@ static void oracle_inputs(const oracle_step *s, ptrdiff_t first, ptrdiff_t end,
     for (ptrdiff_t k = first; k < end; ++k) {
         double A = element(b, 0, k);
         for (ptrdiff_t d = 0; d < l->inputs; ++d) {
-            A += s->x[d] * element(Wx, d, k);
+            A += operand(s->x[d]) * operand(element(Wx, d, k));
         }
         s->gates[k] = A;
     }
@@ -81,8 +81,8 @@ static void oracle_inputs_backward(const oracle_step *s, ptrdiff_t first, ptrdif
     for (ptrdiff_t k = first; k < end; ++k) {
         db[k] += s->dA[k];
         for (ptrdiff_t d = 0; d < l->inputs; ++d) {
-            dWx[d * l->columns + k] += s->x[d] * s->dA[k];
-            s->dx[d] += s->dA[k] * element(Wx, d, k);
+            dWx[d * l->columns + k] += operand(s->x[d]) * operand(s->dA[k]);
+            s->dx[d] += operand(s->dA[k]) * operand(element(Wx, d, k));
         }
     }
 }
@@ -93,7 +93,7 @@ static void oracle_states(double *M, const double *state, ptrdiff_t first, ptrdi
     const fs_matrix Wh = weights_of(l, FS_WH);
     for (ptrdiff_t k = first; k < end; ++k) {
         for (ptrdiff_t j = 0; j < l->size.H; ++j) {
-            M[k - first] += state[j] * element(Wh, j, k);
+            M[k - first] += operand(state[j]) * operand(element(Wh, j, k));
         }
     }
 }
@@ -104,8 +104,8 @@ static void oracle_states_backward(double *dstate, const double *dM, const doubl
     double *dWh = gradient_of(l, FS_WH);
     for (ptrdiff_t k = first; k < end; ++k) {
         for (ptrdiff_t j = 0; j < l->size.H; ++j) {
-            dWh[j * l->columns + k] += state[j] * dM[k - first];
-            dstate[j] += dM[k - first] * element(Wh, j, k);
+            dWh[j * l->columns + k] += operand(state[j]) * operand(dM[k - first]);
+            dstate[j] += operand(dM[k - first]) * operand(element(Wh, j, k));
         }
     }
 }
