@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
-from fastseq.cli.options import add_delimiter
+from fastseq.cli.options import add_delimiter, check_files
 from fastseq.cli.parser import whole_number
 from fastseq.cli.predict import (
     add_models,
@@ -97,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.oracle > arguments.beam:
         arguments.usage_error(f"--oracle {arguments.oracle} needs --beam {arguments.oracle}")
+    inputs = {"MODEL": arguments.model, "DATA.tsv": arguments.data}
+    check_files(arguments, inputs, [("--errors", arguments.errors), ("-o", arguments.output)])
     model = load_all(arguments)
     sources, targets = read_data(model, arguments)
     for path in (arguments.errors, arguments.output):

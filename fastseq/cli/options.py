@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastseq.transducer.hyperparameters import BY_NAME, HYPERPARAMETERS, Hyperparameter
@@ -23,6 +24,33 @@ def add_delimiter(parser: argparse.ArgumentParser) -> None:
         help="what separates source and target in the files of pairs (default: a tab); with any "
         "other they are read as CSV",
     )
+
+
+def check_files(
+    arguments: argparse.Namespace,
+    inputs: Mapping[str, str | None],
+    outputs: Iterable[tuple[str, str | None]],
+) -> None:
+    """End as wrong usage where a file would be written over another.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+    inputs : mapping of str to str or None
+        What is read, by the name of its argument.
+    outputs : iterable of pairs of str and str or None
+        The names of arguments, and what is written.
+    """
+    taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
+    for name, path in outputs:
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # a folder is said to be none, and a device takes all that comes
+        if not path:
+            arguments.usage_error(f"{name}: expected a name, got ''")
+        target = os.path.realpath(path)
+        if target in taken:
+            arguments.usage_error(f"{name}: {path} is {taken[target]} already; expected another")
+        taken[target] = name
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
