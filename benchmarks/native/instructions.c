@@ -1,16 +1,21 @@
 /* instructions.c — one call of each of the main kernels, for callgrind to count its instructions.
  *
- * instructions.py compiles it with the AVX2 table and runs it. It is deterministic: fixed data, one
+ *     instructions            one size of each kernel
+ *     instructions sweeps     sizes that grow in one dimension
+ *
+ * instructions.py compiles it with the AVX2 tables and runs it. It is deterministic: fixed data, one
  * thread. Sizes are small and not multiples of a vector, so that what is done for the last rows and
- * columns counts too. Callgrind writes one file a kernel, which bears its name. Exit status: 0, or 1
- * if this CPU does not run the table. */
+ * columns counts too. Callgrind writes one file a kernel, which bears its name; of a sweep, it ends
+ * in the dimension and its size: `lstm_forward_T_16`. Exit status: 0, or 1 if this CPU does not run
+ * the tables. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <valgrind/callgrind.h>
 
 #include "fastseq.h"
 
-static const fs_kernels *const table = &fs_kernels_avx2;
+static const fs_kernels *table = &fs_kernels_avx2;
 static const fs_context one_thread_context = {.threads = 1};
 static const fs_context *const context = &one_thread_context;
 
@@ -168,8 +173,17 @@ static void count_recurrent(void) {
     count_cell(size, "lstm_few_rows_of_embedding", NULL);
 }
 
-static void count_attention(void) {
-    const fs_attention_size size = {.N = 9, .Te = 29, .Td = 11, .H = 67};
+/* Products of bfloat16, of a CPU that has no instructions for them. */
+static void count_bfloat16(void) {
+    fs_recurrent_size size = {.cell = FS_LSTM, .directions = 1, .N = 21, .T = 7, .D = 19, .H = 67};
+    table = &fs_kernels_avx2_emulated;
+    count_cell(size, "lstm_forward_bfloat16", "lstm_backward_bfloat16");
+    size.N = 1;
+    count_cell(size, "lstm_few_rows_bfloat16", NULL);
+    table = &fs_kernels_avx2;
+}
+
+static void count_attention_of(fs_attention_size size, const char *forward, const char *backward) {
     const float *enc = new_floats(size.N * size.Te * size.H);
     const float *dec = new_floats(size.N * size.Td * size.H);
     const float *dout = new_floats(size.N * size.Td * size.H);
@@ -178,8 +192,14 @@ static void count_attention(void) {
     float *denc = new_floats(size.N * size.Te * size.H);
     float *ddec = new_floats(size.N * size.Td * size.H);
     float *scratch = new_floats(table->attention_backward_floats(size, context));
-    COUNT(attention_forward, out, weights, enc, dec, 1.0f, size, context);
-    COUNT(attention_backward, denc, ddec, scratch, dout, enc, dec, weights, 1.0f, size, context);
+    COUNT_AS(forward, attention_forward, out, weights, enc, dec, 1.0f, size, context);
+    COUNT_AS(backward, attention_backward, denc, ddec, scratch, dout, enc, dec, weights, 1.0f, size,
+             context);
+}
+
+static void count_attention(void) {
+    const fs_attention_size size = {.N = 9, .Te = 29, .Td = 11, .H = 67};
+    count_attention_of(size, "attention_forward", "attention_backward");
 }
 
 static void count_adam(void) {
@@ -194,16 +214,109 @@ static void count_adam(void) {
     COUNT(adam_step, p, m, v, g, 0.001f, 0.1f, 0.001f, 1e-7f, n, context);
 }
 
-int main(void) {
+/* ---- sweeps ---- */
+
+static const ptrdiff_t SIZES[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  12, 15,  16,
+                                  17, 20, 24, 31, 32, 33, 48, 63, 64, 65, 128, 257};
+enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0] };
+
+static const char *name_of(const char *kernel, char dimension, ptrdiff_t size) {
+    static char name[2][64];
+    static int last;
+    last = !last;
+    snprintf(name[last], sizeof name[last], "%s_%c_%td", kernel, dimension, size);
+    return name[last];
+}
+
+/* From one row of one step, and from more rows of more steps. */
+static void sweep_recurrent(void) {
+    static const char *const forward[FS_CELLS] = {[FS_RNN] = "rnn_forward",
+                                                  [FS_GRU] = "gru_forward",
+                                                  [FS_GRU_RESET_AFTER] = "gru_reset_after_forward",
+                                                  [FS_LSTM] = "lstm_forward"};
+    static const char *const backward[FS_CELLS] = {[FS_RNN] = "rnn_backward",
+                                                   [FS_GRU] = "gru_backward",
+                                                   [FS_GRU_RESET_AFTER] =
+                                                       "gru_reset_after_backward",
+                                                   [FS_LSTM] = "lstm_backward"};
+    for (int cell = 0; cell < FS_CELLS; ++cell) {
+        for (int dimension = 0; dimension < 4; ++dimension) {
+            for (int i = 0; i < SIZE_COUNT; ++i) {
+                fs_recurrent_size size = {
+                    .cell = cell, .directions = 1, .N = 1, .T = 3, .D = 19, .H = 67};
+                ptrdiff_t *const varied[] = {&size.N, &size.T, &size.D, &size.H};
+                const char letter = "NTDH"[dimension];
+                *varied[dimension] = SIZES[i];
+                count_cell(size, name_of(forward[cell], letter, SIZES[i]),
+                           name_of(backward[cell], letter, SIZES[i]));
+            }
+        }
+        /* of an embedding: its rows are multiplied by Wx where they are used, or all of them */
+        for (ptrdiff_t V = 3; V <= 3000; V *= 10) {
+            fs_recurrent_size size = {
+                .cell = cell, .directions = 1, .N = 1, .T = 1, .D = 19, .H = 67, .V = V};
+            count_cell(size, name_of(forward[cell], 'V', V), NULL);
+        }
+        for (int i = 0; i < SIZE_COUNT; ++i) {
+            fs_recurrent_size size = {
+                .cell = cell, .directions = 1, .N = 2, .T = SIZES[i], .D = 19, .H = 67, .V = 100};
+            char name[32];
+            snprintf(name, sizeof name, "%s_of_ids", forward[cell]);
+            count_cell(size, name_of(name, 'T', SIZES[i]), NULL);
+        }
+    }
+}
+
+static void sweep_affine(void) {
+    for (int dimension = 0; dimension < 3; ++dimension) {
+        for (int i = 0; i < SIZE_COUNT; ++i) {
+            ptrdiff_t size[] = {7, 67, 59};
+            size[dimension] = SIZES[i];
+            const ptrdiff_t R = size[0], K = size[1], M = size[2];
+            const float *xs = new_floats(R * K);
+            const fs_matrix W = new_matrix(K, M);
+            float *ys = new_floats(R * M);
+            float *dxs = new_floats(R * K);
+            float *dW = new_floats(K * M);
+            float *db = new_floats(M);
+            COUNT_AS(name_of("affine_forward", "RKM"[dimension], SIZES[i]), affine_forward, ys, xs,
+                     W, db, 0, R, K, M, context);
+            COUNT_AS(name_of("affine_backward", "RKM"[dimension], SIZES[i]), affine_backward, dxs,
+                     dW, db, ys, xs, W, R, K, M, context);
+        }
+    }
+}
+
+static void sweep_attention(void) {
+    for (int dimension = 0; dimension < 4; ++dimension) {
+        for (int i = 0; i < SIZE_COUNT; ++i) {
+            fs_attention_size size = {.N = 3, .Te = 11, .Td = 5, .H = 67};
+            ptrdiff_t *const varied[] = {&size.N, &size.Te, &size.Td, &size.H};
+            *varied[dimension] = SIZES[i];
+            const char letter = "NEDH"[dimension];
+            count_attention_of(size, name_of("attention_forward", letter, SIZES[i]),
+                               name_of("attention_backward", letter, SIZES[i]));
+        }
+    }
+}
+
+int main(int argument_count, char **arguments) {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
         fputs("instructions: this CPU has no AVX2 and FMA\n", stderr);
         return 1;
+    }
+    if (argument_count == 2 && strcmp(arguments[1], "sweeps") == 0) {
+        sweep_recurrent();
+        sweep_affine();
+        sweep_attention();
+        return 0;
     }
     count_functions();
     count_softmax_loss();
     count_embedding();
     count_affine();
     count_recurrent();
+    count_bfloat16();
     count_attention();
     count_adam();
     return 0;

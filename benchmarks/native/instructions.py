@@ -4,6 +4,9 @@ Compiles instructions.c with the AVX2 kernels and the flags of setup.py, lets va
 count the instructions of one call of each kernel, and compares with instructions.json. Counts do
 not depend on the load of the machine, but on the compiler: only with the recorded one are they
 compared.
+
+With --cliffs it counts sweeps instead, in which one dimension grows, and compares each size with
+the smaller ones: more work must not take far fewer instructions.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ RECORD = HERE / "instructions.json"
 
 ISA = "avx2"  # valgrind knows no AVX-512
 TOLERANCE = 3.0
+
+# Of the instructions of a call, those that one with more work takes at least.
+CLIFF = 0.8
 
 NEEDS_VALGRIND = "needs valgrind and its headers: apt-get install valgrind (dnf: valgrind-devel)"
 
@@ -64,10 +70,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--record", type=Path, default=RECORD, help=f"the file of counts (default: {RECORD.name})"
     )
+    parser.add_argument(
+        "--cliffs", action="store_true", help="look for sizes that larger ones are cheaper than"
+    )
     options = parser.parse_args(arguments)
     compiler = os.environ.get("CC", "cc").split()
     try:
         name = compiler_name(compiler)
+        if options.cliffs:
+            counts = count_instructions(compiler, "sweeps")
+            lines, status = cliffs(counts)
+            print(f"instructions of {len(counts)} calls, {name}, {ISA}", *lines, sep="\n")
+            return status
         if options.update:
             counts = count_instructions(compiler)
             record = {"compiler": name, "isa": ISA, "instructions": counts}
@@ -126,6 +140,31 @@ def compare(
     return lines, 1 if worse or unpaired else 0
 
 
+def cliffs(counts: dict[str, int]) -> tuple[list[str], int]:
+    """What sizes cost more than larger ones, and the exit status: 1 where there are any.
+
+    Parameters
+    ----------
+    counts : dict
+        Instructions by names like ``lstm_forward_T_16``: kernel, dimension, its size.
+    """
+    lines = []
+    sweeps: dict[str, list[tuple[int, int]]] = {}
+    for name, count in counts.items():
+        sweep, size = name.rsplit("_", 1)
+        sweeps.setdefault(sweep, []).append((count, int(size)))
+    for sweep, points in sweeps.items():
+        dearest, its_size = 0, 0
+        for count, size in sorted(points, key=lambda point: point[1]):
+            if count < CLIFF * dearest:
+                ratio = count / dearest
+                lines.append(f"{sweep}: {size} takes {ratio:.2f} of the instructions of {its_size}")
+            if count > dearest:
+                dearest, its_size = count, size
+    lines.append(f"{len(sweeps)} sweeps, {len(lines)} cliffs: more work for under {CLIFF:g}")
+    return lines, int(len(lines) > 1)
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The compiler and the instructions of each kernel that `--update` wrote."""
     try:
@@ -143,17 +182,18 @@ def compiler_name(compiler: list[str]) -> str:
     return " ".join(text.replace('"', "").split())
 
 
-def count_instructions(compiler: list[str]) -> dict[str, int]:
+def count_instructions(compiler: list[str], *which: str) -> dict[str, int]:
     """Instructions of one call of each kernel that instructions.c calls, in its order."""
     if shutil.which("valgrind") is None:
         raise CountError(NEEDS_VALGRIND)
     with tempfile.TemporaryDirectory() as folder:
         program, out = Path(folder, "instructions"), Path(folder, "counts")
-        sources = (HERE / "instructions.c", CSRC / f"isa/{ISA}.c", CSRC / "thread_pool.c")
+        tables = (CSRC / f"isa/{ISA}.c", CSRC / f"isa/emulated/{ISA}.c")
+        sources = (HERE / "instructions.c", *tables, CSRC / "thread_pool.c")
         run(*compiler, *compiler_flags(), "-pthread", *sources, "-lm", "-o", program)
         run(
             *("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no"),
-            *(f"--callgrind-out-file={out}", program),
+            *(f"--callgrind-out-file={out}", program, *which),
         )
         dumps = Path(folder).glob("counts.*")  # counts.1, counts.2, ...: one a kernel
         texts = [dump.read_text() for dump in sorted(dumps, key=lambda dump: int(dump.suffix[1:]))]

@@ -46,13 +46,17 @@ static inline __attribute__((always_inline)) void dot_block(float *out, ptrdiff_
         }
     }
     if (k < H) {
+        vf row[DOT_ROWS];
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; ++i) {
+            row[i] = operand(vf_load_first(a + i * H + k, H - k));
+        }
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
             const vf column = operand(vf_load_first(b + j * H + k, H - k));
 #pragma GCC unroll 4
             for (int i = 0; i < rows; ++i) {
-                const vf row = operand(vf_load_first(a + i * H + k, H - k));
-                sum[i][j] = vf_fma(row, column, sum[i][j]);
+                sum[i][j] = vf_fma(row[i], column, sum[i][j]);
             }
         }
     }

@@ -14,18 +14,7 @@
 static inline __attribute__((always_inline)) void tile_body(const panel_product *product,
                                                             const int rows, const int vectors) {
     vf sum[MAX_TILE_ROWS][PANEL_VECTORS];
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) {
-            /* C is often not in cache: prefetch it while the tile computes */
-            __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
-            sum[r][v] =
-                product->start
-                    ? vf_load(product->start + r * product->start_row + v * product->start_vector)
-                    : vf_set(0.0f);
-        }
-    }
+    start_sums(sum, product, rows, vectors);
     const float *a = product->a, *b = product->b;
     const ptrdiff_t a_row = product->a_row, b_row = product->b_row;
     for (ptrdiff_t pair = product->depth; pair > 0; --pair) {
@@ -45,13 +34,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
         ++a;
         b += b_row;
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) {
-            vf_store(product->c + r * product->c_row + v * product->c_vector, sum[r][v]);
-        }
-    }
+    store_sums(product, sum, rows, vectors);
 }
 
 #include "register_tiles.h"

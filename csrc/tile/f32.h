@@ -35,10 +35,11 @@ static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t 
         return;
     }
     if (b_column == 1) {
-        for (ptrdiff_t k = 0; k < depth; ++k) {
-            for (int v = 0; v < vectors; ++v) {
+        for (int v = 0; v < vectors; ++v) {
+            const ptrdiff_t valid = lanes - v * lane_step;
+            for (ptrdiff_t k = 0; k < depth; ++k) {
                 vf_store(packed + k * width + v * FS_LANES,
-                         load_lanes(b + k * b_row + v * b_vector, lanes - v * lane_step));
+                         load_lanes(b + k * b_row + v * b_vector, valid));
             }
         }
         return;
@@ -56,28 +57,7 @@ static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t 
 static inline __attribute__((always_inline)) void tile_body(const panel_product *product,
                                                             const int rows, const int vectors) {
     vf sum[MAX_TILE_ROWS][PANEL_VECTORS];
-    const float *start = product->start;
-    const ptrdiff_t start_row = product->start_row, start_vector = product->start_vector;
-    float *c = product->c;
-    const ptrdiff_t c_row = product->c_row, c_vector = product->c_vector;
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) {
-            /* C is often not in cache: prefetch it while the tile computes */
-            __builtin_prefetch(c + r * c_row + v * c_vector, 1);
-            sum[r][v] = vf_set(0.0f);
-        }
-    }
-    if (start) {
-#pragma GCC unroll 6
-        for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; ++v) {
-                sum[r][v] = vf_load(start + r * start_row + v * start_vector);
-            }
-        }
-    }
+    start_sums(sum, product, rows, vectors);
     const float *b = product->b;
     const ptrdiff_t a_row = product->a_row;
     const ptrdiff_t a_depth = product->a_depth;
@@ -121,13 +101,7 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
             b += b_row;
         }
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) {
-            vf_store(c + r * c_row + v * c_vector, sum[r][v]);
-        }
-    }
+    store_sums(product, sum, rows, vectors);
 }
 
 #include "register_tiles.h"

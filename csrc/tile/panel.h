@@ -87,6 +87,74 @@ typedef struct {
     ptrdiff_t lanes, lane_step;
 } panel_product;
 
+static inline int last_vector_is_whole(const panel_product *product, const int vectors) {
+    return product->lanes - (vectors - 1) * product->lane_step >= FS_LANES;
+}
+
+/* The sums of a tile before the first product. */
+static inline __attribute__((always_inline)) void start_sums(vf sum[MAX_TILE_ROWS][PANEL_VECTORS],
+                                                             const panel_product *product,
+                                                             const int rows, const int vectors) {
+    const float *start = product->start;
+    const ptrdiff_t start_row = product->start_row, start_vector = product->start_vector;
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+            /* C is often not in cache: prefetch it while the tile computes */
+            __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
+            sum[r][v] = vf_set(0.0f);
+        }
+    }
+    if (start == NULL) {
+        return;
+    }
+    if (last_vector_is_whole(product, vectors)) {
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                sum[r][v] = vf_load(start + r * start_row + v * start_vector);
+            }
+        }
+        return;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+        const ptrdiff_t lanes = min_size(FS_LANES, product->lanes - v * product->lane_step);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+            sum[r][v] = vf_load_first(start + r * start_row + v * start_vector, lanes);
+        }
+    }
+}
+
+/* C, from the sums of a tile. */
+static inline __attribute__((always_inline)) void store_sums(const panel_product *product,
+                                                             vf sum[MAX_TILE_ROWS][PANEL_VECTORS],
+                                                             const int rows, const int vectors) {
+    float *c = product->c;
+    const ptrdiff_t c_row = product->c_row, c_vector = product->c_vector;
+    if (last_vector_is_whole(product, vectors)) {
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                vf_store(c + r * c_row + v * c_vector, sum[r][v]);
+            }
+        }
+        return;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+        const ptrdiff_t lanes = min_size(FS_LANES, product->lanes - v * product->lane_step);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; ++r) {
+            vf_store_first(c + r * c_row + v * c_vector, sum[r][v], lanes);
+        }
+    }
+}
+
 /* The number of rows (or columns) of the next tile, at most max_tile_size. The last two tiles split
  * the remaining rows evenly: a small tile has too few independent sums to hide their latency. */
 static inline ptrdiff_t next_tile_size(ptrdiff_t remaining, ptrdiff_t max_tile_size) {

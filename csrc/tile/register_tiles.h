@@ -53,48 +53,13 @@ static inline tile_function select_tile(ptrdiff_t rows, int vectors) {
     return vectors == PANEL_VECTORS ? wide_tiles[rows - 1] : narrow_tiles[vectors - 1][rows - 1];
 }
 
-/* A tile with fewer valid columns than its width: computed in a buffer, the valid part copied. */
-static void edge_tile(const panel_product *product, ptrdiff_t rows) {
-    float buffer[MAX_TILE_ROWS * PANEL_COLUMNS];
-    panel_product whole = *product;
-    whole.c = buffer;
-    whole.c_row = PANEL_COLUMNS;
-    whole.c_vector = FS_LANES;
-    if (product->start) {
-        for (ptrdiff_t r = 0; r < rows; ++r) {
-            for (int v = 0; v < product->vectors; ++v) {
-                const float *from =
-                    product->start + r * product->start_row + v * product->start_vector;
-                const vf x = vf_load_first(from, product->lanes - v * product->lane_step);
-                vf_store(buffer + r * PANEL_COLUMNS + v * FS_LANES, x);
-            }
-        }
-        whole.start = buffer;
-        whole.start_row = PANEL_COLUMNS;
-        whole.start_vector = FS_LANES;
-    }
-    select_tile(rows, product->vectors)(&whole);
-    for (ptrdiff_t r = 0; r < rows; ++r) {
-        for (int v = 0; v < product->vectors; ++v) {
-            const vf x = vf_load(buffer + r * PANEL_COLUMNS + v * FS_LANES);
-            float *to = product->c + r * product->c_row + v * product->c_vector;
-            vf_store_first(to, x, product->lanes - v * product->lane_step);
-        }
-    }
-}
-
 /* All rows of a panel, tile by tile. */
 static void multiply_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
-    const int whole = product.lanes - (vectors - 1) * product.lane_step >= FS_LANES;
     const ptrdiff_t max_rows = tile_rows(vectors);
     for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
         tile = next_tile_size(rows - r, max_rows);
-        if (whole) {
-            select_tile(tile, vectors)(&product);
-        } else {
-            edge_tile(&product, tile);
-        }
+        select_tile(tile, vectors)(&product);
         product.a += tile * product.a_row;
         product.c += tile * product.c_row;
         if (product.start) {

@@ -28,7 +28,7 @@ def instructions(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     monkeypatch.setattr(module, "compiler_name", lambda compiler: "GCC 99.1")
-    monkeypatch.setattr(module, "count_instructions", lambda compiler: dict(RECORDED))
+    monkeypatch.setattr(module, "count_instructions", lambda compiler, *which: dict(RECORDED))
     return module
 
 
@@ -120,6 +120,33 @@ def test_another_compiler_is_not_compared(
     }
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"f_T_1": 100, "f_T_2": 80, "f_N_1": 10}, []),
+        ({"f_T_2": 79, "f_T_1": 100}, ["f_T: 2 takes 0.79 of the instructions of 1"]),
+        # compared with the dearest of the smaller ones, not only with the next
+        ({"f_T_1": 100, "f_T_2": 90, "f_T_9": 75}, ["f_T: 9 takes 0.75 of the instructions of 1"]),
+    ],
+)
+def test_a_size_that_a_larger_one_is_cheaper_than_is_named(
+    instructions: Any, counts: dict[str, int], expected: list[str]
+) -> None:
+    lines, status = instructions.cliffs(counts)
+    assert lines[:-1] == expected
+    assert status == (1 if expected else 0)
+
+
+@pytest.mark.slow
+def test_no_kernel_is_cheaper_for_more_work() -> None:
+    if shutil.which("valgrind") is None:
+        pytest.skip("needs valgrind")
+    done = subprocess.run([sys.executable, PROGRAM, "--cliffs"], capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert re.fullmatch(r"\d\d sweeps, 0 cliffs: .*", done.stdout.splitlines()[-1])
+
+
 def test_nothing_to_compare_with(
     instructions: Any, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +175,7 @@ def test_what_is_missing_is_named_in_a_line(
 def test_every_kernel_of_the_program_is_recorded() -> None:
     program = PROGRAM.with_name("instructions.c").read_text(encoding="utf-8")
     counted = set(re.findall(r"^    COUNT\((\w+),", program, re.MULTILINE))
-    cells = re.findall(r"count_cell\(size, (.+)\);", program)
+    cells = re.findall(r"count_(?:cell|attention_of)\(size, (\".+)\);", program)
     counted.update(name for names in cells for name in re.findall(r'"(\w+)"', names))
     recorded = json.loads(PROGRAM.with_name("instructions.json").read_text(encoding="utf-8"))
     assert set(recorded["instructions"]) == counted
