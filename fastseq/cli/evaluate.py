@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.options import check_files
 from fastseq.cli.pairs import (
     add_columns,
     add_pair_file,
@@ -108,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.oracle > arguments.beam:
         arguments.usage_error(f"--oracle {arguments.oracle} needs --beam {arguments.oracle}")
+    inputs = {"MODEL": arguments.model, "DATA.tsv": arguments.data}
+    check_files(arguments, inputs, [("--errors", arguments.errors), ("-o", arguments.output)])
     model = load_all(arguments)
     sources, targets = read_data(model, arguments)
     for path in (arguments.errors, arguments.output):

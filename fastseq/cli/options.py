@@ -5,12 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastseq.transducer.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
 
 _NEVER = "none"
+
+
+def check_files(
+    arguments: argparse.Namespace,
+    inputs: Mapping[str, str | None],
+    outputs: Iterable[tuple[str, str | None]],
+) -> None:
+    """End as wrong usage where a file would be written over another.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+    inputs : mapping of str to str or None
+        What is read, by the name of its argument.
+    outputs : iterable of pairs of str and str or None
+        The names of arguments, and what is written.
+    """
+    taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
+    for name, path in outputs:
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # a folder is said to be none, and a device takes all that comes
+        if not path:
+            arguments.usage_error(f"{name}: expected a name, got ''")
+        target = os.path.realpath(path)
+        if target in taken:
+            arguments.usage_error(f"{name}: {path} is {taken[target]} already; expected another")
+        taken[target] = name
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser) -> None:

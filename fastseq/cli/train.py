@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.options import (
     add_hyperparameters,
+    check_files,
     config_text,
     given_hyperparameters,
     read_config,
@@ -301,20 +302,12 @@ def _check_files(arguments: argparse.Namespace) -> None:
         "--config": arguments.config,
         "--from": arguments.from_model,
     }
-    taken = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
     folder = arguments.checkpoint
-    for name, path in (
+    outputs = (
         ("--checkpoint", folder),
         ("--checkpoint", folder and file_name(folder)),
         ("-o", arguments.output),
         ("--log", arguments.log),
         ("--curve", arguments.curve),
-    ):
-        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
-            continue  # a folder is said to be none, and a device takes all that comes
-        if not path:
-            arguments.usage_error(f"{name}: expected a name, got ''")
-        target = os.path.realpath(path)
-        if target in taken:
-            arguments.usage_error(f"{name}: {path} is {taken[target]} already; expected another")
-        taken[target] = name
+    )
+    check_files(arguments, inputs, outputs)

@@ -85,3 +85,19 @@ def test_the_page_is_written(model_file: Path, data: Path, tmp_path: Path, capsy
     missing = tmp_path / "nowhere" / "report.html"
     assert main(["evaluate", str(model_file), str(data), "-o", str(missing)]) == 1
     assert str(missing) in one_line(capsys.readouterr().err)
+
+
+def test_no_file_is_written_over_what_is_read(
+    model_file: Path, data: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    page = str(tmp_path / "page.html")
+    cases = [
+        (["--errors", str(data)], "--errors: {} is DATA.tsv already", data),
+        (["-o", str(model_file)], "-o: {} is MODEL already", model_file),
+        (["--errors", page, "-o", page], "-o: {} is --errors already", page),
+    ]
+    before = data.read_bytes(), model_file.read_bytes()
+    for options, message, path in cases:
+        assert main(["evaluate", str(model_file), str(data), *options]) == 2
+        assert message.format(path) in one_line(capsys.readouterr().err)
+    assert (data.read_bytes(), model_file.read_bytes()) == before

@@ -130,6 +130,9 @@ class Workers:
                 self._messages.put((number, message))
         except Exception as error:  # whatever the pickles are: `run` waits for a result
             process.kill()
+            if self._stopped:
+                self._messages.put((number, Result()))
+                return
             lost = RuntimeError(f"the process that trained model {number + 1} was lost: {error!r}")
             self._messages.put((number, Result(error=lost)))
 

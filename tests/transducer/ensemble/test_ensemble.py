@@ -259,6 +259,7 @@ def test_one_file_holds_all_models(members: list[Transducer], tmp_path: Path) ->
     ensemble.save(tmp_path / "model")
     loaded = Ensemble.load(tmp_path / "model")
     assert list(map(weights, loaded.members_)) == list(map(weights, members))
+    assert loaded.members_[0].vocabulary_ is loaded.members_[1].vocabulary_
     assert [each.get_params() for each in loaded.members_] == [m.params_ for m in members]
     assert loaded.members_[1].n_epochs_ == members[1].n_epochs_
     assert loaded.predict(TESTED, 2) == ensemble.predict(TESTED, 2)
