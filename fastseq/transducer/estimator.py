@@ -217,8 +217,8 @@ class Transducer(Predictor, Summarized, Configurable):
             A source with several right targets comes several times.
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source (with features: of its text) go together; other pairs; or nothing, and
-            then the epoch of the lowest training loss is the best.
+            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
+            training loss is the best.
         sample_weight : iterable of float, optional
             How much each pair counts: its loss is multiplied by its weight, divided by the mean of
             all. By default all count alike. Validation has no weights.

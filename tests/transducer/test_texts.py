@@ -33,12 +33,6 @@ def test_features_are_read_saved_and_shown(tmp_path: Path) -> None:
     assert again.score(FORMS, INFLECTED) == model.score(FORMS, INFLECTED)
 
 
-def test_all_forms_of_a_text_are_held_out_together() -> None:
-    sources = [("ab", tags) for tags in ENDINGS]
-    with pytest.raises(ValueError, match="at least 2 different sources; got 1"):
-        with_features().fit(sources, ["x", "y", "z"], 0.5)
-
-
 @pytest.mark.parametrize("bad", ["ab", ("ab",), ("ab", "V", "N"), ("ab", 1)])
 def test_a_source_without_its_features_is_refused(bad: Any) -> None:
     message = r"sources\[1\]: expected a tuple of a text and 1 column of features, got "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -248,7 +247,7 @@ def batches_by_length(lengths: IdArray, batch_size: int) -> Iterator[IdArray]:
 
 
 def split_by_source(
-    pairs: Pairs, share: float, generator: np.random.Generator, texts: IdArray | None = None
+    pairs: Pairs, share: float, generator: np.random.Generator
 ) -> tuple[Pairs, Pairs]:
     """Hold a share of the pairs out; the pairs of one source all go to the same side.
 
@@ -258,8 +257,6 @@ def split_by_source(
     share : float
         Between 0 and 1, both excluded.
     generator : numpy.random.Generator
-    texts : array of int, as many, optional
-        Pairs of one number go to the same side too: those of one text with different features.
 
     Returns
     -------
@@ -271,12 +268,7 @@ def split_by_source(
     ValueError
         There are fewer than two different sources.
     """
-    groups: dict[Any, list[int]] = {}
-    if texts is None:
-        groups |= pairs.rows_of_sources()
-    else:
-        for row, number in enumerate(texts.tolist()):
-            groups.setdefault(number, []).append(row)
+    groups = pairs.rows_of_sources()
     if len(groups) < 2:
         raise ValueError(
             "validation: a share can be held out of at least 2 different sources; "

@@ -103,8 +103,7 @@ def prepare(
     if isinstance(validation, int | float | np.number):
         if not 0 < validation < 1:
             raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
-        texts = numbers(text[0] for text in source_texts) if tag_columns else None
-        pairs, held_out = split_by_source(pairs, float(validation), split, texts)
+        pairs, held_out = split_by_source(pairs, float(validation), split)
     elif validation is not None:
         held_out = _encode_validation(validation, config)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})

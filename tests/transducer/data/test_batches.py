@@ -127,16 +127,6 @@ def test_the_pairs_of_a_source_stay_together() -> None:
     assert not set(kept.rows_of_sources()) & set(held_out.rows_of_sources())
 
 
-def test_the_pairs_of_a_text_stay_together() -> None:
-    sources = [str(number) for number in range(400)]
-    texts = np.arange(400) % 40
-    kept, held_out = split_by_source(
-        encoded(sources, sources), 0.1, np.random.default_rng(0), texts
-    )
-    assert (len(kept), len(held_out)) == (360, 40)
-    assert not set(texts[kept.numbers]) & set(texts[held_out.numbers])
-
-
 @pytest.mark.parametrize("share", [0.001, 0.999])
 def test_each_side_gets_a_source(share: float) -> None:
     pairs = encoded(["a", "b", "c"], ["1", "2", "3"])
