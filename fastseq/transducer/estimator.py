@@ -14,6 +14,7 @@ from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.fitted import Configured
 from fastseq.transducer.search.predictor import Predictor
 from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
 from fastseq.transducer.training.reports import Logs, Progress, Summarized
@@ -25,7 +26,7 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-class Transducer(Predictor, Summarized, Configurable):
+class Transducer(Configured, Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
     An encoder-decoder network of LSTM or GRU layers with attention (Bahdanau et al. 2015, Luong et
@@ -395,24 +396,3 @@ class Transducer(Predictor, Summarized, Configurable):
         model.network_ = Network.of(config.network_config(), params)
         model.history_, model.n_epochs_, model.interrupted_ = history, len(history), False
         return model
-
-    @property
-    def model_config(self) -> ModelConfig:
-        """Hyperparameters, vocabularies and lengths of the trained model.
-
-        Raises
-        ------
-        RuntimeError
-            Nothing was trained or loaded yet.
-        """
-        self._require_fitted()
-        return self._config
-
-    @property
-    def _precision(self) -> str:
-        precision: str = self._config.params["precision"]
-        return precision
-
-    def _take_config(self, config: ModelConfig) -> None:
-        self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths
-        self.params_ = dict(config.params)

@@ -17,7 +17,9 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
-    model = tiny_transducer(hidden_size=32, epochs=15, learning_rate=0.02, dropout=0.0)
+    model = tiny_transducer(
+        hidden_size=32, epochs=15, learning_rate=0.02, dropout=0.0, attention="dot"
+    )
     model.fit(*tiny_pairs(300)).save(path)
     return path
 

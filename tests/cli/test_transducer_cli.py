@@ -382,9 +382,6 @@ def test_there_must_be_something_to_evaluate(model_file: Path) -> None:
         evaluate(Transducer.load(model_file), [], [])
 
 
-# attention
-
-
 def test_attention_draws_a_picture(model_file: Path, tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "map.png"

@@ -20,13 +20,13 @@ from fastseq.transducer.metrics.questions import Questions
 from fastseq.transducer.model_config import Lengths, Vocabularies
 from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.answers import search
-from fastseq.transducer.search.fitted import not_fitted
+from fastseq.transducer.search.fitted import Fitted
 from fastseq.transducer.search.hypothesis import Answer, Hypothesis, Output
 from fastseq.transducer.search.limits import default_steps
 from fastseq.transducer.search.scoring import log_probabilities
 
 
-class Predictor:
+class Predictor(Fitted):
     """The methods of a Transducer, and of an Ensemble, that need its network and vocabularies.
 
     Attributes
@@ -389,8 +389,3 @@ class Predictor:
             steps = np.minimum(steps, max_length)
         with products_in(self._precision):
             return search(self.network_, sources, steps, *how, **options)
-
-    def _require_fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            kind = type(self).__name__
-            raise not_fitted(f"this {kind} is not trained: fit or load it first")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from fastseq.files import replace_file
 from fastseq.transducer.model_config import Vocabularies
+from fastseq.transducer.search.fitted import Fitted
 
 Logs = dict[str, Any]
 Progress = bool | Literal["bar"] | None
@@ -220,7 +221,7 @@ class Reporter:
         self._end_epoch(logs)
 
 
-class Summarized:
+class Summarized(Fitted):
     """The methods of a trained model that describe it."""
 
     network_: Any
@@ -244,7 +245,7 @@ class Summarized:
         >>> from fastseq import Transducer
         >>> model = Transducer(hidden_size=8, epochs=1).fit(["a", "b"], ["A", "B"], validation=None)
         >>> model.summary()[0]
-        '5,365 weights, symbols: 5 of sources, 5 of targets'
+        '5,492 weights, symbols: 5 of sources, 5 of targets'
         """
         self._require_fitted()
         weights = sum(param.size for param in self.network_.params.values())
@@ -255,6 +256,3 @@ class Summarized:
         if not hasattr(self, "network_"):
             return f"<code>{escape(repr(self))}</code>, not trained yet"
         return "<br>".join([f"<code>{escape(repr(self))}</code>", *self.summary()])
-
-    def _require_fitted(self) -> None:
-        raise NotImplementedError

@@ -15,9 +15,9 @@ from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 @pytest.fixture(scope="module")
 def trained() -> Transducer:
     """One that is right now and then."""
-    return tiny_transducer(hidden_size=32, epochs=9, learning_rate=0.02, dropout=0.0).fit(
-        *tiny_pairs(300)
-    )
+    return tiny_transducer(
+        hidden_size=32, epochs=9, learning_rate=0.02, dropout=0.0, attention="dot"
+    ).fit(*tiny_pairs(300))
 
 
 def judged(expected: str, answer: str, source: str = "", rank: int | None = None) -> Judgement:
