@@ -7,10 +7,10 @@
 | attention | hard | hard | dot | dot |
 
 Few pairs in small batches still make many updates, and are learned by heart without much dropout.
-Hard attention learns more from few pairs; from 5,000 on, "dot" has learned as much in trials, and is
-faster. Hard attention takes time and memory for each source symbol with each target symbol: where
-the longest source and target have more than 2,500 of these pairs, or with `peeky`, which it does not
-know, the attention is "dot" too.
+Hard attention learns more from few pairs; from 5,000 on, "dot" has learned as much in trials, and
+is faster. Hard attention takes time and memory for each source symbol with each target symbol:
+where the longest source and target have more than 2,500 of these pairs, or with `peeky`, which it
+does not know, the attention is "dot" too.
 
 `patience` and `plateau_patience` are as many epochs as have 1,250 and 500 updates, at least 5 and
 2: an epoch of a few updates says little. `averaging` is 0.99, `unknown_rate` 1.
