@@ -93,6 +93,14 @@ def check_choice(name: str, choice: object, choices: Iterable[str]) -> None:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {got}")
 
 
+def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
+    # a loop, as a generator takes longer than all that a small layer computes
+    for given, size in zip(shape, sizes, strict=True):
+        if size is not None and size != given:
+            return False
+    return True
+
+
 def checked(
     name: str, array: object, letters: str, *sizes: int | None, kinds: str = "fiub"
 ) -> Array:
@@ -119,9 +127,7 @@ def checked(
     array = as_array(name, array)
     if array.dtype.kind not in kinds:
         raise TypeError(f"{name}: expected {_KINDS[kinds]}, got dtype {array.dtype}")
-    if array.ndim != len(sizes) or any(
-        size is not None and size != given for size, given in zip(sizes, array.shape, strict=True)
-    ):
+    if array.ndim != len(sizes) or not _fits(array.shape, sizes):
         numbers = ", ".join("any" if size is None else str(size) for size in sizes)
         known = "" if set(sizes) == {None} else f" = ({numbers})"
         raise ValueError(f"{name}: expected shape {letters}{known}, got {array.shape}")
@@ -184,14 +190,15 @@ def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:
     if labels.ndim == len(sizes):
         return np.asarray(checked(name, labels, letters, *sizes).argmax(axis=-1))
     row_letters = letters.rpartition(",")[0] + ("," if len(rows) == 1 else "") + ")"
-    labels = checked(name, labels, row_letters, *rows, kinds="iu").copy()
-    wrong = np.argwhere((labels < 0) | (labels >= V))
-    if len(wrong):
-        position = ", ".join(str(index) for index in wrong[0])
-        raise IndexError(
-            f"{name}[{position}]: expected a label from 0 to {V - 1}, got {labels[tuple(wrong[0])]}"
-        )
-    return labels.astype(np.int64, copy=False)
+    labels = checked(name, labels, row_letters, *rows, kinds="iu")
+    ids: Array = labels.astype(np.int64)
+    wrong = ids.view(np.uint64) >= V  # of a negative one too
+    if np.count_nonzero(wrong):
+        first = tuple(np.argwhere(wrong)[0])
+        position = ", ".join(str(index) for index in first)
+        got = labels[first]
+        raise IndexError(f"{name}[{position}]: expected a label from 0 to {V - 1}, got {got}")
+    return ids
 
 
 def side_by_side(*parts: Array) -> Array:

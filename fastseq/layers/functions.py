@@ -153,9 +153,20 @@ def mean_cross_entropy(name: str, probabilities: Array, ids: Array) -> Loss:
         There is no row; the message names the argument that has none.
     """
     if ids.size == 0:
-        raise ValueError(f"{name}: expected at least one row, got none")
-    of_labels = np.take_along_axis(probabilities, ids[..., np.newaxis], axis=-1)
-    return Loss(-np.log(of_labels.astype(np.float64) + 1e-7).mean())
+        raise no_row(name)
+    rows = probabilities.reshape(ids.size, -1)
+    return mean_negative_log(rows[np.arange(ids.size), ids.reshape(-1)])
+
+
+def no_row(name: str) -> ValueError:
+    """The error of a loss over nothing."""
+    return ValueError(f"{name}: expected at least one row, got none")
+
+
+def mean_negative_log(probabilities: Array) -> Loss:
+    """The mean of ``-log(p + 1e-7)`` over an axis that is not empty."""
+    logs = np.log(probabilities.astype(np.float64) + 1e-7)
+    return Loss(-np.add.reduce(logs) / len(logs))
 
 
 class Softmax(Layer):

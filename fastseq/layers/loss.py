@@ -7,16 +7,9 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.layers.base import Layer, as_array, as_float32, as_number, checked, label_ids, renamed
-from fastseq.layers.functions import Loss, mean_cross_entropy
+from fastseq.layers.functions import Loss, mean_cross_entropy, mean_negative_log, no_row
 
 Array = npt.NDArray[Any]
-
-
-def _binary_probabilities(x: Array) -> Array:
-    """``[1 - y, y]`` on a new last axis, ``y = sigmoid(x)``."""
-    # sigmoid(-x) is 1 - y, without the rounding error of a difference from 1
-    x = as_float32("x", x)
-    return np.stack((_kernels.sigmoid(-x), _kernels.sigmoid(x)), axis=-1)
 
 
 class _SoftmaxLoss(Layer):
@@ -83,10 +76,14 @@ class _SigmoidLoss(Layer):
         x = checked(x_name, x, letters, *[None] * len(letters.split()))
         two = letters.rstrip(",)") + ", 2)"
         labels = label_ids(t_name, t, two, *x.shape, 2)
-        probabilities = _binary_probabilities(x)
-        loss = mean_cross_entropy(x_name, probabilities, labels)
-        self._cache = probabilities[..., 1], labels
-        return loss
+        if labels.size == 0:
+            raise no_row(x_name)
+        x = as_float32(x_name, x)
+        y = _kernels.sigmoid(x)
+        # sigmoid(-x) is 1 - y, without the rounding error of a difference from 1
+        of_labels = np.where(labels, y, _kernels.sigmoid(-x))
+        self._cache = y, labels
+        return mean_negative_log(of_labels.reshape(-1))
 
 
 class SoftmaxWithLoss(_SoftmaxLoss):
