@@ -37,7 +37,11 @@ NOT_FUZZED = {
     fastseq: {
         **dict.fromkeys(("get_num_threads", "get_precision", "show_config"), SETTINGS),
         **dict.fromkeys(
-            ("Trainer", "RnnlmTrainer", "Transducer", "eval_perplexity", "eval_seq2seq"), TRAINING
+            (
+                *("Trainer", "RnnlmTrainer", "Transducer", "Ensemble"),
+                *("eval_perplexity", "eval_seq2seq"),
+            ),
+            TRAINING,
         ),
         **dict.fromkeys(
             (
@@ -47,6 +51,7 @@ NOT_FUZZED = {
             ),
             TEXT,
         ),
+        "UnknownSymbolWarning": "a warning",
         "BaseModel": "has no forward pass of its own; its subclasses are called",
     },
 }
