@@ -23,6 +23,7 @@
 #include "../kernels/additive_attention.h"
 
 #include "../kernels/recurrent/layout.h"
+#include "../kernels/recurrent/panels.h"
 
 #include "../kernels/recurrent/few_rows.h"
 

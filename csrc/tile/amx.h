@@ -8,13 +8,14 @@
 #define FS_TILE_AMX_H
 
 #define DEPTH_STEP 32
+#define AMX_ROWS 16
+/* Rows of A that are converted at once: two tiles of them share the tiles of B. */
+#define LEFT_ROWS (2 * AMX_ROWS)
+#define LEFT_STEP AMX_ROWS
 
 #include "pairs.h"
 
-#define AMX_ROWS 16
 #define AMX_PAIRS 16 /* of k in a tile */
-/* Rows of A that are converted at once: two tiles of them share the tiles of B. */
-#define LEFT_ROWS (2 * AMX_ROWS)
 
 /* Intel's manual, volume 1, 18.3.2: palette 1, and the shape of each of its 8 tiles. */
 typedef struct {
@@ -142,41 +143,16 @@ static void multiply_edge(panel_product product, ptrdiff_t rows) {
     }
 }
 
-static void compute_panel(panel_product product, ptrdiff_t rows) {
-    _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
-    const ptrdiff_t depth = product.depth * product.blocks;
-    const int whole = product.lanes - (product.vectors - 1) * product.lane_step >= FS_LANES;
-    for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
-        const ptrdiff_t count = min_size(LEFT_ROWS, rows - r);
-        const ptrdiff_t in_tiles = round_up(count, AMX_ROWS);
-        memset(left + count * LEFT_PAIRS, 0,
-               (size_t)((in_tiles - count) * LEFT_PAIRS) * sizeof *left);
-        ptrdiff_t k = 0;
-        do { /* once even for depth 0: C = start */
-            panel_product part = product;
-            const ptrdiff_t part_depth = min_size(LEFT_DEPTH, depth - k);
-            load_left(left, &product, count, k, part_depth);
-            part.a = left;
-            part.depth = packed_depth(part_depth);
-            part.b = product.b + packed_offset(k) * product.b_row;
-            if (k > 0) {
-                part.start = product.c;
-                part.start_row = product.c_row;
-                part.start_vector = product.c_vector;
-            }
-            if (whole && count == in_tiles) {
-                multiply_tiles(&part, count > AMX_ROWS);
-            } else {
-                multiply_edge(part, count);
-            }
-            k += part_depth;
-        } while (k < depth);
-        product.a += count * product.a_row;
-        product.c += count * product.c_row;
-        if (product.start) {
-            product.start += count * product.start_row;
-        }
+static void multiply_rows(const panel_product *part, ptrdiff_t count) {
+    if (last_vector_is_whole(part, part->vectors) && count % AMX_ROWS == 0) {
+        multiply_tiles(part, count > AMX_ROWS);
+    } else {
+        multiply_edge(*part, count);
     }
+}
+
+static void compute_panel(panel_product product, ptrdiff_t rows) {
+    multiply_converted(product, rows, multiply_rows);
 }
 
 #endif

@@ -7,6 +7,9 @@
 #define FS_TILE_BF16_H
 
 #define DEPTH_STEP 2
+/* Rows of A that are converted at once: a multiple of those of a tile; and without padding. */
+#define LEFT_ROWS 24
+#define LEFT_STEP 1
 
 #include "pairs.h"
 
@@ -39,37 +42,12 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
 
 #include "register_tiles.h"
 
-/* Rows of A that are converted at once: a multiple of those of a tile. */
-#define LEFT_ROWS 24
+static void multiply_rows(const panel_product *part, ptrdiff_t count) {
+    multiply_panel(*part, count);
+}
 
 static void compute_panel(panel_product product, ptrdiff_t rows) {
-    _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
-    const ptrdiff_t depth = product.depth * product.blocks;
-    for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
-        const ptrdiff_t count = min_size(LEFT_ROWS, rows - r);
-        ptrdiff_t k = 0;
-        do { /* once even for depth 0: C = start */
-            panel_product part = product;
-            const ptrdiff_t part_depth = min_size(LEFT_DEPTH, depth - k);
-            load_left(left, &product, count, k, part_depth);
-            part.a = left;
-            part.a_row = LEFT_PAIRS;
-            part.depth = packed_depth(part_depth);
-            part.b = product.b + packed_offset(k) * product.b_row;
-            if (k > 0) {
-                part.start = product.c;
-                part.start_row = product.c_row;
-                part.start_vector = product.c_vector;
-            }
-            multiply_panel(part, count);
-            k += part_depth;
-        } while (k < depth);
-        product.a += count * product.a_row;
-        product.c += count * product.c_row;
-        if (product.start) {
-            product.start += count * product.start_row;
-        }
-    }
+    multiply_converted(product, rows, multiply_rows);
 }
 
 static inline int begin_tiles(void) {

@@ -114,4 +114,42 @@ static void load_left(float *left, const panel_product *product, ptrdiff_t rows,
     }
 }
 
+/* The product of `count` rows of A, converted, of which those up to the next multiple of LEFT_STEP
+ * are zeros. */
+typedef void (*multiply_part)(const panel_product *part, ptrdiff_t count);
+
+/* All rows of a panel: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at a time. */
+static inline __attribute__((always_inline)) void
+multiply_converted(panel_product product, ptrdiff_t rows, multiply_part multiply) {
+    _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
+    const ptrdiff_t depth = product.depth * product.blocks;
+    for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
+        const ptrdiff_t count = min_size(LEFT_ROWS, rows - r);
+        const ptrdiff_t padding = round_up(count, LEFT_STEP) - count;
+        memset(left + count * LEFT_PAIRS, 0, (size_t)(padding * LEFT_PAIRS) * sizeof *left);
+        ptrdiff_t k = 0;
+        do { /* once even for depth 0: C = start */
+            panel_product part = product;
+            const ptrdiff_t part_depth = min_size(LEFT_DEPTH, depth - k);
+            load_left(left, &product, count, k, part_depth);
+            part.a = left;
+            part.a_row = LEFT_PAIRS;
+            part.depth = packed_depth(part_depth);
+            part.b = product.b + packed_offset(k) * product.b_row;
+            if (k > 0) {
+                part.start = product.c;
+                part.start_row = product.c_row;
+                part.start_vector = product.c_vector;
+            }
+            multiply(&part, count);
+            k += part_depth;
+        } while (k < depth);
+        product.a += count * product.a_row;
+        product.c += count * product.c_row;
+        if (product.start) {
+            product.start += count * product.start_row;
+        }
+    }
+}
+
 #endif
