@@ -1,5 +1,5 @@
-/* hard_attention.h — hard attention compared with double precision: the moves between all positions
- * as a matrix, and the gradients of each of its elements. Shape N, Te, Td, V; the features H. */
+/* hard_attention.h — hard attention compared with double precision: the moves between all
+ * positions as a matrix, and the gradients of each of its elements. Shape N, Te, Td, V; the features H. */
 #ifndef CHECK_HARD_ATTENTION_H
 #define CHECK_HARD_ATTENTION_H
 
@@ -206,7 +206,7 @@ static void run_hard_forward(const fs_kernels *k, fs_hard_attention *call) {
 
 /* ---- checks ---- */
 
-/* Row n alone, without padding; and its steps one by one, each from the values of the one before. */
+/* Row n alone, without padding, and its steps one by one, each from the values of the last. */
 static void check_hard_row(const fs_kernels *k, const fs_hard_attention *whole, ptrdiff_t n) {
     const ptrdiff_t Te = whole->size.Te, Td = whole->size.Td, V = whole->V;
     const ptrdiff_t te = whole->size.encoder_lengths ? whole->size.encoder_lengths[n] : Te;

@@ -51,9 +51,9 @@ static void compute_emissions(const chain_step *s, const float *scores) {
     }
 }
 
-/* sums (n,J) <- for each position j and jump the x of the positions i = j - jump that it comes
- * from; the first and the last jump stand for all beyond them too, for the sum of their x. Mirrored:
- * those of the positions i = j + jump that it leads to. */
+/* sums (n,J) <- for each position j and jump the x of the position i = j - jump that it comes from;
+ * of the first and the last jump, which stand for all beyond them too, the sum of their x.
+ * Mirrored: of the position i = j + jump that it leads to. */
 static void sum_by_jump(double *sums, const double *x, ptrdiff_t n, int mirrored) {
     const ptrdiff_t last = n - 1;
     double beyond = 0;
