@@ -1,5 +1,6 @@
 /* hard_attention.h — hard attention compared with double precision: the moves between all
- * positions as a matrix, and the gradients of each of its elements. Shape N, Te, Td, V; the features H. */
+ * positions as a matrix, and the gradients of each of its elements. Shape N, Te, Td, V; of the
+ * features N, Te, Td, H. */
 #ifndef CHECK_HARD_ATTENTION_H
 #define CHECK_HARD_ATTENTION_H
 
