@@ -19,7 +19,7 @@ from fastseq.layers import Affine
 from fastseq.layers.packed import Steps
 from fastseq.transducer.network.attention import AttentionalState
 from fastseq.transducer.network.encoder import Encoded
-from fastseq.transducer.network.hard_attention import HardAttention
+from fastseq.transducer.network.hard_attention import Emitted, HardAttention
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.network.rows import Dropout
 from fastseq.transducer.network.stack import EmbeddedStack
@@ -37,20 +37,20 @@ class State:
         Each layer's states.
     c : list of ndarray of float32, shape (N, H), or of None
         The LSTM's other states.
-    joint : ndarray of float64, shape (N, Te, V), or None
-        Of hard attention: the probability of each position with each symbol, at the step before.
+    emitted : Emitted or None
+        Of hard attention: the step before.
     """
 
     h: list[Array]
     c: list[Array | None]
-    joint: Array | None = None
+    emitted: Emitted | None = None
 
     def take(self, rows: Array) -> State:
         """These rows, in this order; a row may be taken more than once."""
         return State(
             [h[rows] for h in self.h],
             [None if c is None else c[rows] for c in self.c],
-            None if self.joint is None else self.joint[rows],
+            None if self.emitted is None else self.emitted.take(rows),
         )
 
 
@@ -122,7 +122,7 @@ class Decoder:
         ids = steps.scatter(steps.gather(inputs))  # 0 past a row's length
         xs, _, _ = self._stack.forward(ids, lengths, generator, encoded.h, encoded.c, peeked)
         if self.hard is not None:
-            return self.hard.forward(encoded, xs, ids, steps, generator)
+            return self.hard.forward(encoded, xs, ids, steps, lengths, generator)
         if self.attention is None:
             a = steps.gather(xs)
         else:
@@ -160,8 +160,8 @@ class Decoder:
         peeked = encoded.h[-1] if self._peeky else None
         h, c = self._stack.step(ids, state.h, state.c, peeked)
         if self.hard is not None:
-            log_p, joint, prior = self.hard.step(encoded, h[-1], state.joint, ids)
-            return log_p, State(h, c, joint), prior
+            log_p, emitted = self.hard.step(encoded, h[-1], state.emitted, ids)
+            return log_p, State(h, c, emitted), emitted.priors
         weights = None
         a = h[-1]
         if self.attention is not None:

@@ -17,8 +17,6 @@ Array = npt.NDArray[Any]
 _CELLS = ("lstm", "gru")
 _DIRECTIONS = {"bidirectional": 2, "unidirectional": 1}
 _ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive", "hard")
-# The jumps that hard attention tells apart; shorter and longer ones are taken for these.
-SMALLEST_JUMP, LARGEST_JUMP = -2, 4
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,8 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes["attention.encoder"] = shapes["attention.decoder"] = (H, H)
         shapes["attention.v"] = (H,)
     if config.attention == "hard":
-        jumps = LARGEST_JUMP - SMALLEST_JUMP + 1
+        smallest, largest = _kernels.JUMPS
+        jumps = largest - smallest + 1
         shapes["attention.general"] = shapes["combine.keys"] = shapes["combine.W"] = (H, H)
         shapes["attention.jump.W"], shapes["attention.jump.b"] = (H, jumps), (jumps,)
         shapes["combine.b"] = (H,)
