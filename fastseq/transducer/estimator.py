@@ -68,6 +68,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
         "hard" writes each symbol from one position of the source, and sums over all of them: see
         `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
+    copy : bool
+        Copy symbols of the source too, also unseen ones: `fastseq.transducer.network.copying`.
     peeky : bool
         Show the encoder's final state to every step of the decoder; not with hard attention.
     reverse : bool
@@ -88,9 +90,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
         How the rate changes: see `fastseq.transducer.training.schedules.Schedule`.
-    plateau_patience : int or "auto"
-    warmup_steps : int
-        Of the schedules of that name.
+    plateau_patience, warmup_steps : int
+        Of the schedules of that name; the first may be "auto".
     averaging : float or "auto"
         The share of the past in the running average of the weights over the updates. The average
         is what is measured on the pairs held out, and kept; with 0 the weights themselves.
@@ -161,6 +162,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         reset_after: bool = False,
         encoder: hyperparameters.Encoder = "bidirectional",
         attention: hyperparameters.AttentionKind = "auto",
+        copy: bool = False,
         peeky: bool = False,
         reverse: bool = False,
         dropout: float | hyperparameters.Auto = "auto",
@@ -193,6 +195,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.reset_after = reset_after
         self.encoder = encoder
         self.attention_kind = attention
+        self.copy = copy
         self.peeky = peeky
         self.reverse = reverse
         self.dropout = dropout
@@ -248,8 +251,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             before the first ``on_fit_begin(model)`` of those that have it. What it raises ends the
             training.
         checkpoint : path, optional
-            A folder, made if need be, for the state of the training: one file, replaced after each
-            epoch.
+            A folder, made if need be, for a file with the state, replaced after each epoch.
         checkpoint_every : int, optional
             Replace it after so many steps of an epoch too.
         resume : bool
@@ -263,8 +265,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
         warm_start : bool
             Go on from the weights of the last `fit` or of the file, if there are any, on these
-            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
-            network must be the same; a lower `learning_rate` keeps more of what was learnt.
+            pairs: fine-tuning. New symbols get new vectors. The network must be the same; a lower
+            `learning_rate` keeps more of what was learnt.
 
         Returns
         -------
@@ -298,7 +300,6 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
         self.n_epochs_, self.left_out_ = len(training.history), training.left_out
-
         for callback in called:
             if hasattr(callback, "on_fit_begin"):
                 callback.on_fit_begin(self)

@@ -112,6 +112,9 @@ class Training:
         counts = np.bincount(pairs.sources.ids, minlength=network.config.source_size)
         self._unknown_shares = plan.unknown_rate / np.maximum(plan.unknown_rate + counts, 1)
         self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0
+        self._as_unknown = np.full(network.config.source_size, UNKNOWN)
+        if network.source_ids is not None:
+            self._as_unknown = network.source_ids.as_unknown
         self._average = dict(network.params)
         if plan.averaging:
             self._average = {name: param.copy() for name, param in network.params.items()}
@@ -206,7 +209,8 @@ class Training:
             return batch
         draws = self._dropout.random(batch.sources.shape, dtype=np.float32)
         is_unknown = draws < self._unknown_shares[batch.sources]
-        return replace(batch, sources=np.where(is_unknown, UNKNOWN, batch.sources))
+        as_unknown = self._as_unknown[batch.sources]
+        return replace(batch, sources=np.where(is_unknown, as_unknown, batch.sources))
 
     def _take_into_average(self) -> None:
         """Move the average by an update, further while there were few.
