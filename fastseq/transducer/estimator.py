@@ -352,7 +352,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
 
         Parameters
         ----------
-        path : path
+        path : path, or the name of an installed model: see `fastseq.installed`
 
         Returns
         -------

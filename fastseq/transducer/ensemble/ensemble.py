@@ -216,7 +216,7 @@ class Ensemble(Predictor):
 
         Parameters
         ----------
-        *paths : path
+        *paths : path, or the name of an installed model
             The ensemble is of the models in all of these files. They are not trusted, as in
             `Transducer.load`.
 
