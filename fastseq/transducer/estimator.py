@@ -351,7 +351,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
 
         Parameters
         ----------
-        path : path, or the name of an installed model: see `fastseq.installed`
+        path : path
+            Or the name of an installed model, as ``fastseq models`` lists them.
 
         Returns
         -------

@@ -216,9 +216,9 @@ class Ensemble(Predictor):
 
         Parameters
         ----------
-        *paths : path, or the name of an installed model
-            The ensemble is of the models in all of these files. They are not trusted, as in
-            `Transducer.load`.
+        *paths : path
+            Or names of installed models, as ``fastseq models`` lists them. The ensemble is of the
+            models in all of these files. They are not trusted, as in `Transducer.load`.
 
         Returns
         -------
