@@ -26,7 +26,6 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-# Configured comes first: it has the precision, of which Predictor has the default.
 class Transducer(Configured, Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
@@ -354,6 +353,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Parameters
         ----------
         path : path
+            Or the name of an installed model, as ``fastseq models`` lists them.
 
         Returns
         -------

@@ -40,6 +40,8 @@ class Predictor(Fitted):
     network_: Decodable
     vocabulary_: Vocabularies
     lengths_: Lengths
+    # what the operands of products are rounded to, unless the networks differ in it
+    _precision = "default"
 
     @overload
     def predict(
@@ -364,11 +366,6 @@ class Predictor(Fitted):
             symbols = [symbol for symbol, id in zip(symbols, ids, strict=True) if id != UNKNOWN]
         output = self.vocabulary_.target.spelled(best.ids, unseen)
         return best.attention(len(symbols)), symbols, output
-
-    @property
-    def _precision(self) -> str:
-        """What the operands of products are rounded to, for all that the network computes."""
-        return "default"
 
     def _search(
         self,
