@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
     models = list(_models(named, arguments.threads))
     with listen(arguments.host, arguments.port) as sock:
         hosts = {"localhost", *map(str.lower, arguments.allow_host)} if is_loopback(sock) else None
-        server = Server(create(models, limits, hosts, _report), limits)
+        report = traceback.print_exception if hasattr(arguments, "debug") else _report
+        server = Server(create(models, limits, hosts, report), limits)
         signal.signal(signal.SIGTERM, lambda *_: None)  # which the server has seen to, when it ends
         show(f"serving {', '.join(named)} at {url_of(sock)}")
         server.run([sock])
@@ -163,7 +165,6 @@ def _models(named: dict[str, str], threads: int | None) -> Iterable[Model]:
         yield Model(name, load_all(one))
 
 
-def _report(text: str) -> None:
-    """Print a failure of the server, whose client gets no more than a status."""
-    for line in text.splitlines():
-        say(line)
+def _report(error: Exception) -> None:
+    """Print in one line why a request failed; its client is not told."""
+    say(f"error: 500: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)")

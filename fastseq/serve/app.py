@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -60,7 +60,9 @@ class Service:
             message = f"the request was not there within {self.limits.seconds:g} seconds"
             raise Refused(408, message) from None
         asked = query.read(document.parse(body), self.models, self.limits)
-        results = await self._batching.answer(asked.search, asked.sources)
+        results = await self._batching.answer(
+            asked.search, asked.sources, [len(text) for text in asked.texts]
+        )
         self.metrics.count_marked(
             asked.search.model.name,
             unknown=sum(bool(result.unknown) for result in results),
@@ -104,7 +106,7 @@ def create(
     models: Sequence[Model],
     limits: Limits,
     hosts: Collection[str] | None = None,
-    report: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+    report: Callable[[Exception], None] = traceback.print_exception,
 ) -> Middleware:
     """The whole application.
 
@@ -117,8 +119,11 @@ def create(
     """
     service = Service(models, limits)
 
-    def static(content: bytes, media_type: str) -> Callable[[Request], Response]:
-        return lambda request: Response(content, media_type=media_type)
+    def static(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return Response(content, media_type=media_type)
+
+        return answer
 
     routes = [
         Route("/v1/predict", service.predict, methods=["POST"]),

@@ -20,12 +20,19 @@ from fastseq.transducer.data.forms import Text
 
 # A batch is small enough that those who come next do not wait long: about 10 ms of usual models.
 _HYPOTHESES_AT_ONCE = 256
+_CHARACTERS_AT_ONCE = 2**14  # of all hypotheses, since the time grows with the length
 _MAPS_AT_ONCE = 8  # which are computed one at a time, and slowly
 _RETRY_AFTER = "; try again in a second"
 
 
 class _Job:
     """The texts of one request.
+
+    Parameters
+    ----------
+    sources : sequence of str, or of sequences of str
+    sizes : sequence of int
+        How many characters each has.
 
     Attributes
     ----------
@@ -36,8 +43,8 @@ class _Job:
         Set when all are there.
     """
 
-    def __init__(self, sources: Sequence[Text]) -> None:
-        self.sources = sources
+    def __init__(self, sources: Sequence[Text], sizes: Sequence[int]) -> None:
+        self.sources, self.sizes = sources, sizes
         self.results: list[Result | Exception | None] = [None] * len(sources)
         self.begun = 0
         self._missing = len(sources)
@@ -77,8 +84,17 @@ class Batching:
         """How many texts the thread has not begun."""
         return self._waiting
 
-    async def answer(self, search: Search, sources: Sequence[Text]) -> list[Result]:
+    async def answer(
+        self, search: Search, sources: Sequence[Text], sizes: Sequence[int]
+    ) -> list[Result]:
         """Wait for the answers to some sources.
+
+        Parameters
+        ----------
+        search : Search
+        sources : sequence of str, or of sequences of str
+        sizes : sequence of int
+            How many characters each has.
 
         Raises
         ------
@@ -92,7 +108,7 @@ class Batching:
             raise Refused(429, message)
         if not sources:
             return []
-        job = _Job(sources)
+        job = _Job(sources, sizes)
         self._queues.setdefault(search, deque()).append(job)
         self._waiting += len(sources)
         self._arrived.set()
@@ -148,14 +164,18 @@ class Batching:
         at_once = _MAPS_AT_ONCE if search.attention else _HYPOTHESES_AT_ONCE
         most = max(1, at_once // search.beam)
         batch: list[tuple[_Job, int]] = []
+        characters = 0
         in_turn = min(len(jobs), most)
         share = max(1, most // in_turn)
         for _ in range(in_turn):
             job = jobs.popleft()
-            count = min(share, job.waiting)
-            batch += [(job, place) for place in range(job.begun, job.begun + count)]
-            job.begun += count
-            self._waiting -= count
+            for place in range(job.begun, job.begun + min(share, job.waiting)):
+                characters += job.sizes[place] * search.beam
+                if batch and characters > _CHARACTERS_AT_ONCE:
+                    break
+                batch.append((job, place))
+                job.begun += 1
+                self._waiting -= 1
             if job.waiting:
                 jobs.append(job)
         if jobs:

@@ -19,7 +19,8 @@ class Limits:
     texts : int
         Texts of a request.
     text : int
-        Characters of a text.
+        Characters of a text; and where attention is to be returned, of all texts of a request: a
+        map has a number for each symbol of the text and each of the answer.
     beam : int
         Beginnings of an answer that are kept.
     queue : int
@@ -35,7 +36,7 @@ class Limits:
     text: int = 1000
     beam: int = 32
     queue: int = 10_000
-    requests: int = 1000
+    requests: int = 256
     seconds: float = 30.0
 
     def to_json(self) -> dict[str, Any]:

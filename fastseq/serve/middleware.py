@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import time
-import traceback
 from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,7 +39,7 @@ class Middleware:
     hosts : collection of str, optional
         The names that requests may call the server by, besides an IP address; by default any.
     report : Callable
-        Takes a line, or several, on a failure of the server.
+        Takes what was raised where the server failed; clients are not told.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class Middleware:
         metrics: Metrics,
         paths: Collection[str],
         hosts: Collection[str] | None,
-        report: Callable[[str], None],
+        report: Callable[[Exception], None],
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
         self._paths, self._hosts, self._report = frozenset(paths), hosts, report
@@ -86,8 +85,8 @@ class Middleware:
             await self._app(scope, receive, send_safely)
         except Refused as refused:
             await of_refusal(refused)(scope, receive, send_safely)
-        except Exception:  # the client was sent a response that says no more than that
-            self._report(traceback.format_exc())
+        except Exception as error:  # the client was sent a response that says no more than that
+            self._report(error)
         finally:
             self._requests -= 1
             path = scope["path"] if scope["path"] in self._paths else "other"

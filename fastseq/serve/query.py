@@ -64,6 +64,11 @@ def read(document: Any, models: Mapping[str, Model], limits: Limits) -> Query:
     if attention and not model.has_attention:
         raise Refused.field("attention", f"false of the model {shown(model.name)}", "true")
     texts = _texts(document, limits)
+    if attention:
+        characters = sum(len(text) for _, text in texts)
+        if characters > limits.text:
+            expected = f"false of texts of more than {limits.text:,} characters in all"
+            raise Refused.field("attention", expected, f"{characters:,}", status=413)
     sources: list[Text] = []
     for field, text in texts:
         try:

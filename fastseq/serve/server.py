@@ -14,6 +14,8 @@ from fastseq.serve.limits import Limits
 from fastseq.serve.middleware import Middleware
 
 _WAITING_CONNECTIONS = 2048
+# More than the 60 of usual proxies: of the two, the one that sends requests is to close.
+_IDLE_SECONDS = 75
 # While clients learn, with the answers to their last requests, that connections are being closed.
 _LAST_REQUESTS_SECONDS = 0.25
 
@@ -37,6 +39,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=_IDLE_SECONDS,
             # to read a request, to answer it, and to send the answer
             timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 5,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastseq.cli import main
+from fastseq.cli import main, serve
 from support.processes import one_line
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
@@ -66,6 +66,13 @@ def test_without_the_extra_its_name_is_said(package: str) -> None:
     assert done.returncode == 1
     assert one_line(done.stderr) == (
         f'fastseq: error: fastseq serve needs {package}: pip install "fastseq-kernels[serve]"'
+    )
+
+
+def test_a_failure_is_said_in_one_line(capsys: Capture) -> None:
+    serve._report(ValueError("first\nsecond"))
+    assert one_line(capsys.readouterr().err) == (
+        "fastseq: error: 500: ValueError: first second (--debug shows where)"
     )
 
 

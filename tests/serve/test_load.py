@@ -117,6 +117,14 @@ def test_a_short_request_does_not_wait_for_a_long_one(gated: Gated) -> None:
     assert sum(map(len, gated.batches)) == 1002
 
 
+def test_long_texts_make_small_batches(gated: Gated) -> None:
+    gated.gate.set()
+    with serving([gated]) as client:
+        assert client.predict(texts=["ab" * 500] * 40).status == 200
+        assert client.predict(texts=["ab" * 500] * 9, beam=4).status == 200
+    assert [len(batch) for batch in gated.batches] == [16, 16, 8, 4, 4, 1]
+
+
 def test_a_client_that_goes_away_harms_no_other(gated: Gated) -> None:
     with serving([gated]) as client:
         for body in (b'{"text": "a"}', b'{"te'):

@@ -196,6 +196,18 @@ def test_long_texts_and_many_are_413(transducer: Transducer) -> None:
         assert answer.error["message"] == "texts: expected at most 3 texts, got 4"
 
 
+def test_the_maps_of_a_request_are_limited(transducer: Transducer) -> None:
+    """Those of a thousand long texts would take gigabytes."""
+    with serving([Model("tiny", transducer)], text=10) as client:
+        assert client.predict(texts=["abade"] * 2, attention=True).status == 200
+        assert client.predict(texts=["abade"] * 3).status == 200
+        answer = client.predict(texts=["abade"] * 3, attention=True)
+        assert answer.status == 413
+        assert answer.error["message"] == (
+            "attention: expected false of texts of more than 10 characters in all, got 15"
+        )
+
+
 def test_names_of_other_hosts_are_refused_where_only_this_machine_is_answered(
     transducer: Transducer,
 ) -> None:
@@ -245,3 +257,4 @@ def test_limits_have_defaults_that_fit_together() -> None:
     assert limits.texts <= limits.queue
     # a request of as many texts as may be fits, if they are short
     assert limits.texts * 100 <= limits.body
+    assert limits.requests * limits.body <= 2**28

@@ -46,13 +46,13 @@ class Client:
 
     Attributes
     ----------
-    reports : list of str
-        What a server in this process has said of its failures.
+    reports : list of Exception
+        What was raised in a server of this process.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.reports: list[str] = []
+        self.reports: list[Exception] = []
         self._place = urlsplit(url).netloc
 
     def connect(self) -> http.client.HTTPConnection:
