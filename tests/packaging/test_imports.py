@@ -17,7 +17,7 @@ FLOORS = (
     {"decoding", "models"},
     {"data", "optim", "plot", "text", "train", "util"},
     {"transducer"},
-    {"bench", "config", "dropin", "interop"},
+    {"bench", "config", "dropin", "interop", "serve"},
     {"cli", "__main__"},
 )
 MOST_LINES = 400

@@ -325,16 +325,17 @@ class Predictor(Fitted):
         return exact_match(answers, questions.accepted)
 
     def attention(
-        self, text: Text, unknown: Unknown = "warn"
+        self, text: Text, unknown: Unknown = "warn", beam_size: int = 1
     ) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
-        """Where the network looks while it writes its greedy answer.
+        """Where the network looks while it writes its answer.
 
         Parameters
         ----------
         text : str, or list of str
             One source.
         unknown : {"warn", "ignore", "error", "drop"}
-            As in `predict`.
+        beam_size : int
+            Both as in `predict`.
 
         Returns
         -------
@@ -358,7 +359,7 @@ class Predictor(Fitted):
         if not self.network_.has_attention:
             kind = type(self).__name__
             raise ValueError(f"attention: this {kind} was trained without (attention='none')")
-        [[best]], [unseen] = self._search([text], with_weights=True, unknown=unknown)
+        [[best]], [unseen] = self._search([text], beam_size, with_weights=True, unknown=unknown)
         vocabulary = self.vocabulary_.source
         symbols = [*vocabulary.split(text), SPECIAL_SYMBOLS[END]]
         if unknown == "drop":

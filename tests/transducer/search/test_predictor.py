@@ -111,3 +111,16 @@ def test_an_answer_without_its_end_is_cut(trained: Transducer) -> None:
         assert answer.score == answer.log_probability
     assert evaluate(babbler, ["a", "b"], ["A", "B"]).cut == 2
     assert evaluate(trained, ["a", "b"], ["A", "B"]).cut == 0
+
+
+def test_attention_is_that_of_the_best_answer_of_the_beam() -> None:
+    model = tiny_transducer(epochs=4).fit(*tiny_pairs())  # whose answers differ with the beam
+    differ = 0
+    for text in TESTED:
+        answers = [model.predict([text], beam_size, unknown="ignore")[0] for beam_size in (1, 4)]
+        for beam_size, answer in zip((1, 4), answers, strict=True):
+            weights, _, output = model.attention(text, "ignore", beam_size)
+            assert "".join(output) == answer
+            assert len(weights) == len(answer)
+        differ += answers[0] != answers[1]
+    assert differ
