@@ -15,7 +15,7 @@ FLOORS = (
     {"_kernels", "version", "startup", "files", "float_formats", "page", "precision"},
     {"layers"},
     {"decoding", "models"},
-    {"data", "optim", "plot", "text", "train", "util"},
+    {"data", "optim", "parallel", "plot", "text", "train", "util"},
     {"transducer"},
     {"bench", "config", "dropin", "interop"},
     {"cli", "__main__"},
