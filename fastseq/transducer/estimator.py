@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.parallel.communicator import together
+from fastseq.parallel.mpi import ranks_of
 from fastseq.transducer import hyperparameters, model_file
 from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.hyperparameters import Configurable
@@ -60,8 +62,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Recurrent layers in the encoder, and as many in the decoder.
     cell : {"lstm", "gru"}
     reset_after : bool
-        Let the GRU's reset gate act after the product, as in cuDNN, PyTorch and Keras: see
-        `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
+        Let the GRU's reset gate act after the product: see `fastseq.layers.TimeGRU`.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
     attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
@@ -85,6 +86,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     epochs : int
         At most.
     batch_size : int or "auto"
+    shards : int
+        A batch is cut into so many parts, whose gradients are summed; see `communicator` of `fit`.
     learning_rate : float
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
@@ -169,6 +172,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         label_smoothing: float = 0.0,
         epochs: int = 100,
         batch_size: int | hyperparameters.Auto = "auto",
+        shards: int = 1,
         learning_rate: float = 0.001,
         schedule: hyperparameters.ScheduleKind = "plateau",
         plateau_patience: int | hyperparameters.Auto = "auto",
@@ -202,6 +206,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.label_smoothing = label_smoothing
         self.epochs = epochs
         self.batch_size = batch_size
+        self.shards = shards
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.plateau_patience = plateau_patience
@@ -227,6 +232,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
         warm_start: bool = False,
+        communicator: Any = None,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -254,9 +260,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         checkpoint_every : int, optional
             Replace it after so many steps of an epoch too.
         resume : bool
-            Go on from the checkpoint, if there is one, to the same bits as if training had never
-            been interrupted. Pairs and hyperparameters must be the same; only `epochs` and
-            `patience` may be others. What is "auto" is as it was.
+            Go on from the checkpoint, if there is one, to the bits of uninterrupted training. Of
+            pairs and hyperparameters only `epochs` and `patience` may differ; "auto" is as it was.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
         progress : bool or "bar", optional
@@ -266,6 +271,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             Go on from the weights of the last `fit` or of the file, if there are any, on these
             pairs: fine-tuning. New symbols get new vectors. The network must be the same; a lower
             `learning_rate` keeps more of what was learnt.
+        communicator : mpi4py.MPI.Comm, optional
+            Processes that all call this, and share the `shards`; rank 0 writes and shows.
 
         Returns
         -------
@@ -282,34 +289,27 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             The loss, or the norm of the gradients, became NaN or infinite. The weights of the best
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
-        called = checked_callbacks(callbacks)
-        start = None
+        called, start = checked_callbacks(callbacks), None
         if warm_start and hasattr(self, "network_"):
             start = Start(self._config, self.network_.params)
-        training, config = prepare(
-            self.get_params(),
-            sources,
-            targets,
-            validation,
-            sample_weight=sample_weight,
-            start=start,
-            resumed=checkpoint if resume else None,
-        )
-        fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
+        ranks = ranks_of(communicator)
+        with together(ranks):
+            training, config = prepare(
+                self.get_params(),
+                sources,
+                targets,
+                validation,
+                sample_weight=sample_weight,
+                start=start,
+                resumed=checkpoint if resume else None,
+                ranks=ranks,
+            )
+            fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log, ranks)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
         self.n_epochs_, self.left_out_ = len(training.history), training.left_out
-        for callback in called:
-            if hasattr(callback, "on_fit_begin"):
-                callback.on_fit_begin(self)
-
-        def end_epoch(logs: Logs) -> None:
-            self.n_epochs_ = len(training.history)
-            for callback in called:
-                callback.on_epoch_end(self, logs)
-
         try:
-            fitting.run(progress, end_epoch)
+            fitting.run(self, called, progress)
         finally:
             self.interrupted_ = training.interrupted
         return self

@@ -205,6 +205,14 @@ HYPERPARAMETERS = (
         most=_LARGEST_COUNT,
         automatic=True,
     ),
+    Hyperparameter(
+        "shards",
+        1,
+        "parts that a batch is cut into, whose gradients are summed; several processes (mpiexec) "
+        "compute as many each",
+        least=1,
+        most=2**16,
+    ),
     Hyperparameter("learning_rate", 0.001, "Adam's, at its highest", least=_SMALLEST_NUMBER),
     Hyperparameter(
         "schedule",

@@ -15,7 +15,7 @@ FLOORS = (
     {"_kernels", "version", "startup", "files", "float_formats", "installed", "page", "precision"},
     {"layers"},
     {"decoding", "models"},
-    {"data", "optim", "plot", "text", "train", "util"},
+    {"data", "optim", "parallel", "plot", "text", "train", "util"},
     {"transducer"},
     {"bench", "config", "dropin", "interop", "serve"},
     {"cli", "__main__"},
