@@ -228,6 +228,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
         warm_start: bool = False,
+        member: int = 0,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -267,6 +268,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             Go on from the weights of the last `fit` or of the file, if there are any, on these
             pairs: fine-tuning. New symbols get new vectors. The network must be the same; a lower
             `learning_rate` keeps more of what was learnt.
+        member : int
+            Which model of an ensemble this is, from 0: what is "auto" may differ between them.
 
         Returns
         -------
@@ -287,14 +290,9 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         start = None
         if warm_start and hasattr(self, "network_"):
             start = Start(self._config, self.network_.params)
+        resumed = checkpoint if resume else None
         training, config = prepare(
-            self.get_params(),
-            sources,
-            targets,
-            validation,
-            sample_weight=sample_weight,
-            start=start,
-            resumed=checkpoint if resume else None,
+            self.get_params(), sources, targets, validation, sample_weight, start, resumed, member
         )
         fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
         self._take_config(config)
