@@ -192,7 +192,7 @@ def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
             if arguments.curve is not None and all(histories.values()):
                 plot.save(plot.learning_curve(histories), arguments.curve)
     if isinstance(model, Ensemble):
-        _show_reading(model.members_[0])
+        _show_reading(*model.members_)
     if ranks.rank:
         return EXIT_OK
     if model.interrupted_:
@@ -269,8 +269,11 @@ class _EpochLines:
         show(f"{member}{epoch_line(logs)}")
 
 
-def _show_reading(model: Transducer) -> None:
-    """Print which pairs were left out, in what form texts are read, and what was chosen."""
+def _show_reading(model: Transducer, *others: Transducer) -> None:
+    """Print which pairs were left out, in what form texts are read, and what was chosen.
+
+    The others are of the same ensemble: they differ in what was chosen at most.
+    """
     from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS
     from fastseq.transducer.hyperparameters import is_undecided
 
@@ -284,8 +287,12 @@ def _show_reading(model: Transducer) -> None:
             show(f"{side} are read in the Unicode form NFD, {size:,} symbols")
     chosen = [name for name, value in model.get_params().items() if is_undecided(name, value)]
     if chosen:
-        values = ", ".join(f"{name} {model.params_[name]}" for name in chosen)
-        show(f"chosen for these pairs: {values}")
+        models = model, *others
+        values = {
+            name: dict.fromkeys(str(each.params_[name]) for each in models) for name in chosen
+        }
+        listed = ", ".join(f"{name} {' and '.join(found)}" for name, found in values.items())
+        show(f"chosen for these pairs: {listed}")
 
 
 def _histories(model: Transducer | Ensemble) -> dict[str, list[dict[str, Any]]]:

@@ -233,6 +233,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         progress: Progress = None,
         warm_start: bool = False,
         communicator: Any = None,
+        member: int = 0,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -273,6 +274,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             `learning_rate` keeps more of what was learnt.
         communicator : mpi4py.MPI.Comm, optional
             Processes that all call this, and share the `shards`; rank 0 writes and shows.
+        member : int
+            Which model of an ensemble this is, from 0: what is "auto" may differ between them.
 
         Returns
         -------
@@ -293,17 +296,10 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         if warm_start and hasattr(self, "network_"):
             start = Start(self._config, self.network_.params)
         ranks = ranks_of(communicator)
+        resumed = checkpoint if resume else None
         with together(ranks):
-            training, config = prepare(
-                self.get_params(),
-                sources,
-                targets,
-                validation,
-                sample_weight=sample_weight,
-                start=start,
-                resumed=checkpoint if resume else None,
-                ranks=ranks,
-            )
+            given = self.get_params(), sources, targets, validation, sample_weight, start, resumed
+            training, config = prepare(*given, ranks, member)
             fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log, ranks)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history

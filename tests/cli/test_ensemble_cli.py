@@ -57,6 +57,19 @@ def test_train_writes_one_file_of_several_models(
     assert "model 2" in Path(curve).read_text(encoding="utf-8")
 
 
+def test_every_second_model_of_many_pairs_has_hard_attention(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    data, output = tmp_path / "pairs.tsv", tmp_path / "out"
+    pairs = zip(*tiny_pairs(5_000), strict=True)
+    data.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
+    options = ["--ensemble", "3", "--valid", "none", "--epochs", "1", "--hidden-size", "4"]
+    assert main(["train", str(data), "-o", str(output), *options]) == 0
+    assert "\nchosen for these pairs: attention dot and hard, dr" in capsys.readouterr().out
+    members = Ensemble.load(output).members_
+    assert [model.params_["attention"] for model in members] == ["dot", "hard", "dot"]
+
+
 def test_predict_and_evaluate_take_an_ensemble(
     ensemble_file: Path, data: Path, capsys: Capture
 ) -> None:

@@ -27,7 +27,8 @@ class Ensemble(Predictor):
     """Several Transducers that answer together: at each step by the mean of their probabilities.
 
     Models that differ in their seed alone make different mistakes, so that their mean is right
-    more often than any of them; it takes as many times as long to answer.
+    more often than any of them; it takes as many times as long to answer. What is "auto" may differ
+    too: see `fastseq.transducer.training.automatic`.
 
     Parameters
     ----------
@@ -160,6 +161,7 @@ class Ensemble(Predictor):
                 "checkpoint_every": checkpoint_every,
                 "resume": resume,
                 "warm_start": warm_start,
+                "member": number - 1,
                 "log": None if log is None else numbered(log, number),
             }
             jobs.append(Job(model, pairs, options, max(1, total // processes), get_precision()))

@@ -8,9 +8,10 @@
 
 Few pairs in small batches still make many updates, and are learned by heart without much dropout.
 Hard attention learns more from few pairs; from 5,000 on, "dot" has learned as much in trials, and
-is faster. Hard attention takes time and memory for each source symbol with each target symbol:
-where the longest source and target have more than 2,500 of these pairs, or with `peeky` or `copy`,
-which it does not know, the attention is "dot" too.
+is faster. They make different mistakes, so below 20,000 pairs every second model of an ensemble has
+hard attention. It takes time and memory for each source symbol with each target symbol: where the
+longest source and target have more than 2,500 of these pairs, or with `peeky` or `copy`, which it
+does not know, the attention is "dot" too.
 
 `patience` and `plateau_patience` are as many epochs as have 1,250 and 500 updates, at least 5 and
 2: an epoch of a few updates says little. `averaging` is 0.99, `unknown_rate` 1.
@@ -31,11 +32,15 @@ _CHOICES: tuple[tuple[int, dict[str, Any]], ...] = (
     (5_000, {"batch_size": 16, "dropout": 0.3, "attention": "hard"}),
     (20_000, {"batch_size": 16, "dropout": 0.3}),
 )
+# What every second model of an ensemble has instead, below so many pairs.
+_VARIED: tuple[int, dict[str, Any]] = (20_000, {"attention": "hard"})
 _LARGEST_GRID = 2_500
 _UPDATES_OF_AN_EPOCH = 250
 
 
-def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str, Any]:
+def chosen(
+    params: Mapping[str, Any], pairs: int, lengths: Lengths, member: int = 0
+) -> dict[str, Any]:
     """The hyperparameters, each that is "auto" replaced by a value for these pairs.
 
     Parameters
@@ -46,6 +51,8 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
         How many pairs there are to train on.
     lengths : Lengths
         The most symbols of a source and of a target.
+    member : int
+        Which model of an ensemble it is, from 0.
 
     Returns
     -------
@@ -53,6 +60,8 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
     """
     values = {each.name: each.default for each in HYPERPARAMETERS if each.automatic}
     values |= next((choices for most, choices in _CHOICES if pairs < most), {})
+    if member % 2 and pairs < _VARIED[0]:
+        values |= _VARIED[1]
     if params["peeky"] or params["copy"] or lengths.source * lengths.target > _LARGEST_GRID:
         values["attention"] = BY_NAME["attention"].default
     given = {name: value for name, value in params.items() if not is_undecided(name, value)}

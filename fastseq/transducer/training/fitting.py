@@ -49,6 +49,7 @@ def prepare(
     start: Start | None = None,
     resumed: str | os.PathLike[str] | None = None,
     ranks: Communicator = SINGLE_PROCESS,
+    member: int = 0,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
@@ -64,6 +65,8 @@ def prepare(
         The folder of a checkpoint: if there is one, what is "auto" is as it was.
     ranks : Communicator
         The processes that are to train together.
+    member : int
+        Which model of an ensemble it is, from 0: what is "auto" may differ.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def prepare(
         pairs, held_out = split_by_source(pairs, float(validation), split)
     elif validation is not None:
         held_out = _encode_validation(validation, config.vocabulary)
-    params = chosen(params, len(pairs), config.lengths)
+    params = chosen(params, len(pairs), config.lengths, member)
     config = replace(config, params=params)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)

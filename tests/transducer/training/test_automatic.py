@@ -17,9 +17,9 @@ AUTOMATIC = [each.name for each in HYPERPARAMETERS if each.automatic]
 SHORT = Lengths(source=20, target=20)
 
 
-def choose(pairs: int, lengths: Lengths = SHORT, **given: Any) -> dict[str, Any]:
+def choose(pairs: int, lengths: Lengths = SHORT, member: int = 0, **given: Any) -> dict[str, Any]:
     params = {each.name: each.initial for each in HYPERPARAMETERS} | given
-    values = chosen(params, pairs, lengths)
+    values = chosen(params, pairs, lengths, member)
     assert list(values) == list(params)
     others = [name for name in params if name not in AUTOMATIC]
     assert all(values[name] == params[name] for name in [*others, *given])
@@ -45,6 +45,21 @@ def test_what_is_chosen(pairs: int, expected: tuple[Any, ...]) -> None:
 def test_a_pair_that_is_too_long_for_hard_attention() -> None:
     assert choose(720, Lengths(50, 50))["attention"] == "hard"
     assert choose(720, Lengths(50, 51))["attention"] == "dot"
+
+
+def test_every_second_model_of_an_ensemble_has_hard_attention() -> None:
+    for pairs, expected in {
+        720: ["hard"] * 5,
+        5_000: ["dot", "hard", "dot", "hard", "dot"],
+        19_999: ["dot", "hard", "dot", "hard", "dot"],
+        20_000: ["dot"] * 5,
+    }.items():
+        models = [choose(pairs, member=member) for member in range(5)]
+        assert [model.pop("attention") for model in models] == expected
+        assert all(model == models[0] for model in models)
+    assert choose(5_000, Lengths(50, 51), member=1)["attention"] == "dot"
+    assert choose(5_000, member=1, copy=True)["attention"] == "dot"
+    assert choose(5_000, member=1, attention="general")["attention"] == "general"
 
 
 def test_what_was_given_stays_and_decides() -> None:
