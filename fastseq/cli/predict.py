@@ -37,6 +37,8 @@ examples:
   fastseq predict a.safetensors --model b.safetensors TEXT    the mean of two models
 """
 
+MODEL_HELP = "what fastseq train has saved, or a name that fastseq models lists"
+
 _BYTES_AT_ONCE = 2**14
 _MOST_BEGINNINGS = 10**6
 _ESCAPES = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
@@ -109,7 +111,7 @@ def add_search_options(parser: Parser) -> None:
 
 def add_models(parser: Parser) -> None:
     """Add the file of a model, and more of them that answer with it."""
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "--model",
         dest="more_models",

@@ -9,6 +9,8 @@ from fastseq.transducer.metrics.validation import accuracy
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 TESTED = [*tiny_pairs(20)[0], "", "a", "abcdefabcdefabcdef", "x?"]
+# the last has unknown symbols; tests/transducer/test_texts.py is about their warning
+pytestmark = pytest.mark.filterwarnings("ignore::fastseq.UnknownSymbolWarning")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,10 @@ def test_score_evaluate_and_validation_count_each_source_once(trained: Transduce
     pairs = trained.model_config.vocabulary.encode(sources, targets)
     assert accuracy(trained.network_, pairs) == 0.5
     assert trained.score(["a", "b"], [[wrong, right], ["F" * 9]]) == 0.5
+    # an empty target is an answer like others
+    for targets, expected in ((["", right], 1), (["", "x"], 0)):
+        assert trained.score(["a", "a"], targets) == expected
+        assert evaluate(trained, ["a", "a"], targets).accuracy == expected
 
 
 def test_sources_of_the_same_tokens_are_one() -> None:
