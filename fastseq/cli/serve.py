@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK, say, show
 from fastseq.cli.parser import positive_number, utf8_text, whole_number
-from fastseq.cli.predict import load_all
+from fastseq.cli.predict import MODEL_HELP, load_all
 
 if TYPE_CHECKING:
     from fastseq.serve.limits import Limits
@@ -55,8 +55,8 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         type=utf8_text,
         metavar="MODEL",
-        help="what fastseq train has saved: FILE, which is called as the file without its suffix, "
-        "or NAME=FILE; the first answers where a request names none",
+        help=f"{MODEL_HELP}: it is called as the file without .safetensors, or with NAME=MODEL by "
+        "that name; the first answers where a request names none",
     )
     parser.add_argument(
         "--host",
@@ -148,10 +148,10 @@ def _named(arguments: argparse.Namespace) -> dict[str, str]:
             path = text
             name = os.path.basename(path).removesuffix(".safetensors")
         if not name or not path:
-            arguments.usage_error(f"MODEL: expected FILE or NAME=FILE, got {text!r}")
+            arguments.usage_error(f"MODEL: expected MODEL or NAME=MODEL, got {text!r}")
         if name in named:
             arguments.usage_error(
-                f"MODEL: expected different names, got {name!r} twice (NAME=FILE gives another)"
+                f"MODEL: expected different names, got {name!r} twice (NAME=MODEL gives another)"
             )
         named[name] = path
     return named

@@ -44,7 +44,6 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 5,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        logging.getLogger("uvicorn.access").propagate = False
         super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -26,9 +26,9 @@ Capture = pytest.CaptureFixture[str]
         (["m", "--max-queue", "9"], "--max-queue: expected at least --max-texts = 1000, got 9"),
         (["a/m.safetensors", "b/m"], "MODEL: expected different names, got 'm' twice"),
         (["x=m", "x=n"], "MODEL: expected different names, got 'x' twice"),
-        (["=m"], "MODEL: expected FILE or NAME=FILE, got '=m'"),
-        (["x="], "MODEL: expected FILE or NAME=FILE, got 'x='"),
-        (["a/"], "MODEL: expected FILE or NAME=FILE, got 'a/'"),
+        (["=m"], "MODEL: expected MODEL or NAME=MODEL, got '=m'"),
+        (["x="], "MODEL: expected MODEL or NAME=MODEL, got 'x='"),
+        (["a/"], "MODEL: expected MODEL or NAME=MODEL, got 'a/'"),
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], message: str, capsys: Capture) -> None:
