@@ -129,7 +129,7 @@ class Pairs:
     ) -> None:
         self.sources = sources
         self.targets = targets
-        self.numbers = np.arange(len(sources)) if numbers is None else numbers
+        self._numbers = numbers
         self._texts = texts
         self._weights = weights
 
@@ -142,7 +142,7 @@ class Pairs:
         texts = None if self._texts is None else self._texts[rows]
         weights = None if self._weights is None else self._weights[rows]
         sides = self.sources.take(rows), self.targets.take(rows)
-        return Pairs(*sides, texts, weights, self.numbers[rows])
+        return Pairs(*sides, texts, weights, rows if self._numbers is None else self._numbers[rows])
 
     def batch(self, rows: IdArray) -> Batch:
         """What a network trains on: sources with their ends, targets from start and to end."""
@@ -162,8 +162,9 @@ class Pairs:
         """Which of some rows is the longest, in words."""
         row = rows[np.argmax(self.costs[rows])]
         lengths = self.sources.lengths[row], self.targets.lengths[row]
+        number = row if self._numbers is None else self._numbers[row]
         return (
-            f"whose longest pair is number {self.numbers[row] + 1}, with {lengths[0]:,} source and "
+            f"whose longest pair is number {number + 1}, with {lengths[0]:,} source and "
             f"{lengths[1]:,} target symbols; max_length leaves out longer ones"
         )
 
