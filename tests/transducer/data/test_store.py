@@ -1,12 +1,16 @@
 """Pairs in files: what is read of them is what was encoded, and trains to the same bits."""
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastseq
 from fastseq import Transducer
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.forms import FormChoice, choose_forms
@@ -18,6 +22,7 @@ from support.transducer.interrupted import raise_in_epoch
 from support.transducer.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs(700)
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "large_data.py"
 
 
 @pytest.fixture
@@ -176,3 +181,21 @@ def test_the_command_line(folder: Path, tmp_path: Path) -> None:
     done = fastseq_process(*command, "--valid", "none")
     assert done.returncode == 1
     assert "train.source.ids: expected" in one_line(done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BENCHMARK.is_file(), reason="no checkout")
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads /proc")
+def test_two_million_pairs_stay_in_the_files(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARK), "--pairs", "2000000", "--steps", "20"]
+    done = subprocess.run(
+        [*command, "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(fastseq.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    resident = dict(re.findall(r"resident, (\w+) +([\d,]+) MB", done.stdout))
+    assert int(resident["training"].replace(",", "")) < 300
+    assert int(resident["encoding"].replace(",", "")) < 600
