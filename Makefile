@@ -19,7 +19,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,6 +87,9 @@ format: $(VENV)/dev-tools  ## lay out the Python and C sources
 docs: $(VENV)/built $(VENV)/docs-tools  ## the documentation as a site, build/docs/index.html, with its links checked
 	@$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs -d build/doctrees . build/docs $(ARGS)
 	@$(BIN)/python .ci/site.py build/docs
+
+models: $(VENV)/built $(VENV)/models-tools  ## train dates, pronunciation and lemmas; the wheel fastseq-models in build/models
+	@$(BIN)/python .ci/models $(ARGS)
 
 wheel: $(VENV)/python  ## a wheel in dist/
 	@rm -rf build/lib.* build/bdist.*

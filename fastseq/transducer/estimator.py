@@ -29,7 +29,6 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-# Configured comes first: it has the precision, of which Predictor has the default.
 class Transducer(Configured, Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
@@ -70,6 +69,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
         "hard" writes each symbol from one position of the source: see
         `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
+    copy : bool
+        Copy symbols of the source too, also unseen ones: `fastseq.transducer.network.copying`.
     peeky : bool
         Show every step of the decoder the encoder's final state; not with hard attention.
     reverse : bool
@@ -92,9 +93,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
         How the rate changes: see `fastseq.transducer.training.schedules.Schedule`.
-    plateau_patience : int or "auto"
-    warmup_steps : int
-        Of the schedules of that name.
+    plateau_patience, warmup_steps : int
+        Of the schedules of that name; the first may be "auto".
     averaging : float or "auto"
         The share of the past in the running average of the weights over the updates. The average
         is what is measured on the pairs held out, and kept; with 0 the weights themselves.
@@ -165,6 +165,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         reset_after: bool = False,
         encoder: hyperparameters.Encoder = "bidirectional",
         attention: hyperparameters.AttentionKind = "auto",
+        copy: bool = False,
         peeky: bool = False,
         reverse: bool = False,
         dropout: float | hyperparameters.Auto = "auto",
@@ -198,6 +199,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.reset_after = reset_after
         self.encoder = encoder
         self.attention_kind = attention
+        self.copy = copy
         self.peeky = peeky
         self.reverse = reverse
         self.dropout = dropout
@@ -254,14 +256,12 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             before the first ``on_fit_begin(model)`` of those that have it. What it raises ends the
             training.
         checkpoint : path, optional
-            A folder, made if need be, for the state of the training: one file, replaced after each
-            epoch.
+            A folder, made if need be, for a file with the state, replaced after each epoch.
         checkpoint_every : int, optional
             Replace it after so many steps of an epoch too.
         resume : bool
-            Go on from the checkpoint, if there is one, to the same bits as if training had never
-            been interrupted. Pairs and hyperparameters must be the same; only `epochs` and
-            `patience` may be others. What is "auto" is as it was.
+            Go on from the checkpoint, if there is one, to the bits of uninterrupted training. Of
+            pairs and hyperparameters only `epochs` and `patience` may differ; "auto" is as it was.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
         progress : bool or "bar", optional
@@ -269,11 +269,10 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
         warm_start : bool
             Go on from the weights of the last `fit` or of the file, if there are any, on these
-            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
-            network must be the same; a lower `learning_rate` keeps more of what was learnt.
+            pairs: fine-tuning. New symbols get new vectors. The network must be the same; a lower
+            `learning_rate` keeps more of what was learnt.
         communicator : mpi4py.MPI.Comm, optional
-            Processes that all call this: each computes as many of the `shards`, and has the model
-            of one process with as many shards. Rank 0 writes and shows.
+            Processes that all call this, and share the `shards`; rank 0 writes and shows.
 
         Returns
         -------
@@ -354,6 +353,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Parameters
         ----------
         path : path
+            Or the name of an installed model, as ``fastseq models`` lists them.
 
         Returns
         -------

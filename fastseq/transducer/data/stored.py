@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class StoredSequences(Sequences):
         checksum: str,
     ) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # as long as this is there
+        self._lock = threading.Lock()
         self._dtype = np.dtype(dtype)
         self._lengths = lengths
         self._counts = counts
@@ -93,7 +95,9 @@ class StoredSequences(Sequences):
         block, length = row // _BLOCK, int(self._lengths[row])
         before = self._lengths[block * _BLOCK : row].sum(dtype=np.int64)
         start = int(self._block_starts[block] + before) * self._dtype.itemsize
-        data = os.pread(self._file.fileno(), length * self._dtype.itemsize, start)
+        with self._lock:  # the place in the file is that of all threads
+            self._file.seek(start)
+            data = self._file.read(length * self._dtype.itemsize)
         if len(data) != length * self._dtype.itemsize:
             raise ValueError(f"{self._file.name}: expected {start + length:,} bytes at least")
         return np.frombuffer(data, self._dtype)

@@ -54,6 +54,9 @@ class Gradients:
         self._unknown_rate = unknown_rate
         self._unknown_shares = unknown_rate / np.maximum(unknown_rate + counts, 1)
         self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0
+        self._as_unknown = np.full(network.config.source_size, UNKNOWN)
+        if network.source_ids is not None:
+            self._as_unknown = network.source_ids.as_unknown
 
     def of(self, rows: IdArray, interrupted: bool) -> Sum:
         """Fill the network's gradients, unless the loss is NaN or infinite.
@@ -101,4 +104,5 @@ class Gradients:
             return batch
         draws = generator.random(batch.sources.shape, dtype=np.float32)
         is_unknown = draws < self._unknown_shares[batch.sources]
-        return replace(batch, sources=np.where(is_unknown, UNKNOWN, batch.sources))
+        as_unknown = self._as_unknown[batch.sources]
+        return replace(batch, sources=np.where(is_unknown, as_unknown, batch.sources))
