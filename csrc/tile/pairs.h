@@ -129,8 +129,8 @@ static void pack_left(float *packed, const float *a, ptrdiff_t a_depth, ptrdiff_
  * are zeros. */
 typedef void (*multiply_part)(const panel_product *part, ptrdiff_t count);
 
-/* All rows of a panel without next_a: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at a
- * time. */
+/* All rows of a panel without next_a: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at
+ * a time. */
 static inline __attribute__((always_inline)) void
 multiply_blocks(panel_product product, ptrdiff_t rows, multiply_part multiply) {
     _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];

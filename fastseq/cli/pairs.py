@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import say
 
@@ -85,6 +85,45 @@ def read_file(
     if found.has_header and arguments.header is None:
         say(f"{path}: the first line is a header (--no-header reads it as a pair)")
     return found
+
+
+def read_training_pairs(
+    arguments: argparse.Namespace, model: Transducer, *, write: bool
+) -> dict[str, Any]:
+    """The pairs of ``fastseq train``, as arguments of `Transducer.fit`.
+
+    With ``--cache`` the sources are the name of a `PairStore`, which is written if `write` says so
+    and it is not there. The model takes the numbers of columns for the names of a header.
+    """
+    from fastseq.transducer.data.store import store_of
+
+    how = model.source_tokens, model.target_tokens, model.columns
+    validation = arguments.valid
+    if isinstance(validation, str):
+        held_out = read_file(arguments, validation, *how)
+        validation = held_out.sources, held_out.targets
+    if arguments.cache is None:
+        data = read_file(arguments, arguments.data, *how)
+        model.set_params(columns=data.columns.description())
+        return {
+            "sources": data.sources,
+            "targets": data.targets,
+            "sample_weight": data.weights,
+            "validation": validation,
+        }
+
+    def read(path: str) -> tuple[list[Text], list[Text]]:
+        part = read_file(arguments, path, *how)
+        if part.weights is not None:
+            raise ValueError(f"{path}: expected no column of weights with --cache")
+        return part.sources, part.targets
+
+    share = validation if isinstance(validation, float) else None
+    options = arguments.delimiter, arguments.header, arguments.format
+    place = store_of(
+        arguments.data, arguments.cache, model.get_params(), share, read, options, write=write
+    )
+    return {"sources": place, "validation": validation}
 
 
 def source_of_line(model: Transducer | Ensemble, line: str) -> Text:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastseq.cli import EXIT_OK, say
+from fastseq.cli.jobs import answer_in_order
 from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import Parser, utf8_text, whole_number
 from fastseq.transducer.data.forms import as_string
@@ -31,6 +32,7 @@ _EXAMPLES = """\
 examples:
   fastseq predict dates.safetensors "september 27, 1994"
   fastseq predict words.safetensors --beam 5 < words.txt > answers.txt
+  fastseq predict words.safetensors --jobs 8 < words.txt > answers.txt    in eight processes
   fastseq predict words.safetensors --unknown error < words.txt
   fastseq predict words.safetensors < heldout.tsv    the answers to the sources of a file of pairs
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
@@ -41,6 +43,7 @@ MODEL_HELP = "what fastseq train has saved, or a name that fastseq models lists"
 
 _BYTES_AT_ONCE = 2**14
 _MOST_BEGINNINGS = 10**6
+_MOST_JOBS = 1024
 _ESCAPES = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
@@ -78,6 +81,13 @@ def add_parser(commands: Any) -> None:
         default=1,
         metavar="N",
         help="answers to print for each text, at most as many as --beam (default: 1)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole_number(1, _MOST_JOBS),
+        default=1,
+        metavar="N",
+        help="answer in N processes, which share the threads; the output is the same (default: 1)",
     )
     parser.add_argument(
         "--scores", action="store_true", help="print after each answer its log probability"
@@ -173,29 +183,36 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_all(arguments)
     counted = UnknownSymbols(model, arguments.unknown)
     count = cut = 0
-    for first, texts in _texts(arguments, model):
-        sources: list[Text] = []
-        unknown: list[list[str]] = []
-        for number, text in enumerate(texts, start=first):
-            place = f"TEXT {number}" if arguments.texts else f"<stdin>, line {number}"
-            try:
-                sources.append(source_of_line(model, text))
-            except ValueError as error:
-                raise ValueError(f"{place}: {error}") from error
-            unknown.append(counted.of(sources[-1], place))
-        found = model.answers(
-            sources,
-            arguments.beam,
-            arguments.n_best,
-            length_penalty=arguments.length_penalty,
-            unknown=counted.how,
-            max_length=arguments.max_length,
-        )
-        for text, symbols, answers in zip(texts, unknown, found, strict=True):
+
+    def blocks() -> Iterator[tuple[list[Text], Any]]:
+        for first, texts in _texts(arguments, model):
+            sources: list[Text] = []
+            unknown: list[list[str]] = []
+            for number, text in enumerate(texts, start=first):
+                place = f"TEXT {number}" if arguments.texts else f"<stdin>, line {number}"
+                try:
+                    sources.append(source_of_line(model, text))
+                except ValueError as error:
+                    raise ValueError(f"{place}: {error}") from error
+                unknown.append(counted.of(sources[-1], place))
+            yield sources, (texts, unknown)
+
+    def show(block: tuple[list[str], list[list[str]]], found: list[list[Answer]]) -> None:
+        nonlocal count, cut
+        for text, symbols, answers in zip(*block, found, strict=True):
             print(_line(arguments, text, symbols, answers))
             count += len(answers)
             cut += sum(answer.cut for answer in answers)
         sys.stdout.flush()
+
+    options = {
+        "beam_size": arguments.beam,
+        "n_best": arguments.n_best,
+        "length_penalty": arguments.length_penalty,
+        "unknown": counted.how,
+        "max_length": arguments.max_length,
+    }
+    answer_in_order(model, options, blocks(), show, arguments.jobs)
     counted.say()
     if cut:
         say(f"{cut:,} of {count:,} answers cut at the longest length that is searched")

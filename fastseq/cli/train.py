@@ -17,13 +17,12 @@ from fastseq.cli.options import (
     given_hyperparameters,
     read_config,
 )
-from fastseq.cli.pairs import add_pair_file, is_lexicon, read_file
+from fastseq.cli.pairs import add_pair_file, is_lexicon, read_training_pairs
 from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Ensemble, Transducer
     from fastseq.parallel.communicator import Communicator
-    from fastseq.transducer.data.tsv import PairFile
 
 _DESCRIPTION = """\
 Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
@@ -57,7 +56,12 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("data", nargs="?", metavar="DATA.tsv", help="the pairs to train on")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA.tsv",
+        help="the pairs to train on; with --cache a folder of such files",
+    )
     parser.add_argument("-o", "--output", metavar="MODEL", help="where to save the model")
     parser.add_argument(
         "--valid",
@@ -81,6 +85,12 @@ def add_parser(commands: Any) -> None:
         metavar="MODEL",
         help="go on from the weights and hyperparameters of this model, at a third of its learning "
         "rate unless --learning-rate says another; symbols that it does not know are added",
+    )
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="encode the pairs of the folder DATA.tsv once, into files in DIR that training reads "
+        "from: for more pairs than memory holds",
     )
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="keep the state of the training in this folder"
@@ -146,6 +156,7 @@ def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
     from fastseq import Ensemble, plot
     from fastseq.parallel.communicator import together
     from fastseq.transducer import hyperparameters
+    from fastseq.transducer.data.store import PairStore
 
     with together(ranks):
         models = _models(arguments)
@@ -160,17 +171,22 @@ def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
                 "--ensemble: several processes train one model at a time; train those of other "
                 "seeds one by one, and predict with --model"
             )
-        data, validation = _read(arguments, models)
-    show(f"{len(data.sources):,} pairs in {arguments.data}")
+        _check_arguments(arguments)
+        _check_files(arguments)
+        pairs = read_training_pairs(arguments, models[0], write=ranks.rank == 0)
+    with together(ranks):
+        if arguments.cache is not None:  # it is written
+            pairs["sources"] = PairStore(pairs["sources"])
+        for each in models:  # numbers for the names of a header
+            each.set_params(columns=models[0].columns)
+        _check_outputs(arguments)
+    show(f"{len(pairs['sources']):,} pairs in {arguments.data}")
     place = f"in {arguments.output}"
     start = getattr(model, "network_", None)
     options: dict[str, Any] = {} if isinstance(model, Ensemble) else {"communicator": ranks}
     try:
         model.fit(
-            data.sources,
-            data.targets,
-            validation,
-            sample_weight=data.weights,
+            **pairs,
             callbacks=[_EpochLines()],
             checkpoint=arguments.checkpoint,
             checkpoint_every=arguments.checkpoint_every,
@@ -203,29 +219,17 @@ def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
     return EXIT_OK
 
 
-def _read(arguments: argparse.Namespace, models: list[Transducer]) -> tuple[PairFile, Any]:
-    """The pairs to train on and what to hold out, after all other arguments were checked."""
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Require that what is to be written can be, and set the threads."""
     from fastseq import plot, set_num_threads
     from fastseq.files import check_writable
 
-    _check_arguments(arguments)
-    _check_files(arguments)
-    first = models[0]
-    how = first.source_tokens, first.target_tokens, first.columns
-    data = read_file(arguments, arguments.data, *how)
-    validation = arguments.valid
-    if isinstance(validation, str):
-        held_out = read_file(arguments, validation, *how)
-        validation = held_out.sources, held_out.targets
-    for each in models:  # numbers for the names of a header
-        each.set_params(columns=data.columns.description())
     check_writable(arguments.output)
     if arguments.curve is not None:
         plot.require_matplotlib()
         check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    return data, validation
 
 
 def _models(arguments: argparse.Namespace) -> list[Transducer]:
@@ -342,6 +346,13 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.output is None:
         name = os.path.splitext(os.path.basename(arguments.data))[0]
         arguments.usage_error(f"expected where to save the model: -o {name}.safetensors")
+    if arguments.cache is None and os.path.isdir(arguments.data):
+        arguments.usage_error(f"{arguments.data}: a folder of files needs --cache DIR")
+    if arguments.cache is not None:
+        if not os.path.isdir(arguments.data):
+            arguments.usage_error(f"--cache: expected a folder of files, got {arguments.data}")
+        if arguments.from_model is not None or (arguments.ensemble or 1) > 1:
+            arguments.usage_error("--cache: expected neither --from nor --ensemble with it")
     for option in ("resume", "checkpoint_every"):
         if getattr(arguments, option) and arguments.checkpoint is None:
             arguments.usage_error(f"--{option.replace('_', '-')} needs --checkpoint DIR")

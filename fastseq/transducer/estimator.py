@@ -13,6 +13,7 @@ from fastseq.parallel.communicator import together
 from fastseq.parallel.mpi import ranks_of
 from fastseq.transducer import hyperparameters, model_file
 from fastseq.transducer.data.forms import Text, Tokens
+from fastseq.transducer.data.store import PairStore
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.network import Network
@@ -66,12 +67,12 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
     attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
-        "hard" writes each symbol from one position of the source, and sums over all of them: see
+        "hard" writes each symbol from one position of the source: see
         `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
     copy : bool
         Copy symbols of the source too, also unseen ones: `fastseq.transducer.network.copying`.
     peeky : bool
-        Show the encoder's final state to every step of the decoder; not with hard attention.
+        Show every step of the decoder the encoder's final state; not with hard attention.
     reverse : bool
         Read the source from its end.
     dropout : float or "auto"
@@ -220,8 +221,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
 
     def fit(
         self,
-        sources: Iterable[Text],
-        targets: Iterable[Text],
+        sources: Iterable[Text] | PairStore,
+        targets: Iterable[Text] = (),
         validation: Validation = 0.1,
         *,
         sample_weight: Iterable[float] | None = None,
@@ -242,8 +243,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
 
         Parameters
         ----------
-        sources, targets : as many str, or lists of str
-            A source with several right targets comes several times.
+        sources, targets : as many str, or lists of str; a source may come with several targets
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
             pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest

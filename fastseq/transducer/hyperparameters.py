@@ -208,8 +208,7 @@ HYPERPARAMETERS = (
     Hyperparameter(
         "shards",
         1,
-        "parts that a batch is cut into, whose gradients are summed; several processes (mpiexec) "
-        "compute as many each",
+        "parts of a batch whose gradients are summed, for several processes (mpiexec)",
         least=1,
         most=2**16,
     ),

@@ -37,10 +37,13 @@ ENVIRONMENT = os.environ | {
     "MPLBACKEND": "agg",
 }
 
+# Its examples share files, and have tests of their own.
+PARTITIONS = "partitions.md"
 PYTHON_BLOCK = re.compile("^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = {
     f"{page.name}-{number}": text
     for page in PAGES
+    if page.name != PARTITIONS
     for number, text in enumerate(PYTHON_BLOCK.findall(page.read_text("utf-8")), start=1)
 }
 # Examples read stored networks of the tests, and some need a package that fastseq does not.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ IdArray = npt.NDArray[np.int64]
 
 _BATCHES_IN_A_POOL = 100
 _USUAL_LENGTH = 256
+_PAIRS_AT_ONCE = 2**20
 
 
 class Sequences:
@@ -53,9 +55,18 @@ class Sequences:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> IdArray:
+    def lengths(self) -> npt.NDArray[Any]:
         """The lengths (N)."""
         return np.diff(self.offsets)
+
+    def counts(self, size: int) -> IdArray:
+        """How often each of so many ids is there."""
+        return np.bincount(self.ids, minlength=size)
+
+    def update(self, checksum: hashlib._Hash) -> None:
+        """Add all of this to a checksum."""
+        checksum.update(self.offsets.astype("<i8").tobytes())
+        checksum.update(self.ids.astype("<i4").tobytes())
 
     def row(self, number: int) -> list[int]:
         """The ids of one sequence."""
@@ -118,7 +129,7 @@ class Pairs:
     ) -> None:
         self.sources = sources
         self.targets = targets
-        self.numbers = np.arange(len(sources)) if numbers is None else numbers
+        self._numbers = numbers
         self._texts = texts
         self._weights = weights
 
@@ -131,7 +142,7 @@ class Pairs:
         texts = None if self._texts is None else self._texts[rows]
         weights = None if self._weights is None else self._weights[rows]
         sides = self.sources.take(rows), self.targets.take(rows)
-        return Pairs(*sides, texts, weights, self.numbers[rows])
+        return Pairs(*sides, texts, weights, rows if self._numbers is None else self._numbers[rows])
 
     def batch(self, rows: IdArray) -> Batch:
         """What a network trains on: sources with their ends, targets from start and to end."""
@@ -145,15 +156,15 @@ class Pairs:
 
     def target_symbols(self, rows: IdArray) -> IdArray:
         """How many target symbols each of these rows has, its end counted."""
-        symbols: IdArray = self.targets.offsets[rows + 1] - self.targets.offsets[rows] + 1
-        return symbols
+        return self.targets.lengths[rows].astype(np.int64) + 1
 
     def longest(self, rows: IdArray) -> str:
         """Which of some rows is the longest, in words."""
         row = rows[np.argmax(self.costs[rows])]
         lengths = self.sources.lengths[row], self.targets.lengths[row]
+        number = row if self._numbers is None else self._numbers[row]
         return (
-            f"whose longest pair is number {self.numbers[row] + 1}, with {lengths[0]:,} source and "
+            f"whose longest pair is number {number + 1}, with {lengths[0]:,} source and "
             f"{lengths[1]:,} target symbols; max_length leaves out longer ones"
         )
 
@@ -169,20 +180,23 @@ class Pairs:
         """A checksum of everything in here (SHA-256): other pairs have another one."""
         checksum = hashlib.sha256()
         for side in (self.sources, self.targets):
-            checksum.update(side.offsets.astype("<i8").tobytes())
-            checksum.update(side.ids.astype("<i4").tobytes())
+            side.update(checksum)
         if self._weights is not None:
             checksum.update(self._weights.astype("<f4").tobytes())
         return checksum.hexdigest()
 
     @property
-    def costs(self) -> IdArray:
+    def costs(self) -> npt.NDArray[np.int32]:
         """What a step on each pair takes, as the length of a short pair that takes as much.
 
         Time and memory grow with the length, and those of the attention with its square.
         """
-        lengths = np.maximum(self.sources.lengths, self.targets.lengths)
-        costs: IdArray = np.maximum(lengths, lengths**2 // _USUAL_LENGTH)
+        costs = np.empty(len(self), dtype=np.int32)
+        sides = self.sources.lengths, self.targets.lengths
+        for first in range(0, len(self), _PAIRS_AT_ONCE):  # of many pairs the squares are large
+            part = slice(first, first + _PAIRS_AT_ONCE)
+            lengths = np.maximum(*(side[part].astype(np.int64) for side in sides))
+            costs[part] = np.maximum(lengths, lengths**2 // _USUAL_LENGTH)
         return costs
 
     def long_rows(self) -> npt.NDArray[np.bool_]:
@@ -191,9 +205,51 @@ class Pairs:
         return costs > max(_USUAL_LENGTH, 2 * float(np.median(costs)))
 
 
-def shuffled_batches(
-    pairs: Pairs, batch_size: int, generator: np.random.Generator
-) -> list[IdArray]:
+class Batches(Sequence[IdArray]):
+    """The rows of each batch of an epoch, of which a batch is cut when it is asked for.
+
+    Parameters
+    ----------
+    usual : int32 array
+        Rows, of which each `batch_size` that follow are a batch.
+    batch_size : int
+    long : list of arrays of int
+        The rows of further batches.
+    order : int64 array
+        The number of the batch in each place, the usual ones counted first.
+    """
+
+    def __init__(
+        self,
+        usual: npt.NDArray[np.int32],
+        batch_size: int,
+        long: list[npt.NDArray[np.int32]],
+        order: IdArray,
+    ) -> None:
+        self._usual, self._batch_size, self._long, self._order = usual, batch_size, long, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> IdArray: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[IdArray]: ...
+
+    def __getitem__(self, place: int | slice) -> IdArray | list[IdArray]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        first = int(self._order[place]) * self._batch_size
+        if first < len(self._usual):
+            rows = self._usual[first : first + self._batch_size]
+        else:
+            usual_batches = len(self._order) - len(self._long)
+            rows = self._long[int(self._order[place]) - usual_batches]
+        return rows.astype(np.int64)
+
+
+def shuffled_batches(pairs: Pairs, batch_size: int, generator: np.random.Generator) -> Batches:
     """Draw an epoch: every pair in one batch, pairs of similar lengths together.
 
     The pairs are shuffled and cut into pools of a hundred batches; each pool is sorted by length
@@ -209,23 +265,21 @@ def shuffled_batches(
 
     Returns
     -------
-    list of int64 arrays
-        The rows of each batch; the same number of batches whatever is drawn.
+    Batches
+        The rows of each; the same number of batches whatever is drawn.
     """
-    order = generator.permutation(len(pairs))
+    order = generator.permutation(np.arange(len(pairs), dtype=np.int32))
     is_long = pairs.long_rows()[order]
     usual, long = order[~is_long], order[is_long]
+    del order, is_long  # of many pairs they are large
     source_lengths, target_lengths = pairs.sources.lengths, pairs.targets.lengths
-    batches: list[IdArray] = []
     pool_size = _BATCHES_IN_A_POOL * batch_size
     for first in range(0, len(usual), pool_size):
         pool = usual[first : first + pool_size]
-        pool = pool[np.lexsort((target_lengths[pool], source_lengths[pool]))]
-        batches.extend(
-            pool[start : start + batch_size] for start in range(0, len(pool), batch_size)
-        )
-    batches.extend(long[rows] for rows in batches_by_length(pairs.costs[long], batch_size))
-    return [batches[number] for number in generator.permutation(len(batches))]
+        pool[:] = pool[np.lexsort((target_lengths[pool], source_lengths[pool]))]
+    long_batches = [long[rows] for rows in batches_by_length(pairs.costs[long], batch_size)]
+    count = math.ceil(len(usual) / batch_size) + len(long_batches)
+    return Batches(usual, batch_size, long_batches, generator.permutation(count))
 
 
 def count_batches(pairs: Pairs, batch_size: int) -> int:
@@ -235,7 +289,7 @@ def count_batches(pairs: Pairs, batch_size: int) -> int:
     return math.ceil(np.sum(~is_long) / batch_size) + sum(1 for _ in long_batches)
 
 
-def batches_by_length(lengths: IdArray, batch_size: int) -> Iterator[IdArray]:
+def batches_by_length(lengths: npt.NDArray[Any], batch_size: int) -> Iterator[IdArray]:
     """Cut all rows, the shortest first, into batches.
 
     A batch has fewer rows where they are long, because all are padded to the longest: its rows

@@ -170,68 +170,103 @@ def choose_forms(
     params: Mapping[str, Any],
     tag_columns: int,
 ) -> tuple[TextForm, TextForm]:
-    """The forms of both sides of some pairs.
+    """The forms of both sides of some pairs, at least one: see `FormChoice`."""
+    choice = FormChoice(params, tag_columns)
+    choice.add(sources, targets)
+    return choice.forms()
+
+
+class FormChoice:
+    """Chooses the forms of both sides of pairs, which may come in parts.
 
     Parameters
     ----------
-    sources, targets : sequences of as many texts, at least one
     params : mapping
         The hyperparameters source_tokens, target_tokens, normalize, lowercase, feature_separators.
     tag_columns : int
         How many columns of tags a source has.
     """
-    source_tokens = form_of([] if tag_columns else sources, params["source_tokens"])
-    target_tokens = form_of(targets, params["target_tokens"])
-    source_strings = [text[0] for text in sources] if tag_columns else sources
-    normalize = params["normalize"]
-    source_form = _unicode_form(source_strings, source_tokens, normalize)
-    # not NFKC, which would change the answers
-    normalize = "NFC" if normalize == "NFKC" else normalize
-    target_form = _unicode_form(targets, target_tokens, normalize)
-    compose = target_form == "NFD" and _are_composed(targets)
-    return (
-        TextForm(
-            source_tokens,
-            source_form,
-            params["lowercase"],
-            tag_columns=tag_columns,
-            tag_separators=params["feature_separators"] if tag_columns else "",
-        ),
-        TextForm(target_tokens, target_form, compose=compose),
-    )
+
+    def __init__(self, params: Mapping[str, Any], tag_columns: int) -> None:
+        self._params = params
+        self._tag_columns = tag_columns
+        self._sides: tuple[_Symbols, _Symbols] | None = None
+
+    def add(self, sources: Sequence[Text], targets: Sequence[Text]) -> None:
+        """Take as many texts of both sides, at least one, into account."""
+        params, has_tags = self._params, bool(self._tag_columns)
+        if self._sides is None:
+            self._sides = (
+                _Symbols(form_of([] if has_tags else sources, params["source_tokens"])),
+                _Symbols(form_of(targets, params["target_tokens"])),
+            )
+        self._sides[0].add([text[0] for text in sources] if has_tags else sources)
+        self._sides[1].add(targets)
+
+    def forms(self) -> tuple[TextForm, TextForm]:
+        """The forms of the sources and of the targets."""
+        assert self._sides is not None
+        sources, targets = self._sides
+        normalize = self._params["normalize"]
+        # not NFKC, which would change the answers
+        target_form = targets.unicode_form("NFC" if normalize == "NFKC" else normalize)
+        compose = target_form == "NFD" and targets.are_composed
+        separators = self._params["feature_separators"] if self._tag_columns else ""
+        source_form = TextForm(
+            sources.tokens,
+            sources.unicode_form(normalize),
+            self._params["lowercase"],
+            tag_columns=self._tag_columns,
+            tag_separators=separators,
+        )
+        return source_form, TextForm(targets.tokens, target_form, compose=compose)
 
 
-def _are_composed(texts: Sequence[Any]) -> bool:
-    """Whether all texts are in NFC."""
-    return all(unicodedata.is_normalized("NFC", text) for text in texts)
+class _Symbols:
+    """The symbols of texts, and whether all texts are as composed and as decomposed."""
 
+    def __init__(self, tokens: Form) -> None:
+        self.tokens = tokens
+        self.are_composed = self.are_decomposed = True
+        self._raw: set[str] = set()
+        self._composed: set[str] = set()
+        self._decomposed: set[str] = set()
 
-def _unicode_form(texts: Sequence[Any], tokens: Form, normalize: str) -> UnicodeForm:
-    """The normalization form that a hyperparameter stands for; of "auto", that of these texts.
+    def add(self, texts: Sequence[Any]) -> None:
+        if self.tokens == "list":
+            return
+        cut = TextForm(self.tokens).cut
+        raw = {symbol for text in texts for symbol in cut(text)}
+        self._raw |= raw
+        if all(map(str.isascii, raw)):
+            self._composed |= raw
+            self._decomposed |= raw
+            return
+        for text in texts:
+            self._composed.update(cut(unicodedata.normalize("NFC", text)))
+            self._decomposed.update(cut(unicodedata.normalize("NFD", text)))
+        is_in = unicodedata.is_normalized
+        self.are_composed &= all(is_in("NFC", text) for text in texts)
+        self.are_decomposed &= all(is_in("NFD", text) for text in texts)
 
-    NFD where it makes the inventory of symbols much smaller, as Hangul syllables fall into letters;
-    else the form that the texts are in, so that they stay as they are and later ones are brought to
-    it; or NFC where they mix two forms of the same symbols. Texts that no form changes: "none".
-    """
-    if tokens == "list":
-        return "none"
-    if normalize != "auto":
-        return cast("UnicodeForm", normalize)
-    if all(map(str.isascii, texts)):
-        return "none"
-    composed = [unicodedata.normalize("NFC", text) for text in texts]
-    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
-    if composed == decomposed == list(texts):
-        return "none"
-    cut = TextForm(tokens).cut
-    raw_size, composed_size, decomposed_size = (
-        len({symbol for text in side for symbol in cut(text)})
-        for side in (texts, composed, decomposed)
-    )
-    if decomposed_size <= _MUCH_SMALLER * composed_size:
-        return "NFD"
-    if composed == list(texts):
-        return "NFC"
-    if decomposed == list(texts):
-        return "NFD"
-    return "NFC" if composed_size < raw_size else "none"
+    def unicode_form(self, normalize: str) -> UnicodeForm:
+        """The normalization form that a hyperparameter stands for; of "auto", that of these texts.
+
+        NFD where it makes the inventory of symbols much smaller, as Hangul syllables fall into
+        letters; else the form that the texts are in, so that they stay as they are and later ones
+        are brought to it; or NFC where they mix two forms of the same symbols. Texts that no form
+        changes: "none".
+        """
+        if self.tokens == "list":
+            return "none"
+        if normalize != "auto":
+            return cast("UnicodeForm", normalize)
+        if self.are_composed and self.are_decomposed:
+            return "none"
+        if len(self._decomposed) <= _MUCH_SMALLER * len(self._composed):
+            return "NFD"
+        if self.are_composed:
+            return "NFC"
+        if self.are_decomposed:
+            return "NFD"
+        return "NFC" if len(self._composed) < len(self._raw) else "none"

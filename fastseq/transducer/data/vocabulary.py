@@ -89,16 +89,9 @@ class Vocabulary:
             Strings and lists are mixed, or a list holds anything but strings.
         """
         form = tokens if isinstance(tokens, TextForm) else TextForm(form_of(texts, tokens))
-        counts: Counter[str] = Counter()
-        tag_counts: list[Counter[str]] = [Counter() for _ in range(form.tag_columns)]
-        for text in texts:
-            counts.update(form.split(text))
-            for column, tags in zip(tag_counts, form.tags(text), strict=True):
-                column.update(tags)
-        entries: list[Entry] = [*_by_count(counts)]
-        for number, column in enumerate(tag_counts):
-            entries += [(number, tag) for tag in _by_count(column)]
-        return cls(entries, form)
+        counts = SymbolCounts(form)
+        counts.add(texts)
+        return counts.vocabulary()
 
     def __len__(self) -> int:
         """How many ids there are, with the special ones."""
@@ -177,6 +170,29 @@ class Vocabulary:
             entry if isinstance(entry, str) else (entry[0], entry[1]) for entry in symbols
         ]
         return cls(entries, TextForm.from_json(form))
+
+
+class SymbolCounts:
+    """Counts the symbols of texts of one form, which may come in parts."""
+
+    def __init__(self, form: TextForm) -> None:
+        self._form = form
+        self._symbols: Counter[str] = Counter()
+        self._tags: list[Counter[str]] = [Counter() for _ in range(form.tag_columns)]
+
+    def add(self, texts: Iterable[Text]) -> None:
+        """Count those of some texts."""
+        for text in texts:
+            self._symbols.update(self._form.split(text))
+            for column, tags in zip(self._tags, self._form.tags(text), strict=True):
+                column.update(tags)
+
+    def vocabulary(self) -> Vocabulary:
+        """All symbols, the most frequent first: see `Vocabulary.build`."""
+        entries: list[Entry] = [*_by_count(self._symbols)]
+        for number, column in enumerate(self._tags):
+            entries += [(number, tag) for tag in _by_count(column)]
+        return Vocabulary(entries, self._form)
 
 
 def _by_count(counts: Counter[str]) -> list[str]:

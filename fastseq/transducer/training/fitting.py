@@ -23,6 +23,7 @@ from fastseq.transducer import model_file as files
 from fastseq.transducer.data.batches import Pairs, split_by_source
 from fastseq.transducer.data.columns import Columns
 from fastseq.transducer.data.forms import Text, choose_forms
+from fastseq.transducer.data.store import PairStore
 from fastseq.transducer.data.texts import check_equal_length, checked_texts
 from fastseq.transducer.data.vocabulary import Vocabulary
 from fastseq.transducer.metrics.questions import key, numbers
@@ -42,7 +43,7 @@ Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
 def prepare(
     params: dict[str, Any],
-    sources: Iterable[Text],
+    sources: Iterable[Text] | PairStore,
     targets: Iterable[Text],
     validation: Validation,
     sample_weight: Iterable[float] | None = None,
@@ -88,6 +89,10 @@ def prepare(
             name: start.config.params[name] if hyperparameters.is_undecided(name, value) else value
             for name, value in params.items()
         }
+    seeds = np.random.SeedSequence(params["seed"]).spawn(4)
+    split, *generators = (np.random.default_rng(seed) for seed in seeds)
+    if isinstance(sources, PairStore):
+        return _stored_training(params, sources, validation, start, ranks, generators)
     tag_columns = len(Columns.parse(params["columns"]).features)
     source_texts = checked_texts("sources", sources, None, tag_columns)
     target_texts = checked_texts("targets", targets, None)
@@ -119,8 +124,6 @@ def prepare(
     if start is not None:
         config = extended_config(start, config)
     files.check_room(config.to_json())
-    seeds = np.random.SeedSequence(params["seed"]).spawn(4)
-    split, order, dropout, weights = (np.random.default_rng(seed) for seed in seeds)
     encoded = config.vocabulary.encode(source_texts, target_texts)
     if pair_weights is not None:
         pair_weights = pair_weights[kept]
@@ -132,14 +135,51 @@ def prepare(
         pairs, held_out = split_by_source(pairs, float(validation), split)
     elif validation is not None:
         held_out = _encode_validation(validation, config.vocabulary)
-    params = chosen(params, len(pairs), config.lengths, member)
+    training, config = _training(config, pairs, held_out, start, ranks, generators, member)
+    training.left_out = len(lengths[0]) - len(kept)
+    return training, config
+
+
+def _training(
+    config: ModelConfig,
+    pairs: Pairs,
+    held_out: Pairs | None,
+    start: Start | None,
+    ranks: Communicator,
+    generators: list[np.random.Generator],
+    member: int,
+) -> tuple[Training, ModelConfig]:
+    """Choose what is "auto", and draw the weights."""
+    order, dropout, weights = generators
+    params = chosen(config.params, len(pairs), config.lengths, member)
     config = replace(config, params=params)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
     if start is not None:
         take_weights(start, network.params)
-    training = Training(network, plan, pairs, held_out, order, dropout, ranks)
-    training.left_out = len(lengths[0]) - len(kept)
+    return Training(network, plan, pairs, held_out, order, dropout, ranks), config
+
+
+def _stored_training(
+    params: dict[str, Any],
+    store: PairStore,
+    validation: Validation,
+    start: Start | None,
+    ranks: Communicator,
+    generators: list[np.random.Generator],
+    member: int,
+) -> tuple[Training, ModelConfig]:
+    """As `prepare`, of pairs that are numbered and encoded already."""
+    if start is not None:
+        raise ValueError("warm_start: expected pairs in memory, got a cache of pairs")
+    store.require(params)
+    config = ModelConfig(params, Vocabularies(*store.vocabularies), Lengths(*store.lengths))
+    files.check_room(config.to_json())
+    held_out = store.held_out
+    if validation is not None and not isinstance(validation, int | float | np.number):
+        held_out = _encode_validation(validation, config.vocabulary)
+    training, config = _training(config, store.pairs, held_out, start, ranks, generators)
+    training.left_out = store.left_out
     return training, config
 
 

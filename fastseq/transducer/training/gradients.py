@@ -50,7 +50,7 @@ class Gradients:
         self._pairs = pairs
         self._dropout = dropout
         self._shards = Shards(list(network.grads.values()), shards, ranks) if shards > 1 else None
-        counts = np.bincount(pairs.sources.ids, minlength=network.config.source_size)
+        counts = pairs.sources.counts(network.config.source_size)
         self._unknown_rate = unknown_rate
         self._unknown_shares = unknown_rate / np.maximum(unknown_rate + counts, 1)
         self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0

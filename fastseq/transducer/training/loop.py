@@ -176,7 +176,8 @@ class Training:
         batches = shuffled_batches(self._pairs, self.plan.batch_size, self._order)
         observer.on_epoch_begin(len(self.history) + 1, epoch.steps, len(batches))
         start = time.perf_counter() - epoch.seconds
-        for rows in batches[epoch.steps :]:
+        for number in range(epoch.steps, len(batches)):
+            rows = batches[number]
             place = f"epoch {len(self.history) + 1}, step {epoch.steps + 1} of {len(batches)}"
             try:
                 loss, symbols = self._step(rows, place)
