@@ -171,47 +171,17 @@ class Decoder:
         scores = _kernels.affine_forward(a, *self._output.params)
         return _kernels.log_softmax(scores), State(h, c), weights
 
-    def answers(
-        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
-    ) -> _kernels.Decoded:
-        """The best ids for each source, all steps in one call, as in `Network.answers`."""
-        if self.hard is not None:
-            return self._answers_by_steps(encoded, start_id, first_id, end_id, limits)
+    def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
+        """The arguments of `_kernels.decode` that are this decoder's."""
         c = [each for each in encoded.c if each is not None]
-        return _kernels.decode(
-            self._stack.cell,
-            start_id,
-            int(limits.max(initial=0)),
-            np.array(encoded.h),
-            self._stack.embedding,
-            self._stack.weights,
-            self._output.params,
-            c0=np.array(c) if c else None,
-            first_id=first_id,
-            end_id=end_id,
-            limits=limits,
-            peek=encoded.h[-1] if self._peeky else None,
-            **({} if self.attention is None else self.attention.for_decoding(encoded)),
-        )
-
-    def _answers_by_steps(
-        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
-    ) -> _kernels.Decoded:
-        """The same by calls of `step`, for hard attention, which the kernel does not know."""
-        N = len(limits)
-        ids = np.full((N, int(limits.max(initial=0))), end_id)
-        taken, totals = np.zeros(N, dtype=np.int64), np.zeros(N)
-        state, last, rows = State(encoded.h, encoded.c), np.full(N, start_id), np.arange(N)
-        for t in range(ids.shape[1]):
-            log_probabilities, state, _ = self.step(encoded, state, last)
-            last = first_id + log_probabilities[:, first_id:].argmax(axis=1)
-            ids[rows, t] = last
-            taken[rows] += 1
-            totals[rows] += log_probabilities[np.arange(len(rows)), last]
-            going_on = np.flatnonzero((last != end_id) & (t + 1 < limits[rows]))
-            if len(going_on) < len(rows):
-                encoded, state = encoded.take(going_on), state.take(going_on)
-                last, rows = last[going_on], rows[going_on]
-            if not len(rows):
-                break
-        return _kernels.Decoded(ids, taken, totals, np.zeros(0, np.float32), None, None)
+        given: dict[str, Any] = {
+            "cell": self._stack.cell,
+            "h0": np.array(encoded.h),
+            "c0": np.array(c) if c else None,
+            "embedding": self._stack.embedding,
+            "layers": self._stack.weights,
+        }
+        if self.hard is not None:
+            return given | self.hard.for_decoding(encoded)
+        given |= {"output": self._output.params, "peek": encoded.h[-1] if self._peeky else None}
+        return given if self.attention is None else given | self.attention.for_decoding(encoded)
