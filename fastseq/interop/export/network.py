@@ -99,7 +99,17 @@ class Description:
 
 
 def describe_network(network: Network) -> Description:
-    """The parts of a Transducer's network."""
+    """The parts of a Transducer's network.
+
+    Raises
+    ------
+    ValueError
+        It copies symbols, which the graphs do not know.
+    """
+    if network.copies:
+        raise ValueError(
+            "copy: expected False, what copies symbols is not exported; train without --copy"
+        )
     config, params = network.config, network.params
     cell = config.recurrent_cell
 
