@@ -227,6 +227,11 @@ typedef struct fs_kernels {
     void (*log_softmax)(float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
                         const fs_context *context);
 
+    /* y_rj = log of the mean over k of exp(x_krj), added in the order of k; of K = 1, x.
+     * y (R,V) out;  x (K,R,V), K at least 1 */
+    void (*log_mean_exp)(float *y, const float *x, ptrdiff_t K, ptrdiff_t R, ptrdiff_t V,
+                         const fs_context *context);
+
     /* Softmax with cross-entropy: losses_r = -log p_r[labels_r], 0 where labels_r is negative.
      * p (R,V) out;  losses (R) out;  xs (R,V);  labels (R) in [0, V), negative to ignore */
     void (*softmax_loss_forward)(float *p, double *losses, const float *xs, const int64_t *labels,

@@ -3,6 +3,7 @@
  * The including file defines FS_TABLE and FS_NAME and includes its simd header; for bfloat16 also
  * FS_PRECISION, and FS_TILE if the CPU has instructions for it. */
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ const fs_kernels FS_TABLE = {
     .sigmoid = sigmoid_array,
     .softmax = softmax,
     .log_softmax = log_softmax,
+    .log_mean_exp = log_mean_exp,
     .softmax_loss_forward = softmax_loss_forward,
     .softmax_loss_backward = softmax_loss_backward,
     .embedding_forward = embedding_forward,

@@ -79,6 +79,25 @@ static void log_softmax_row(float *y, const float *x, ptrdiff_t n) {
     }
 }
 
+/* y_j = log of the mean over k of exp(x_kj), of K rows that are `row` floats apart. Of one row, x. */
+static void log_mean_exp_row(float *y, const float *x, ptrdiff_t row, ptrdiff_t K, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
+        float shifts[FS_LANES], sums[FS_LANES];
+        vf shift = vf_set(-FLT_MAX), sum = vf_set(0.0f);
+        for (ptrdiff_t k = 0; k < K; ++k) {
+            shift = vf_max(shift, load_lanes(x + k * row + i, n - i));
+        }
+        for (ptrdiff_t k = 0; k < K; ++k) {
+            sum = vf_add(sum, vf_exp(vf_sub(load_lanes(x + k * row + i, n - i), shift)));
+        }
+        vf_store(shifts, shift);
+        vf_store(sums, sum);
+        for (ptrdiff_t j = 0; j < min_size(FS_LANES, n - i); ++j) {
+            y[i + j] = (float)((double)shifts[j] + log((double)sums[j] / (double)K));
+        }
+    }
+}
+
 typedef struct {
     float *y;
     double *losses;
@@ -118,6 +137,27 @@ static void log_softmax(float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
     softmax_call rows = {.y = y, .x = x, .V = V};
     const double operations = SOFTMAX_OPERATIONS * (double)R * (double)V;
     parallel_for(context, R, operations, log_softmax_task, &rows);
+}
+
+typedef struct {
+    float *y;
+    const float *x;
+    ptrdiff_t K, R, V;
+} mean_call;
+
+static void log_mean_exp_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const mean_call s = *(const mean_call *)argument;
+    (void)rank;
+    for (ptrdiff_t r = begin; r < end; ++r) {
+        log_mean_exp_row(s.y + r * s.V, s.x + r * s.V, s.R * s.V, s.K, s.V);
+    }
+}
+
+static void log_mean_exp(float *y, const float *x, ptrdiff_t K, ptrdiff_t R, ptrdiff_t V,
+                         const fs_context *context) {
+    mean_call rows = {.y = y, .x = x, .K = K, .R = R, .V = V};
+    const double operations = SOFTMAX_OPERATIONS * (double)K * (double)R * (double)V;
+    parallel_for(context, R, operations, log_mean_exp_task, &rows);
 }
 
 /* -log p_j = log sum_k exp(x_k - shift) - (x_j - shift): finite even where p_j rounds to 0. */

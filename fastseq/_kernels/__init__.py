@@ -38,13 +38,14 @@ from fastseq._kernels.attention import (
     weight_sum_forward,
 )
 from fastseq._kernels.cells import CELLS, Cell
-from fastseq._kernels.decoding import Decoded, decode
+from fastseq._kernels.decoding import Decoded, decode, decode_together
 from fastseq._kernels.dense import (
     affine_backward,
     affine_forward,
     embedding_backward,
     embedding_forward,
     exp,
+    log_mean_exp,
     log_softmax,
     sigmoid,
     softmax,
@@ -103,6 +104,7 @@ __all__ = [
     "bfloat16_isas",
     "build_info",
     "decode",
+    "decode_together",
     "embedding_backward",
     "embedding_forward",
     "exchange_thread_precision",
@@ -113,6 +115,7 @@ __all__ = [
     "hard_attention_backward",
     "hard_attention_forward",
     "isa",
+    "log_mean_exp",
     "log_softmax",
     "momentum_step",
     "nesterov_step",

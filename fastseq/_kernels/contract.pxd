@@ -127,30 +127,39 @@ cdef extern from "fastseq.h" nogil:
         fs_attention_size size
         ptrdiff_t V
 
-    ctypedef struct fs_decode:
-        int64_t *ids
-        ptrdiff_t *taken
-        double *log_probabilities
+    ctypedef struct fs_decoder:
         float *h
         float *c
         float *weights
-        float *scratch
         const float *h0
         const float *c0
         const float *peek
         const float *enc
         const float *keys
         const float *v
-        const ptrdiff_t *encoder_lengths
-        const ptrdiff_t *limits
         const fs_recurrent_weights *recurrent
-        fs_matrix embedding, W_query, W_combine, W
+        fs_matrix embedding
+        fs_matrix W_query
+        fs_matrix W_combine
+        fs_matrix W_jump
+        fs_matrix W
         const float *b_combine
+        const float *b_jump
         const float *b
         fs_cell cell
         float scale
+        ptrdiff_t layers, Te, D, H
+
+    ctypedef struct fs_decode:
+        int64_t *ids
+        ptrdiff_t *taken
+        double *log_probabilities
+        float *scratch
+        const ptrdiff_t *encoder_lengths
+        const ptrdiff_t *limits
+        const fs_decoder *decoders
         int64_t start_id, first_id, end_id
-        ptrdiff_t N, steps, layers, Te, V, D, H
+        ptrdiff_t N, steps, V, count
 
     ctypedef struct fs_kernels:
         const char *name
@@ -165,6 +174,9 @@ cdef extern from "fastseq.h" nogil:
             const fs_context *context) noexcept nogil
         void (*log_softmax)(
             float *y, const float *x, ptrdiff_t R, ptrdiff_t V,
+            const fs_context *context) noexcept nogil
+        void (*log_mean_exp)(
+            float *y, const float *x, ptrdiff_t K, ptrdiff_t R, ptrdiff_t V,
             const fs_context *context) noexcept nogil
         void (*softmax_loss_forward)(
             float *p, double *losses, const float *xs, const int64_t *labels, ptrdiff_t R,

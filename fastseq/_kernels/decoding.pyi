@@ -1,6 +1,6 @@
 """Greedy decoding in one call: the input of a step is the id that the previous step predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,10 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 
 class Decoded(NamedTuple):
-    """The result of `decode`: N rows of up to `steps` ids."""
+    """The result of `decode`: N rows of up to `steps` ids.
+
+    That of `decode_together` has no states and weights: None for each.
+    """
 
     ids: npt.NDArray[np.int64]  # (N,steps); after a row's last id end_id, or 0
     taken: npt.NDArray[np.int64]  # (N), the number of ids of each row
@@ -40,6 +43,7 @@ def decode(
     keys: Array | None = None,
     v: Array | None = None,
     combine: Sequence[Array] | None = None,
+    jump: Sequence[Array] | None = None,
     scored: bool = True,
 ) -> Decoded:
     """Decode greedily with a decoder of L layers, from start_id on.
@@ -53,7 +57,27 @@ def decode(
     scale with the query h, or h W_query with W_query (H,H); with keys (N,Te,H) and v (H) it is
     additive. Each row attends to its first encoder_lengths (N) steps, or to all.
 
+    With jump, W (H,J) and b (J), attention is hard, see `hard_attention_forward`: it needs W_query,
+    keys without v, and combine, W (H,H) and b (H), and the weights of the result are priors. The
+    scores at each position are those of ``tanh(keys + h W + b)``.
+
     A row ends with end_id, or after limits (N) steps, or else `steps`. The predicted id is the
     argmax of the scores from first_id on, the first of equals; if scored, of the log probabilities,
     which are summed.
+    """
+
+def decode_together(
+    decoders: Sequence[Mapping[str, Any]],
+    start_id: int,
+    steps: int,
+    *,
+    first_id: int = 0,
+    end_id: int | None = None,
+    limits: Array | None = None,
+    encoder_lengths: Array | None = None,
+) -> Decoded:
+    """Decode greedily with several decoders as one: by the mean of their probabilities.
+
+    Each decoder is a dictionary of those arguments of `decode` that are not here, of as many rows
+    and symbols as the others.
     """

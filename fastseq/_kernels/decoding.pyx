@@ -30,7 +30,13 @@ from fastseq._kernels.arrays cimport (
     wrong_shape,
 )
 from fastseq._kernels.cells cimport Cell, Weights, as_cell, as_weights
-from fastseq._kernels.contract cimport fs_decode, fs_matrix, fs_recurrent_weights
+from fastseq._kernels.contract cimport (
+    FS_JUMPS,
+    fs_decode,
+    fs_decoder,
+    fs_matrix,
+    fs_recurrent_weights,
+)
 from fastseq._kernels.recurrent cimport check_memory
 from fastseq._kernels.runtime cimport Snapshot, snapshot
 
@@ -73,14 +79,14 @@ cdef class Layers:
     cdef Buffer memory
     cdef fs_recurrent_weights *own
 
-    def __cinit__(self, Cell cell, object given):
+    def __cinit__(self, Cell cell, object given, str name):
         cdef int i
-        cdef tuple layers = as_sequence(given, "layers")
+        cdef tuple layers = as_sequence(given, name)
         if not layers:
-            raise ValueError("layers: expected at least one layer, got none")
+            raise ValueError(f"{name}: expected at least one layer, got none")
         self.each = [
-            as_weights(cell, layer, f"layers[{i}]",
-                       tuple([f"layers[{i}].{name}" for name in cell.weights]))
+            as_weights(cell, layer, f"{name}[{i}]",
+                       tuple([f"{name}[{i}].{weight}" for weight in cell.weights]))
             for i, layer in enumerate(layers)]
         self.memory = Buffer()
         self.own = <fs_recurrent_weights *> self.memory.reserve(
@@ -119,113 +125,230 @@ cdef fs_matrix _matrix_or_null(np.ndarray x) noexcept:
     return none if x is None else matrix_of(x)
 
 
+# ---- a decoder ----
+
+
+cdef class Decoder:
+    """Converted arguments of one decoder, and its results."""
+
+    cdef Cell cell
+    cdef np.ndarray h0
+    cdef np.ndarray c0
+    cdef np.ndarray embedding
+    cdef Layers layers
+    cdef Affine output
+    cdef Affine combine
+    cdef Affine jump
+    cdef np.ndarray peek
+    cdef np.ndarray enc
+    cdef np.ndarray keys
+    cdef np.ndarray v
+    cdef np.ndarray query
+    cdef float scale
+    cdef str prefix
+    cdef np.ndarray h
+    cdef np.ndarray c
+    cdef np.ndarray weights
+
+    def __cinit__(self, str prefix, *, cell, h0, embedding, layers, output, c0=None, peek=None,
+                  hs_enc=None, scale=1.0, W_query=None, keys=None, v=None, combine=None,
+                  jump=None):
+        self.prefix = prefix
+        self.cell = as_cell(cell)
+        self.h0 = as_floats(h0, prefix + "h0", 3)
+        self.c0 = as_floats_or_none(c0, prefix + "c0", 3)
+        self.embedding = as_matrix(embedding, prefix + "embedding")
+        self.layers = Layers(self.cell, layers, prefix + "layers")
+        output_name = prefix + "output"
+        self.output = Affine(as_sequence(output, output_name), output_name)
+        self.combine = Affine(combine, prefix + "combine")
+        self.jump = Affine(jump, prefix + "jump")
+        self.peek = as_floats_or_none(peek, prefix + "peek", 2)
+        self.enc = as_floats_or_none(hs_enc, prefix + "hs_enc", 3)
+        self.keys = as_floats_or_none(keys, prefix + "keys", 3)
+        self.v = as_floats_or_none(v, prefix + "v", 1)
+        self.query = None if W_query is None else as_matrix(W_query, prefix + "W_query")
+        self.scale = as_number(scale, prefix + "scale")
+
+    cdef int check(self, ptrdiff_t N, ptrdiff_t V, ptrdiff_t steps) except -1:
+        """Check the arguments, and allocate the results."""
+        cdef ptrdiff_t L = len(self.layers.each), H = self.h0.shape[2]
+        cdef ptrdiff_t D = self.embedding.shape[1]
+        cdef ptrdiff_t inputs = D if self.peek is None else H + D
+        cdef ptrdiff_t features = H if self.peek is None else 2 * H
+        cdef str prefix = self.prefix
+        if self.enc is not None and self.combine.W is None:
+            features += H
+        if self.h0.shape[0] != L:
+            raise wrong_shape(prefix + "h0", f"({L}, N, H), one for each layer", self.h0)
+        check_shape(self.h0, prefix + "h0", (L, N, H))
+        check_shape(self.embedding, prefix + "embedding", (V, D))
+        if self.c0 is not None:
+            if self.cell.states == 1:
+                raise ValueError(f"{prefix}c0: expected None, as a cell {self.cell.name} has no c; "
+                                 "got an array")
+            check_shape(self.c0, prefix + "c0", (L, N, H))
+        self.layers.check(inputs, H)
+        self.output.check(features, V)
+        if self.peek is not None:
+            check_shape(self.peek, prefix + "peek", (N, H))
+        self.check_attention(N, V, H)
+        check_memory(N, L + 2.0 * steps / max(H, 1), inputs, V, H)
+        self.h = new_floats((L, N, H))
+        if self.cell.states > 1:
+            self.c = new_floats((L, N, H))
+        if self.enc is not None:
+            self.weights = new_floats((N, self.enc.shape[1]))
+        return 0
+
+    cdef int check_attention(self, ptrdiff_t N, ptrdiff_t V, ptrdiff_t H) except -1:
+        cdef np.ndarray enc = self.enc
+        cdef str prefix = self.prefix
+        if enc is not None and (enc.shape[0] != N or enc.shape[2] != H or enc.shape[1] == 0):
+            raise wrong_shape(prefix + "hs_enc", f"({N}, Te, {H}), Te at least 1", enc)
+        for name, given in (("W_query", self.query), ("keys", self.keys),
+                            ("combine", self.combine.W), ("jump", self.jump.W)):
+            _check_only_with(enc, "hs_enc", prefix + name, given)
+        _check_only_with(self.keys, "keys", prefix + "v", self.v)
+        if self.jump.W is None:
+            _check_only_with(self.v, "v", prefix + "keys", self.keys)
+            self.combine.check(2 * H, H)
+        else:
+            for name, given in (("W_query", self.query), ("keys", self.keys),
+                                ("combine", self.combine.W)):
+                if given is None:
+                    raise ValueError(f"{prefix}{name}: expected an array with jump, got None")
+            for name, given in (("v", self.v), ("peek", self.peek)):
+                if given is not None:
+                    raise ValueError(f"{prefix}{name}: expected None with jump, got an array")
+            self.combine.check(H, H)
+            self.jump.check(H, FS_JUMPS)
+            if <double> enc.shape[1] * max(V, H) > 1e14:
+                raise MemoryError(f"{prefix}hs_enc: cannot allocate scores of {enc.shape[1]} "
+                                  f"positions and {V} symbols")
+        if self.query is not None:
+            check_shape(self.query, prefix + "W_query", (H, H))
+        if self.keys is not None:
+            check_shape(self.keys, prefix + "keys", (N, enc.shape[1], H))
+        if self.v is not None:
+            check_shape(self.v, prefix + "v", (H,))
+        return 0
+
+    cdef fs_decoder for_kernel(self) noexcept:
+        cdef fs_decoder own
+        memset(&own, 0, sizeof(own))
+        own.cell = self.cell.number
+        own.layers = len(self.layers.each)
+        own.H = self.h0.shape[2]
+        own.D = self.embedding.shape[1]
+        own.Te = 0 if self.enc is None else self.enc.shape[1]
+        own.scale = self.scale
+        own.h = data_of(self.h)
+        own.c = data_or_null(self.c)
+        own.weights = data_or_null(self.weights)
+        own.h0 = data_of(self.h0)
+        own.c0 = data_or_null(self.c0)
+        own.peek = data_or_null(self.peek)
+        own.enc = data_or_null(self.enc)
+        own.keys = data_or_null(self.keys)
+        own.v = data_or_null(self.v)
+        own.recurrent = self.layers.own
+        own.embedding = matrix_of(self.embedding)
+        own.W_query = _matrix_or_null(self.query)
+        own.W_combine = _matrix_or_null(self.combine.W)
+        own.b_combine = data_or_null(self.combine.b)
+        own.W_jump = _matrix_or_null(self.jump.W)
+        own.b_jump = data_or_null(self.jump.b)
+        own.W = matrix_of(self.output.W)
+        own.b = data_of(self.output.b)
+        return own
+
+
 # ---- the call ----
 
 
-def decode(cell, start_id, steps, h0, embedding, layers, output, *, c0=None, first_id=0,
-           end_id=None, limits=None, peek=None, hs_enc=None, encoder_lengths=None, scale=1.0,
-           W_query=None, keys=None, v=None, combine=None, scored=True):
+cdef tuple _decode(list decoders, object start_id, object steps, object first_id, object end_id,
+                   object limits, object encoder_lengths, object scored):
+    """The steps of `decode` from converted decoders on: ids, taken and log probabilities."""
     # convert
-    cdef Cell own_cell = as_cell(cell)
-    cdef np.ndarray first_h = as_floats(h0, "h0", 3)
-    cdef np.ndarray first_c = as_floats_or_none(c0, "c0", 3)
-    cdef np.ndarray rows = as_matrix(embedding, "embedding")
-    cdef Layers own_layers = Layers(own_cell, layers)
-    cdef Affine own_output = Affine(as_sequence(output, "output"), "output")
-    cdef Affine own_combine = Affine(combine, "combine")
-    cdef np.ndarray peeked = as_floats_or_none(peek, "peek", 2)
-    cdef np.ndarray enc = as_floats_or_none(hs_enc, "hs_enc", 3)
-    cdef np.ndarray own_keys = as_floats_or_none(keys, "keys", 3)
-    cdef np.ndarray vs = as_floats_or_none(v, "v", 1)
-    cdef np.ndarray query = None if W_query is None else as_matrix(W_query, "W_query")
     cdef np.ndarray enc_lengths = as_ids_or_none(encoder_lengths, "encoder_lengths", 1)
     cdef np.ndarray own_limits = as_ids_or_none(limits, "limits", 1)
     cdef fs_decode call
     memset(&call, 0, sizeof(call))
     call.steps = as_size(steps, "steps", 0)
-    call.scale = as_number(scale, "scale")
     call.start_id = _id(start_id, "start_id")
     call.first_id = _id(first_id, "first_id")
     call.end_id = -1 if end_id is None else _id(end_id, "end_id")
     cdef bint has_scores = bool(scored)
 
     # check
-    call.cell = own_cell.number
-    call.layers = len(own_layers.each)
-    call.N = first_h.shape[1]
-    call.H = first_h.shape[2]
-    call.V = rows.shape[0]
-    call.D = rows.shape[1]
-    call.Te = 0 if enc is None else enc.shape[1]
-    cdef ptrdiff_t inputs = call.D if peeked is None else call.H + call.D
-    cdef ptrdiff_t features = call.H if peeked is None else 2 * call.H
-    if enc is not None and own_combine.W is None:
-        features += call.H
-    cdef bint has_c = own_cell.states > 1
-    if first_h.shape[0] != call.layers:
-        raise wrong_shape("h0", f"({call.layers}, N, H), one for each layer", first_h)
-    if first_c is not None:
-        if not has_c:
-            raise ValueError(f"c0: expected None, as a cell {own_cell.name} has no c; got an array")
-        check_shape(first_c, "c0", (call.layers, call.N, call.H))
+    cdef Decoder first = decoders[0], each
+    cdef int i
+    cdef ptrdiff_t Te = -1
+    call.count = len(decoders)
+    call.N = first.h0.shape[1]
+    call.V = first.embedding.shape[0]
     _check_id(call.start_id, start_id, "start_id", call.V)
     _check_id(call.first_id, first_id, "first_id", call.V)
     if call.end_id != -1:
         _check_id(call.end_id, end_id, "end_id", call.V)
-    own_layers.check(inputs, call.H)
-    own_output.check(features, call.V)
-    if peeked is not None:
-        check_shape(peeked, "peek", (call.N, call.H))
-    if enc is not None and (enc.shape[0] != call.N or enc.shape[2] != call.H or call.Te == 0):
-        raise wrong_shape("hs_enc", f"({call.N}, Te, {call.H}), Te at least 1", enc)
-    for name, given in (("W_query", query), ("keys", own_keys), ("combine", own_combine.W),
-                        ("encoder_lengths", enc_lengths)):
-        _check_only_with(enc, "hs_enc", name, given)
-    _check_only_with(own_keys, "keys", "v", vs)
-    _check_only_with(vs, "v", "keys", own_keys)
-    own_combine.check(2 * call.H, call.H)
-    if query is not None:
-        check_shape(query, "W_query", (call.H, call.H))
-    if own_keys is not None:
-        check_shape(own_keys, "keys", (call.N, call.Te, call.H))
-        check_shape(vs, "v", (call.H,))
-    check_lengths(enc_lengths, "encoder_lengths", call.N, 1, call.Te)
+    for each in decoders:
+        each.check(call.N, call.V, call.steps)
+        if each.enc is not None:
+            if 0 <= Te != each.enc.shape[1]:
+                raise wrong_shape(
+                    f"{each.prefix}hs_enc", f"({call.N}, {Te}, H), as of another", each.enc)
+            Te = each.enc.shape[1]
+    if Te == -1:
+        _check_only_with(None, "hs_enc", "encoder_lengths", enc_lengths)
+    check_lengths(enc_lengths, "encoder_lengths", call.N, 1, Te)
     check_lengths(own_limits, "limits", call.N, 0, call.steps)
-    check_memory(call.N, call.layers + 2.0 * call.steps / max(call.H, 1), inputs, call.V, call.H)
     cdef np.ndarray ids = np.empty((call.N, call.steps), np.int64)
     cdef np.ndarray taken = np.empty(call.N, np.int64)
     cdef np.ndarray totals = np.empty(call.N, np.float64) if has_scores else None
-    cdef np.ndarray h = new_floats((call.layers, call.N, call.H))
-    cdef np.ndarray c = new_floats((call.layers, call.N, call.H)) if has_c else None
-    cdef np.ndarray attention = None if enc is None else new_floats((call.N, call.Te))
+    cdef Buffer parts = Buffer()
+    cdef fs_decoder *own = <fs_decoder *> parts.reserve(
+        call.count * sizeof(fs_decoder) // sizeof(float))
     cdef Buffer scratch = Buffer()
 
     # snapshot
     cdef Snapshot now = snapshot()
+    for i, each in enumerate(decoders):
+        own[i] = each.for_kernel()
+    call.decoders = own
     call.ids = <int64_t *> np.PyArray_DATA(ids)
     call.taken = <ptrdiff_t *> np.PyArray_DATA(taken)
     call.log_probabilities = <double *> np.PyArray_DATA(totals) if has_scores else NULL
-    call.h = data_of(h)
-    call.c = data_or_null(c)
-    call.weights = data_or_null(attention)
-    call.h0 = data_of(first_h)
-    call.c0 = data_or_null(first_c)
-    call.peek = data_or_null(peeked)
-    call.enc = data_or_null(enc)
-    call.keys = data_or_null(own_keys)
-    call.v = data_or_null(vs)
     call.encoder_lengths = lengths_or_null(enc_lengths)
     call.limits = lengths_or_null(own_limits)
-    call.recurrent = own_layers.own
-    call.embedding = matrix_of(rows)
-    call.W_query = _matrix_or_null(query)
-    call.W_combine = _matrix_or_null(own_combine.W)
-    call.b_combine = data_or_null(own_combine.b)
-    call.W = matrix_of(own_output.W)
-    call.b = data_of(own_output.b)
     call.scratch = scratch.reserve(now.kernels.decode_floats(&call, &now.context))
 
     # call
     with nogil:
         now.kernels.decode(&call, &now.context)
-    return Decoded(ids, taken, totals, h, c, attention)
+    return ids, taken, totals
+
+
+def decode(cell, start_id, steps, h0, embedding, layers, output, *, c0=None, first_id=0,
+           end_id=None, limits=None, peek=None, hs_enc=None, encoder_lengths=None, scale=1.0,
+           W_query=None, keys=None, v=None, combine=None, jump=None, scored=True):
+    cdef Decoder own = Decoder(
+        "", cell=cell, h0=h0, embedding=embedding, layers=layers, output=output, c0=c0, peek=peek,
+        hs_enc=hs_enc, scale=scale, W_query=W_query, keys=keys, v=v, combine=combine, jump=jump)
+    ids, taken, totals = _decode(
+        [own], start_id, steps, first_id, end_id, limits, encoder_lengths, scored)
+    return Decoded(ids, taken, totals, own.h, own.c, own.weights)
+
+
+def decode_together(decoders, start_id, steps, *, first_id=0, end_id=None, limits=None,
+                    encoder_lengths=None):
+    cdef list own = []
+    for i, given in enumerate(as_sequence(decoders, "decoders")):
+        if not isinstance(given, dict):
+            raise TypeError(f"decoders[{i}]: expected a dictionary, got {type(given).__name__}")
+        own.append(Decoder(f"decoders[{i}].", **given))
+    if not own:
+        raise ValueError("decoders: expected at least one, got none")
+    return Decoded(
+        *_decode(own, start_id, steps, first_id, end_id, limits, encoder_lengths, True),
+        None, None, None)

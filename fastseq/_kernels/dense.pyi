@@ -24,6 +24,9 @@ def softmax(x: Array) -> FloatArray:
 def log_softmax(x: Array) -> FloatArray:
     """Over the last axis; finite where a probability underflows to 0."""
 
+def log_mean_exp(x: Array) -> FloatArray:
+    """The logarithm of the mean of the K probabilities with logarithms x (K,R,V): (R,V)."""
+
 def softmax_loss_forward(
     xs: Array, labels: Array, ignore_label: int | None
 ) -> tuple[float, FloatArray, int]:

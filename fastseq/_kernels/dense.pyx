@@ -101,6 +101,22 @@ def log_softmax(x):
     return _rowwise(now.kernels.log_softmax, now.context, xs)
 
 
+def log_mean_exp(x):
+    # convert
+    cdef np.ndarray xs = as_floats(x, "x", 3)
+    # check
+    if xs.shape[0] == 0:
+        raise wrong_shape("x", "(K, R, V), K at least 1", xs)
+    cdef np.ndarray y = new_floats((xs.shape[1], xs.shape[2]))
+    # snapshot
+    cdef Snapshot now = snapshot()
+    # call
+    with nogil:
+        now.kernels.log_mean_exp(
+            data_of(y), data_of(xs), xs.shape[0], xs.shape[1], xs.shape[2], &now.context)
+    return y
+
+
 cdef object _as_ignore_label(object ignore_label):
     return None if ignore_label is None else as_integer(ignore_label, "ignore_label")
 

@@ -21,7 +21,7 @@
 
 #include "affine.h"
 #include "attention.h"
-#include "decoding.h"
+#include "decoding/decoding.h"
 #include "embedding.h"
 #include "hard_attention.h"
 #include "recurrent/gru.h"
@@ -151,6 +151,7 @@ static void check_table(const fs_kernels *k) {
     set_operands(0);
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_log_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
+    check_shapes(k, check_log_mean_exp, 3, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000, 5});
     check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){1501, 1000});
     set_operands(1);
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});

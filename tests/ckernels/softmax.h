@@ -74,6 +74,50 @@ static void check_log_softmax(const fs_kernels *k, const ptrdiff_t *shape) {
     }
 }
 
+static void check_log_mean_exp(const fs_kernels *k, const ptrdiff_t *shape) {
+    const ptrdiff_t R = shape[0], V = shape[1], K = shape[2];
+    if (K == 0) {
+        return;
+    }
+    float *xs = new_uniform(K * R * V, 20);
+    double *expected = new_zeros(R * V);
+    float *mean = new_floats(R * V), *alone = new_floats(V), *row = new_floats(K * V);
+    if (R * V > 0) {
+        for (ptrdiff_t i = 0; i < K; ++i) {
+            xs[i * R * V] = -INFINITY; /* the logarithm of 0 */
+        }
+    }
+    for (ptrdiff_t i = 0; i < R * V; ++i) {
+        for (ptrdiff_t j = 0; j < K; ++j) {
+            expected[i] += exp(xs[j * R * V + i]) / (double)K;
+        }
+        expected[i] = log(expected[i]);
+    }
+    SLOT(k, log_mean_exp)(mean, xs, K, R, V, &test_context);
+    ran("log_mean_exp");
+    if (R * V > 0) {
+        expect(isinf(mean[0]) && mean[0] < 0, "the mean of zeros is 0");
+        expect_close("mean", mean + 1, expected + 1, R * V - 1, K, 20);
+    }
+    for (ptrdiff_t r = 0; r < R; ++r) {
+        for (ptrdiff_t i = 0; i < K * V; ++i) {
+            row[i] = xs[(i / V * R + r) * V + i % V];
+        }
+        SLOT(k, log_mean_exp)(alone, row, K, 1, V, &test_context);
+        expect(same_bits(alone, mean + r * V, V), "a row has the same bits alone");
+        SLOT(k, log_mean_exp)(alone, row, 1, 1, V, &test_context);
+        expect(same_bits(alone, row, V), "the mean of one is its value");
+    }
+    if (R * V > 1) {
+        float *dirty = new_copy(xs, K * R * V), *dirty_mean = new_floats(R * V);
+        dirty[1] = NAN;
+        SLOT(k, log_mean_exp)(dirty_mean, dirty, K, R, V, &test_context);
+        ran("log_mean_exp");
+        expect(isnan(dirty_mean[1]) && same_bits(dirty_mean + 2, mean + 2, R * V - 2),
+               "NaN stays in its element");
+    }
+}
+
 static void check_softmax_loss(const fs_kernels *k, const ptrdiff_t *shape) {
     const ptrdiff_t R = shape[0], V = shape[1];
     const float scale = 0.25f;

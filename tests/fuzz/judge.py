@@ -156,6 +156,8 @@ def described(mutated: Mutated) -> str:
             return f"{array.dtype}{list(array.shape)}"
         if isinstance(value, list | tuple):
             return f"[{', '.join(short(each) for each in items(value))}]"
+        if type(value) is dict:
+            return f"{{{', '.join(f'{name}: {short(each)}' for name, each in value.items())}}}"
         text = repr(value) if not hasattr(value, "__array__") else type(value).__name__
         return text if len(text) < 60 else f"{text[:57]}..."
 

@@ -58,6 +58,16 @@ def function(name: str) -> Strategy:
     return strategy
 
 
+def log_mean_exp(draw: Draw) -> Case:
+    arguments = {"x": draw.floats(draw.size(1), draw.size(), draw.size())}
+
+    def expected(x: Array) -> Array:
+        largest = x.max(axis=0)
+        return np.asarray(largest + np.log(np.exp(x - largest).mean(axis=0)))
+
+    return call_of("log_mean_exp", arguments, expected, terms=arguments["x"].shape[0])
+
+
 def _labels(draw: Draw) -> tuple[Array, Array, int | None]:
     V = draw.size(1)
     shape = draw.shape(0, 2)
@@ -276,6 +286,7 @@ def exchange_thread_precision(draw: Draw) -> Case:
 KERNELS: dict[str, Strategy] = {
     **{name: function(name) for name in FUNCTIONS},
     **{name: step(name) for name in STEPS},
+    "log_mean_exp": log_mean_exp,
     "softmax_loss_forward": softmax_loss_forward,
     "softmax_loss_backward": softmax_loss_backward,
     "embedding_forward": embedding_forward,

@@ -6,35 +6,35 @@
 /* ---- slots ---- */
 
 /* State row `to` of all layers <- the caller's initial states of batch row n. */
-static void load_slot(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t to) {
-    const fs_decode *call = rank->pass->call;
-    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+static void load_slot(const decoder_rank *rank, ptrdiff_t n, ptrdiff_t to, ptrdiff_t N) {
+    const fs_decoder *decoder = rank->plan->decoder;
+    for (ptrdiff_t layer = 0; layer < decoder->layers; ++layer) {
         const recurrent_run *run = &rank->layers[layer];
-        const ptrdiff_t from = (layer * call->N + n) * call->H;
-        load_states(run->h + to * run->Hp, call->h0 + from, run, 0, 1);
+        const ptrdiff_t from = (layer * N + n) * decoder->H;
+        load_states(run->h + to * run->Hp, decoder->h0 + from, run, 0, 1);
         if (run->has_cell) {
-            const float *c0 = call->c0 ? call->c0 + from : NULL;
+            const float *c0 = decoder->c0 ? decoder->c0 + from : NULL;
             load_states(run->c + to * run->Hp, c0, run, 0, 1);
         }
     }
 }
 
 /* The caller's final states of batch row n <- state row `from` of all layers. */
-static void store_slot(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t from) {
-    const fs_decode *call = rank->pass->call;
-    const size_t bytes = (size_t)call->H * sizeof(float);
-    for (ptrdiff_t layer = 0; layer < call->layers; ++layer) {
+static void store_slot(const decoder_rank *rank, ptrdiff_t n, ptrdiff_t from, ptrdiff_t N) {
+    const fs_decoder *decoder = rank->plan->decoder;
+    const size_t bytes = (size_t)decoder->H * sizeof(float);
+    for (ptrdiff_t layer = 0; layer < decoder->layers; ++layer) {
         const recurrent_run *run = &rank->layers[layer];
-        const ptrdiff_t to = (layer * call->N + n) * call->H;
-        memcpy(call->h + to, run->h + from * run->Hp, bytes);
+        const ptrdiff_t to = (layer * N + n) * decoder->H;
+        memcpy(decoder->h + to, run->h + from * run->Hp, bytes);
         if (run->has_cell) {
-            memcpy(call->c + to, run->c + from * run->Hp, bytes);
+            memcpy(decoder->c + to, run->c + from * run->Hp, bytes);
         }
     }
 }
 
-static void move_slot(const decoding_rank *rank, ptrdiff_t to, ptrdiff_t from) {
-    for (ptrdiff_t layer = 0; layer < rank->pass->call->layers; ++layer) {
+static void move_slot(const decoder_rank *rank, ptrdiff_t to, ptrdiff_t from) {
+    for (ptrdiff_t layer = 0; layer < rank->plan->decoder->layers; ++layer) {
         const recurrent_run *run = &rank->layers[layer];
         const size_t bytes = (size_t)run->Hp * sizeof(float);
         memcpy(run->h + to * run->Hp, run->h + from * run->Hp, bytes);
@@ -51,15 +51,28 @@ static void end_row(const decoding_rank *rank, ptrdiff_t n, ptrdiff_t taken, ptr
     for (ptrdiff_t step = taken; step < call->steps; ++step) {
         call->ids[n * call->steps + step] = max_size(call->end_id, 0);
     }
-    store_slot(rank, n, from);
+    for (ptrdiff_t k = 0; k < call->count; ++k) {
+        store_slot(&rank->decoders[k], n, from, call->N);
+    }
+}
+
+static ptrdiff_t positions_of_row(const decoder_rank *rank, const fs_decode *call, ptrdiff_t n) {
+    return call->encoder_lengths ? call->encoder_lengths[n] : rank->plan->decoder->Te;
 }
 
 /* Puts batch row n into the next slot, unless its limit is 0. */
 static void begin_row(decoding_rank *rank, ptrdiff_t n) {
     const fs_decode *call = rank->pass->call;
-    load_slot(rank, n, rank->active);
-    if (call->weights) {
-        zero_rows(call->weights, n, n + 1, call->Te);
+    for (ptrdiff_t k = 0; k < call->count; ++k) {
+        const decoder_rank *own = &rank->decoders[k];
+        const ptrdiff_t Te = own->plan->decoder->Te;
+        load_slot(own, n, rank->active, call->N);
+        if (own->plan->decoder->weights) {
+            zero_rows(own->plan->decoder->weights, n, n + 1, Te);
+        }
+        if (own->plan->is_hard) {
+            begin_belief(own->belief + rank->active * Te, Te);
+        }
     }
     if (call->log_probabilities) {
         call->log_probabilities[n] = 0.0;
@@ -75,33 +88,35 @@ static void begin_row(decoding_rank *rank, ptrdiff_t n) {
 /* ---- a step of all active rows ---- */
 
 /* Sets the first layer's x, and peek in outputs. */
-static void read_inputs(const decoding_rank *rank) {
-    const decoding_pass *pass = rank->pass;
-    const fs_decode *call = pass->call;
-    const ptrdiff_t before = pass->peek_columns;
+static void read_inputs(const decoding_rank *rank, const decoder_rank *own) {
+    const fs_decode *call = rank->pass->call;
+    const decoder_plan *plan = own->plan;
+    const fs_decoder *decoder = plan->decoder;
+    const ptrdiff_t before = plan->peek_columns;
     const size_t bytes = (size_t)before * sizeof(float);
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
         const ptrdiff_t n = rank->slot[i].row, taken = rank->slot[i].taken;
         const int64_t id = taken > 0 ? call->ids[n * call->steps + taken - 1] : call->start_id;
-        float *x = rank->layers[0].x + i * pass->X;
+        float *x = own->layers[0].x + i * plan->X;
         if (bytes > 0) {
-            memcpy(x, call->peek + n * before, bytes);
-            memcpy(rank->outputs + i * pass->F, call->peek + n * before, bytes);
+            memcpy(x, decoder->peek + n * before, bytes);
+            memcpy(own->outputs + i * plan->F, decoder->peek + n * before, bytes);
         }
-        embedding_forward(x + before, call->embedding, &id, 1, call->D, &pass->single_thread);
+        embedding_forward(x + before, decoder->embedding, &id, 1, decoder->D,
+                          &rank->pass->single_thread);
     }
 }
 
 /* Computes h and c of all layers. The h of a layer is stored as the x of the next, of the top layer
- * in rank->h. */
-static void advance_layers(const decoding_rank *rank) {
-    const ptrdiff_t H = rank->pass->call->H, top = rank->pass->call->layers - 1;
+ * in own->h. */
+static void advance_layers(const decoding_rank *rank, const decoder_rank *own) {
+    const ptrdiff_t H = own->plan->decoder->H, top = own->plan->decoder->layers - 1;
     for (ptrdiff_t layer = 0; layer <= top; ++layer) {
-        recurrent_run *run = &rank->layers[layer];
+        recurrent_run *run = &own->layers[layer];
         run->size.N = rank->active;
         run->rows = rank->active;
-        run->hs = layer < top ? rank->layers[layer + 1].x : rank->h;
-        run->columns = layer < top ? H : rank->h_row;
+        run->hs = layer < top ? own->layers[layer + 1].x : own->h;
+        run->columns = layer < top ? H : own->h_row;
         for (int g = 0; g < run->groups && streams_weights(run); ++g) {
             stream_inputs(run, &run->group[g], columns_of_parts(run, &run->group[g], 0, 1, 1));
         }
@@ -109,15 +124,17 @@ static void advance_layers(const decoding_rank *rank) {
     }
 }
 
+static void project(const decoding_rank *rank, const decoder_rank *own, int projection, float *y,
+                    ptrdiff_t y_row, const float *x, ptrdiff_t x_row) {
+    compute_projection(&own->plan->projections[projection], y, y_row, x, x_row, rank->active);
+}
+
 /* Stores the context before each h. */
-static void attend(const decoding_rank *rank) {
-    const decoding_pass *pass = rank->pass;
-    const fs_decode *call = pass->call;
-    const ptrdiff_t H = call->H, Te = call->Te;
-    if (call->W_query.data) {
-        compute_projection(&pass->projections[QUERY_PROJECTION], rank->queries, H, rank->h,
-                           rank->h_row, rank->active);
-    }
+static void attend(const decoding_rank *rank, const decoder_rank *own) {
+    const fs_decode *call = rank->pass->call;
+    const fs_decoder *decoder = own->plan->decoder;
+    const fs_context *alone = &rank->pass->single_thread;
+    const ptrdiff_t H = decoder->H, Te = decoder->Te;
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
         const ptrdiff_t n = rank->slot[i].row;
         const fs_attention_size size = {
@@ -126,42 +143,117 @@ static void attend(const decoding_rank *rank) {
             .Td = 1,
             .H = H,
             .encoder_lengths = call->encoder_lengths ? call->encoder_lengths + n : NULL};
-        float *h = rank->h + i * rank->h_row, *weights = call->weights + n * Te;
-        const float *query = call->W_query.data ? rank->queries + i * H : h;
-        const float *enc = call->enc + n * Te * H;
-        if (call->keys) {
-            additive_weights_forward(weights, call->keys + n * Te * H, query, call->v, size,
-                                     &pass->single_thread);
-            weighted_sum_forward(h - H, enc, weights, size, &pass->single_thread);
+        float *h = own->h + i * own->h_row, *weights = decoder->weights + n * Te;
+        const float *query = decoder->W_query.data ? own->queries + i * H : h;
+        const float *enc = decoder->enc + n * Te * H;
+        if (decoder->v) {
+            additive_weights_forward(weights, decoder->keys + n * Te * H, query, decoder->v, size,
+                                     alone);
+            weighted_sum_forward(h - H, enc, weights, size, alone);
         } else {
-            attention_forward(h - H, weights, enc, query, call->scale, size, &pass->single_thread);
+            attention_forward(h - H, weights, enc, query, decoder->scale, size, alone);
         }
     }
 }
 
 /* scores = outputs W + b; with W_combine, a = tanh([context, h] W_combine + b_combine) first. */
-static void compute_scores(const decoding_rank *rank) {
-    const decoding_pass *pass = rank->pass;
-    const ptrdiff_t H = pass->call->H, V = pass->call->V, F = pass->F;
-    if (pass->call->W_combine.data) {
-        float *a = rank->outputs + pass->peek_columns;
-        compute_projection(&pass->projections[COMBINE_PROJECTION], a, F, rank->combined, 2 * H,
-                           rank->active);
+static void compute_scores(const decoding_rank *rank, const decoder_rank *own) {
+    const ptrdiff_t H = own->plan->decoder->H, F = own->plan->F;
+    if (own->plan->decoder->W_combine.data) {
+        float *a = own->outputs + own->plan->peek_columns;
+        project(rank, own, COMBINE_PROJECTION, a, F, own->combined, 2 * H);
         for (ptrdiff_t i = 0; i < rank->active; ++i) {
             tanh_array(a + i * F, a + i * F, H);
         }
     }
-    compute_projection(&pass->projections[SCORE_PROJECTION], rank->scores, V, rank->outputs, F,
-                       rank->active);
+    project(rank, own, SCORE_PROJECTION, own->log_p, rank->pass->call->V, own->outputs, F);
+}
+
+static chain_step step_of_slot(const decoding_rank *rank, const decoder_rank *own, ptrdiff_t i) {
+    const fs_decode *call = rank->pass->call;
+    const ptrdiff_t Te = own->plan->decoder->Te;
+    return (chain_step){.te = positions_of_row(own, call, rank->slot[i].row),
+                        .V = call->V,
+                        .q = own->q + i * Te * call->V,
+                        .inverses = own->inverses + i * Te,
+                        .jumps = own->jumps,
+                        .belief = own->belief + i * Te,
+                        .norms = own->norms,
+                        .sums = own->sums};
+}
+
+/* log_p of hard attention, and its priors. */
+static void compute_hard_scores(const decoding_rank *rank, const decoder_rank *own) {
+    const fs_decoder *decoder = own->plan->decoder;
+    const ptrdiff_t H = decoder->H, Te = decoder->Te, V = rank->pass->call->V;
+    project(rank, own, COMBINE_PROJECTION, own->combined, H, own->h, own->h_row);
+    project(rank, own, JUMP_PROJECTION, own->jump_scores, FS_JUMPS, own->h, own->h_row);
+    for (ptrdiff_t i = 0; i < rank->active; ++i) {
+        const ptrdiff_t n = rank->slot[i].row;
+        const chain_step s = step_of_slot(rank, own, i);
+        const fs_attention_size size = {.N = 1, .Te = s.te, .Td = 1, .H = H};
+        float *prior = decoder->weights + n * Te;
+        attention_weights_forward(own->content, decoder->enc + n * Te * H, own->queries + i * H,
+                                  1.0f, size, &rank->pass->single_thread);
+        features_of_step(own->a, decoder->keys + n * Te * H, own->combined + i * H, NULL, s.te, H);
+        compute_projection(&own->plan->projections[SCORE_PROJECTION], s.q, V, own->a, H, s.te);
+        compute_emissions(&s, s.q);
+        compute_prior(prior, &s, own->content, own->jump_scores + i * FS_JUMPS, own->given);
+        compute_totals(own->totals, &s, prior);
+        log_of_totals(own->log_p + i * V, own->totals, V);
+    }
+}
+
+static void step_decoder(const decoding_rank *rank, const decoder_rank *own) {
+    const fs_decoder *decoder = own->plan->decoder;
+    read_inputs(rank, own);
+    advance_layers(rank, own);
+    if (decoder->W_query.data) {
+        project(rank, own, QUERY_PROJECTION, own->queries, decoder->H, own->h, own->h_row);
+    }
+    if (own->plan->is_hard) {
+        compute_hard_scores(rank, own);
+        return;
+    }
+    if (decoder->enc) {
+        attend(rank, own);
+    }
+    compute_scores(rank, own);
+}
+
+/* The log probabilities of a slot by one decoder; in `to` if it has only scores yet. */
+static const float *log_p_of_slot(const decoder_rank *own, float *to, ptrdiff_t slot, ptrdiff_t V) {
+    const float *row = own->log_p + slot * V;
+    if (own->plan->is_hard) {
+        return row;
+    }
+    log_softmax_row(to, row, V);
+    return to;
+}
+
+static const float *ranked_scores(const decoding_rank *rank, ptrdiff_t slot) {
+    const fs_decode *call = rank->pass->call;
+    const ptrdiff_t V = call->V;
+    if (call->count == 1 && !call->log_probabilities) {
+        return rank->decoders[0].log_p + slot * V;
+    }
+    for (ptrdiff_t k = 0; k < call->count; ++k) {
+        float *to = rank->log_p + k * V;
+        const float *row = log_p_of_slot(&rank->decoders[k], to, slot, V);
+        if (row != to) {
+            memcpy(to, row, (size_t)V * sizeof *to);
+        }
+    }
+    if (call->count == 1) {
+        return rank->log_p;
+    }
+    log_mean_exp_row(rank->mean, rank->log_p, V, call->count, V);
+    return rank->mean;
 }
 
 static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
     const fs_decode *call = rank->pass->call;
-    const float *scores = rank->scores + slot * call->V;
-    if (call->log_probabilities) {
-        log_softmax_row(rank->log_p, scores, call->V);
-        scores = rank->log_p;
-    }
+    const float *scores = ranked_scores(rank, slot);
     const ptrdiff_t first = call->first_id;
     const ptrdiff_t id = first + argmax(scores + first, call->V - first);
     if (call->log_probabilities) {
@@ -170,12 +262,28 @@ static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
     return id;
 }
 
+/* The row in slot i, whose states are in state row `from`, goes on in slot `to`. */
+static void continue_row(const decoding_rank *rank, ptrdiff_t to, ptrdiff_t i, ptrdiff_t from,
+                         int64_t id) {
+    const ptrdiff_t n = rank->slot[i].row;
+    for (ptrdiff_t k = 0; k < rank->pass->call->count; ++k) {
+        const decoder_rank *own = &rank->decoders[k];
+        const ptrdiff_t Te = own->plan->decoder->Te;
+        move_slot(own, to, from);
+        if (own->plan->is_hard) {
+            const chain_step s = step_of_slot(rank, own, i);
+            update_belief(own->belief + to * Te, &s, own->plan->decoder->weights + n * Te, id);
+        }
+    }
+}
+
 /* Stores the ids; rows that have not ended move to the first slots. */
 static void choose_ids(decoding_rank *rank) {
     const fs_decode *call = rank->pass->call;
     ptrdiff_t continuing = 0;
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
-        const ptrdiff_t state = rank->layers[0].state_rows + i; /* after the step */
+        /* after the step; of all decoders the same, as they have as many slots */
+        const ptrdiff_t state = rank->decoders[0].layers[0].state_rows + i;
         const int64_t id = choose_id(rank, i);
         decoding_slot slot = rank->slot[i];
         call->ids[slot.row * call->steps + slot.taken] = id;
@@ -184,7 +292,7 @@ static void choose_ids(decoding_rank *rank) {
             end_row(rank, slot.row, slot.taken, state);
             continue;
         }
-        move_slot(rank, continuing, state);
+        continue_row(rank, continuing, i, state, id);
         rank->slot[continuing++] = slot;
     }
     rank->active = continuing;
@@ -204,37 +312,44 @@ static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank
         while (next < end && rank.active < most) {
             begin_row(&rank, next++);
         }
-        read_inputs(&rank);
-        advance_layers(&rank);
-        if (pass->call->enc) {
-            attend(&rank);
+        for (ptrdiff_t k = 0; k < pass->call->count; ++k) {
+            step_decoder(&rank, &rank.decoders[k]);
         }
-        compute_scores(&rank);
         choose_ids(&rank);
     }
 }
 
-/* Panels [begin, end) of all layers, then of all projections. */
+/* The panels [begin, end) of one decoder's layers, then of its projections; returns their number in
+ * all. */
+static ptrdiff_t pack_decoder(const decoder_plan *plan, ptrdiff_t begin, ptrdiff_t end) {
+    ptrdiff_t before = 0;
+    for (ptrdiff_t layer = 0; layer < plan->decoder->layers; ++layer) {
+        const recurrent_run *run = &plan->layers[layer];
+        const ptrdiff_t panels = count_all_panels(run);
+        if (!streams_weights(run)) {
+            pack_forward(run, min_size(max_size(begin - before, 0), panels),
+                         min_size(max_size(end - before, 0), panels));
+        }
+        before += panels;
+    }
+    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
+        const affine_projection *projection = &plan->projections[m];
+        const ptrdiff_t panels = count_panels(projection->columns);
+        if (projection->packed) {
+            pack_projection(projection, min_size(max_size(begin - before, 0), panels),
+                            min_size(max_size(end - before, 0), panels));
+        }
+        before += panels;
+    }
+    return before;
+}
+
+/* Panels [begin, end) of all decoders. */
 static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const decoding_pass *pass = argument;
     (void)rank;
-    for (ptrdiff_t layer = 0; layer < pass->call->layers; ++layer) {
-        const recurrent_run *run = &pass->layers[layer];
-        const ptrdiff_t panels = count_all_panels(run);
-        if (!streams_weights(run)) {
-            pack_forward(run, min_size(max_size(begin, 0), panels),
-                         min_size(max_size(end, 0), panels));
-        }
-        begin -= panels;
-        end -= panels;
-    }
-    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
-        const affine_projection *projection = &pass->projections[m];
-        const ptrdiff_t panels = count_panels(projection->columns);
-        if (projection->packed) {
-            pack_projection(projection, min_size(max_size(begin, 0), panels),
-                            min_size(max_size(end, 0), panels));
-        }
+    for (ptrdiff_t k = 0; k < pass->call->count; ++k) {
+        const ptrdiff_t panels = pack_decoder(&pass->plans[k], begin, end);
         begin -= panels;
         end -= panels;
     }

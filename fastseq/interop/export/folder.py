@@ -33,8 +33,8 @@ row of a batch has padding, which may be any id. An answer has `answer_lengths` 
 
 Without greedy.onnx: the first `id` is that of the start. Inputs of step.onnx that have the name of
 an input or output of encoder.onnx are that. The next `id` is the most probable one, from that of
-the end on, `h_next` the next `h` and `c_next` the next `c`, until `id` is the end or the answer is
-at its longest.
+the end on, `h_next` the next `h` and `c_next` the next `c`, `joint_next` the next `joint`, until
+`id` is the end or the answer is at its longest.
 """
 _SEQUENCES = """\
 All sources of a batch have Te ids. An answer is the `sample_size` ids that follow `start_id`.

@@ -22,7 +22,7 @@ def encoder_graph(network: Description) -> Graph:
     ids, lengths = _sources(graph, network)
     shapes = _shapes(network)
     for name, value in encode(graph, network, ids, lengths).items():
-        graph.output(name, value, FLOAT, shapes[name])
+        graph.output(name, value, _dtype(name), shapes[name])
     return graph
 
 
@@ -31,14 +31,14 @@ def step_graph(network: Description) -> Graph:
     graph = Graph("step")
     shapes = _shapes(network)
     id = graph.input("id", INT64, ["N"])
-    values = {name: graph.input(name, FLOAT, shape) for name, shape in shapes.items()}
+    values = {name: graph.input(name, _dtype(name), shape) for name, shape in shapes.items()}
     if network.is_transducer and network.attention is not None:
         values["lengths"] = graph.input("lengths", INT64, ["N"])
     new = step(graph, network, id, values)
     name = "log_probabilities" if network.is_transducer else "scores"
     graph.output(name, new["scores"], FLOAT, ["N", len(network.output[1])])
     for name in _states(network):
-        graph.output(f"{name}_next", new[name], FLOAT, shapes[name])
+        graph.output(f"{name}_next", new[name], _dtype(name), shapes[name])
     if "attention" in new:
         weights = new["attention"]
         if network.reverse:
@@ -158,7 +158,7 @@ def _carried(body: Graph, network: Description) -> tuple[str, str, str, Values]:
     shapes = _shapes(network)
     iteration, going_on = body.input("iteration", INT64, []), body.input("going_on", BOOL, [])
     id = body.input("id", INT64, ["N"])
-    states = {name: body.input(name, FLOAT, shapes[name]) for name in _states(network)}
+    states = {name: body.input(name, _dtype(name), shapes[name]) for name in _states(network)}
     return iteration, going_on, id, states
 
 
@@ -166,11 +166,19 @@ def _hand_on(body: Graph, network: Description, id: str, new: Values) -> None:
     """Declare the ids and states for the loop's next step."""
     body.output("id_next", id, INT64, ["N"])
     for name in _states(network):
-        body.output(f"{name}_next", new[name], FLOAT, _shapes(network)[name])
+        body.output(f"{name}_next", new[name], _dtype(name), _shapes(network)[name])
 
 
 def _states(network: Description) -> Sequence[str]:
-    return "hc" if network.decoder.has_c else "h"
+    """What a step hands to the next."""
+    states = [*("hc" if network.decoder.has_c else "h")]
+    if network.attention is not None and network.attention.kind == "hard":
+        states.append("joint")
+    return states
+
+
+def _dtype(name: str) -> str:
+    return DOUBLE if name == "joint" else FLOAT
 
 
 def _shapes(network: Description) -> dict[str, Shape]:
@@ -178,10 +186,12 @@ def _shapes(network: Description) -> dict[str, Shape]:
     layers = network.decoder.layers
     H = len(layers[0][0][1])
     shapes: dict[str, Shape] = {name: [len(layers), "N", H] for name in _states(network)}
+    if "joint" in shapes:
+        shapes["joint"] = ["N", "Te", len(network.output[1])]
     if network.attention is not None:
         shapes["outputs"] = ["N", "Te", H]
         if "keys" in network.attention.weights:
-            shapes["keys"] = ["N", "Te", len(network.attention.weights["v"])]
+            shapes["keys"] = ["N", "Te", network.attention.weights["keys"].shape[1]]
     if network.peeky:
         shapes["peek"] = ["N", H]
     return shapes

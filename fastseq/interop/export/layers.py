@@ -1,7 +1,8 @@
 """The parts of a network as nodes of ONNX: recurrent layers, encoder, attention, a decoder's step.
 
 The values that the encoder hands to every step are named as in the files: ``outputs``, ``keys``,
-``peek``, and ``lengths`` of the sources; ``h`` and ``c`` are states (layers, N, H).
+``peek``, and ``lengths`` of the sources; ``h`` and ``c`` are states (layers, N, H), ``joint`` is
+that of hard attention (N, Te, V).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.interop.export.graph import FLOAT, INT32, Graph
+from fastseq.interop.export.hard_attention import attend_hard, first_joint
 from fastseq.interop.export.network import Attention, Description
 from fastseq.interop.gates import ONNX, Weights, from_fastseq
 
@@ -66,6 +68,8 @@ def encode(graph: Graph, network: Description, ids: str, lengths: str) -> Values
         if "keys" in network.attention.weights:
             keys = graph.weight("attention.keys", network.attention.weights["keys"])
             values["keys"] = graph.node("MatMul", outputs, keys)
+        if network.attention.kind == "hard":
+            values["joint"] = first_joint(graph, outputs, len(network.output[1]))
     if network.peeky:
         values["peek"] = graph.node("Gather", values["h"], graph.constant(-1))
     return values
@@ -87,7 +91,8 @@ def step(graph: Graph, network: Description, id: str, values: Mapping[str, str])
     -------
     dict of str to str
         ``scores`` (N, V), of a Transducer log probabilities; the new ``h``, and ``c`` where there
-        is one; with attention ``attention`` (N, Te), in the order in which the source was read.
+        is one, of hard attention ``joint``; with attention ``attention`` (N, Te), in the order in
+        which the source was read.
     """
     stack = network.decoder
     x = graph.node("Gather", graph.weight("target_embedding", stack.embedding), id)
@@ -105,6 +110,8 @@ def step(graph: Graph, network: Description, id: str, values: Mapping[str, str])
         x = last[0]
     new = {name: _stacked(graph, layers) for name, layers in states.items() if layers}
     a = _without_axis(graph, x, 0)
+    if network.attention is not None and network.attention.kind == "hard":
+        return new | _hard_scores(graph, network, a, id, values)
     if network.attention is not None:
         a, new["attention"] = _attend(graph, network.attention, a, values)
     if network.peeky:
@@ -166,6 +173,16 @@ def _attend(
     graph: Graph, attention: Attention, state: str, values: Mapping[str, str]
 ) -> tuple[str, str]:
     """What the output layer reads, and the weights (N, Te), for states (N, H)."""
+    weights = _weights(graph, attention, state, values)
+    context = graph.node("MatMul", _with_axis(graph, weights, 1), values["outputs"])
+    a = graph.node("Concat", _without_axis(graph, context, 1), state, axis=1)
+    if attention.combine:
+        a = graph.node("Tanh", _affine(graph, "combine", a, attention.combine))
+    return a, weights
+
+
+def _weights(graph: Graph, attention: Attention, state: str, values: Mapping[str, str]) -> str:
+    """The attention weights (N, Te) of states (N, H)."""
     outputs, held = values["outputs"], attention.weights
     query = state
     if "query" in held:
@@ -185,12 +202,21 @@ def _attend(
         places = graph.node("Range", graph.constant(0), count, graph.constant(1))
         own = graph.node("Less", places, _with_axis(graph, values["lengths"], 1))
         scores = graph.node("Where", own, scores, graph.constant(-np.inf, FLOAT))
-    weights = graph.node("Softmax", scores, axis=1)
-    context = graph.node("MatMul", _with_axis(graph, weights, 1), outputs)
-    a = graph.node("Concat", _without_axis(graph, context, 1), state, axis=1)
-    if attention.combine:
-        a = graph.node("Tanh", _affine(graph, "combine", a, attention.combine))
-    return a, weights
+    return str(graph.node("Softmax", scores, axis=1))
+
+
+def _hard_scores(
+    graph: Graph, network: Description, state: str, id: str, values: Mapping[str, str]
+) -> Values:
+    """The results of a step of hard attention that depend on the state (N, H) of the top layer."""
+    assert network.attention is not None
+    held = network.attention.weights
+    own = _affine(graph, "combine", state, network.attention.combine)
+    content = _weights(graph, network.attention, state, values)
+    weights = {name: held[name] for name in ("jump.W", "jump.b")}
+    weights |= {"output.W": network.output[0], "output.b": network.output[1]}
+    results = attend_hard(graph, weights, state, id, content, own, values)
+    return dict(zip(("scores", "attention", "joint"), results, strict=True))
 
 
 def _affine(graph: Graph, name: str, x: str, params: list[Array]) -> str:

@@ -52,12 +52,13 @@ class Attention(NamedTuple):
 
     Attributes
     ----------
-    kind : {"dot", "scaled_dot", "general", "additive"}
+    kind : {"dot", "scaled_dot", "general", "additive", "hard"}
     weights : dict of str to ndarray of float
-        ``query`` (H, A) of "general" and "additive"; ``keys`` (H, A) and ``v`` (A,) of "additive".
+        ``query`` (H, A) of "general", "additive" and "hard"; ``keys`` (H, A) of the last two;
+        ``v`` (A,) of "additive"; ``jump.W`` (H, J) and ``jump.b`` (J,) of "hard".
     combine : list of ndarray of float
-        The weight (2H, H) and bias (H,) of the attentional state, or none: the output layer then
-        reads context and state themselves.
+        The weight (2H, H), of "hard" (H, H), and bias (H,) of the attentional state, or none: the
+        output layer then reads context and state themselves.
     """
 
     kind: str
@@ -103,13 +104,8 @@ def describe_network(network: Network) -> Description:
     Raises
     ------
     ValueError
-        It has hard attention or copies symbols, which the graphs do not know.
+        It copies symbols, which the graphs do not know.
     """
-    if network.config.attention == "hard":
-        raise ValueError(
-            "attention: expected another than hard, which is not exported; "
-            "train with attention='dot' (--attention dot)"
-        )
     if network.copies:
         raise ValueError(
             "copy: expected False, what copies symbols is not exported; train without --copy"
@@ -126,10 +122,10 @@ def describe_network(network: Network) -> Description:
     directions = [f".{direction}" for direction in range(config.directions)]
     attention = None
     if config.attention != "none":
-        names = {"query": "decoder", "keys": "encoder", "v": "v"}
-        if config.attention == "general":
-            names = {"query": "general"}
-        held = {role: f"attention.{name}" for role, name in names.items()}
+        held = {"query": "attention.decoder", "keys": "attention.encoder", "v": "attention.v"}
+        if config.attention in ("general", "hard"):
+            held = {"query": "attention.general", "keys": "combine.keys"}
+            held |= {name: f"attention.{name}" for name in ("jump.W", "jump.b")}
         attention = Attention(
             config.attention,
             {role: params[name] for role, name in held.items() if name in params},

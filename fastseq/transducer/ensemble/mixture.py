@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
 from fastseq.precision import products_in
 from fastseq.transducer.data.vocabulary import UNKNOWN
-from fastseq.transducer.search.active import Decodable
+from fastseq.transducer.network.network import Network
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +43,7 @@ class Mixture:
     """
 
     def __init__(
-        self, networks: Sequence[Decodable], precisions: Sequence[str] | None = None
+        self, networks: Sequence[Network], precisions: Sequence[str] | None = None
     ) -> None:
         self.networks = tuple(networks)
         self._precisions = ["default"] * len(networks) if precisions is None else precisions
@@ -83,7 +84,7 @@ class Mixture:
 
         Returns
         -------
-        log_probabilities : ndarray of float64, shape (N, V)
+        log_probabilities : ndarray of float32, shape (N, V)
             Logarithms of the mean probabilities.
         state : Parts
         weights : ndarray of float32, shape (N, Te), or None
@@ -99,10 +100,40 @@ class Mixture:
             with products_in(precision):
                 steps.append(network.step(part, own, read))
         size = max(log_probabilities.shape[1] for log_probabilities, _, _ in steps)
-        each = np.full((len(steps), len(ids), size), -np.inf)  # of what only others copy
+        # minus infinity of what only others copy
+        each = np.full((len(steps), len(ids), size), -np.inf, dtype=np.float32)
         for place, (log_probabilities, _, _) in enumerate(steps):
             each[place, :, : log_probabilities.shape[1]] = log_probabilities
-        mean = np.logaddexp.reduce(each, axis=0) - np.log(len(steps))
+        mean = _kernels.log_mean_exp(each)
         weights = [own for _, _, own in steps if own is not None]
         shown = np.mean(weights, axis=0) if len(weights) == len(steps) else None
         return mean, Parts([own for _, own, _ in steps]), shown
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether there is `answers`: for networks of one precision that copy nothing."""
+        return len(set(self._precisions)) == 1 and not self.copies
+
+    def answers(
+        self,
+        sources: Array,
+        source_lengths: Array,
+        start_id: int,
+        first_id: int,
+        end_id: int,
+        limits: Array,
+    ) -> _kernels.Decoded:
+        """The most probable symbol of each step, read by the next step, as `Network.answers`."""
+        encoded = self.encode(sources, source_lengths)
+        pairs = list(zip(self.networks, encoded.of, strict=True))
+        attends = any(network.has_attention for network in self.networks)
+        with products_in(self._precisions[0]):
+            return _kernels.decode_together(
+                [network.for_decoding(part) for network, part in pairs],
+                start_id,
+                int(limits.max(initial=0)),
+                first_id=first_id,
+                end_id=end_id,
+                limits=limits,
+                encoder_lengths=encoded.of[0].lengths if attends else None,
+            )

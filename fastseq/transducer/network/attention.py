@@ -91,7 +91,6 @@ class AttentionalState:
         """The arguments of `_kernels.decode` for the same computation."""
         given: dict[str, Any] = {
             "hs_enc": encoded.outputs,
-            "encoder_lengths": encoded.lengths,
             "combine": self._combine.params,
         }
         match self._attention.kind:

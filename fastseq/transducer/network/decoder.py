@@ -193,33 +193,25 @@ class Decoder:
         assert weights is not None and encoded.copied is not None
         return self.copying.step(scores, a, weights, encoded.copied), State(h, c), weights
 
-    def answers(
-        self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
-    ) -> _kernels.Decoded:
-        """The best ids for each source, all steps in one call, as in `Network.answers`."""
-        if self.hard is not None or self.copying is not None:
-            return self._answers_by_steps(encoded, start_id, first_id, end_id, limits)
+    def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
+        """The arguments of `_kernels.decode` that are this decoder's."""
         c = [each for each in encoded.c if each is not None]
-        return _kernels.decode(
-            self._stack.cell,
-            start_id,
-            int(limits.max(initial=0)),
-            np.array(encoded.h),
-            self._stack.embedding,
-            self._stack.weights,
-            self._output.params,
-            c0=np.array(c) if c else None,
-            first_id=first_id,
-            end_id=end_id,
-            limits=limits,
-            peek=encoded.h[-1] if self._peeky else None,
-            **({} if self.attention is None else self.attention.for_decoding(encoded)),
-        )
+        given: dict[str, Any] = {
+            "cell": self._stack.cell,
+            "h0": np.array(encoded.h),
+            "c0": np.array(c) if c else None,
+            "embedding": self._stack.embedding,
+            "layers": self._stack.weights,
+        }
+        if self.hard is not None:
+            return given | self.hard.for_decoding(encoded)
+        given |= {"output": self._output.params, "peek": encoded.h[-1] if self._peeky else None}
+        return given if self.attention is None else given | self.attention.for_decoding(encoded)
 
-    def _answers_by_steps(
+    def answers_by_steps(
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
-        """The same by calls of `step`: the kernel knows neither hard attention nor copying."""
+        """The best ids by calls of `step`, for copying, which the kernel does not know."""
         N = len(limits)
         ids = np.full((N, int(limits.max(initial=0))), end_id)
         taken, totals = np.zeros(N, dtype=np.int64), np.zeros(N)

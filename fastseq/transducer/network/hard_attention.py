@@ -168,6 +168,17 @@ class HardAttention:
         """The part of the features that depends on the positions alone, once for all steps."""
         return _kernels.affine_forward(outputs, *self._keys.params)
 
+    def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
+        """The arguments of `_kernels.decode` for the same computation."""
+        return {
+            "hs_enc": encoded.outputs,
+            "keys": encoded.keys,
+            "W_query": self._general.params[0],
+            "jump": self._jump.params,
+            "combine": self._combine.params,
+            "output": self._output.params,
+        }
+
     def step(
         self, encoded: Encoded, states: Array, before: Emitted | None, ids: Array
     ) -> tuple[Array, Emitted]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from fastseq import _kernels
 from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
 from fastseq.layers.packed import Steps
@@ -112,6 +113,11 @@ class Network:
     def has_attention(self) -> bool:
         """Whether `step` returns attention weights."""
         return self.config.attention != "none"
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether there is `answers`: always."""
+        return True
 
     @property
     def copies(self) -> bool:
@@ -289,7 +295,21 @@ class Network:
             these; NaN or minus infinity where the network's are.
         """
         encoded = self.encode(sources, source_lengths)
-        return self._decoder.answers(encoded, start_id, first_id, end_id, limits)
+        if self.copies:
+            return self._decoder.answers_by_steps(encoded, start_id, first_id, end_id, limits)
+        return _kernels.decode(
+            start_id=start_id,
+            steps=int(limits.max(initial=0)),
+            first_id=first_id,
+            end_id=end_id,
+            limits=limits,
+            encoder_lengths=encoded.lengths if self.has_attention else None,
+            **self.for_decoding(encoded),
+        )
+
+    def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
+        """The arguments of `_kernels.decode` that are this network's, for some sources."""
+        return self._decoder.for_decoding(encoded)
 
     def _checked_sources(self, sources: Array, lengths: Array) -> tuple[Array, Array]:
         size = self.config.source_size

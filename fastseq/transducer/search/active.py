@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fastseq._kernels import Decoded
+
 Array = npt.NDArray[Any]
 
 
@@ -39,6 +41,21 @@ class Decodable(Protocol):
 
     def step(self, encoded: Any, state: Any, ids: Array) -> tuple[Array, Any, Array | None]:
         """Log probabilities of the symbol after ``ids`` (N,), the state, attention weights."""
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether it has `answers`, a greedy search in one call."""
+
+    def answers(
+        self,
+        sources: Array,
+        source_lengths: Array,
+        start_id: int,
+        first_id: int,
+        end_id: int,
+        limits: Array,
+    ) -> Decoded:
+        """As `fastseq.transducer.network.network.Network.answers`."""
 
 
 class ActiveHypotheses:

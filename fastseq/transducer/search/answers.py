@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.transducer.data.batches import Sequences, batches_by_length
-from fastseq.transducer.network.network import Network
 from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.beam_search import beam_search
 from fastseq.transducer.search.greedy import greedy
@@ -39,8 +38,8 @@ def search(
     max_steps : int64 array (N)
         The most symbols of the answer to each source, its end counted.
     beam_size, n_best, length_penalty, with_weights
-        As in `fastseq.transducer.search.beam_search.beam_search`. The greedy answers of a Network
-        are those of `fastseq.transducer.search.greedy.greedy`: the same in less time.
+        As in `fastseq.transducer.search.beam_search.beam_search`. Greedy answers of a network that
+        answers at once are those of `fastseq.transducer.search.greedy.greedy`, in less time.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def search(
     found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
     for rows in batches_by_length(sources.lengths, max(1, _HYPOTHESES_AT_ONCE // int(beam_size))):
         batch = (*sources.ended(rows), max_steps[rows])
-        if is_greedy and isinstance(network, Network):
+        if is_greedy and network.answers_at_once:
             answers = [[best] for best in greedy(network, *batch)]
         else:
             answers = beam_search(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fastseq.transducer.data.vocabulary import END, START
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.search.active import Decodable
 from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import check_possible, checked_steps
 
@@ -15,13 +15,13 @@ Array = npt.NDArray[Any]
 
 
 def greedy(
-    network: Network, sources: Array, source_lengths: Array, max_steps: int | Array
+    network: Decodable, sources: Array, source_lengths: Array, max_steps: int | Array
 ) -> list[Hypothesis]:
     """Answer every row with the most probable symbol of each step, the lowest id of equals.
 
     Parameters
     ----------
-    network : Network
+    network : Network, or what decodes as one and answers at once
     sources : ndarray of int, shape (N, Te)
     source_lengths : ndarray of int, shape (N,)
     max_steps : int, or ndarray of int, shape (N,)

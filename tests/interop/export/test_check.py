@@ -40,6 +40,15 @@ def test_another_weight_fails(model: Transducer, name: str) -> None:
         compare(model, content)
 
 
+def test_hard_attention_passes_and_other_jumps_fail() -> None:
+    model = tiny_transducer(epochs=6, learning_rate=0.02, attention="hard").fit(*tiny_pairs(), None)
+    content = model_files(model)["greedy.onnx"]
+    assert compare(model, content).difference <= 10 * LOGARITHMS
+    model.network_.params["attention.jump.b"][-1] += 3
+    with pytest.raises(ArithmeticError, match=r"^greedy.onnx: expected ids"):
+        compare(model, content)
+
+
 def test_another_longest_answer_fails(model: Transducer) -> None:
     model.network_.params["output.b"][END] = -1e9
     content = model_files(model)["greedy.onnx"]

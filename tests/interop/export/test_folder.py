@@ -56,14 +56,6 @@ def test_a_transducer_that_is_not_trained_is_refused(tmp_path: Path) -> None:
         to_onnx(Transducer(), tmp_path / "exported")
 
 
-def test_hard_attention_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    model = fitted(*tiny_pairs(), attention="hard")
-    with pytest.raises(ValueError, match="^attention: expected another than hard"):
-        to_onnx(model, tmp_path / "exported")
-    assert not (tmp_path / "exported").exists()
-
-
 @pytest.fixture(scope="module")
 def model() -> Transducer:
     pytest.importorskip("onnx")

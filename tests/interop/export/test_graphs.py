@@ -36,7 +36,10 @@ CELLS = {
 }
 ENCODERS = ("bidirectional", "unidirectional")
 ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive")
-PARTS = list(itertools.product(CELLS, ENCODERS, ATTENTIONS))
+PARTS = [
+    *itertools.product(CELLS, ENCODERS, ATTENTIONS),
+    *itertools.product(CELLS, reversed(ENCODERS), ["hard"]),
+]
 OTHERS = list(itertools.product((1, 2), (False, True), (False, True)))  # layers, peeky, reverse
 
 
@@ -47,7 +50,7 @@ def settings(parts: tuple[str, str, str], others: tuple[int, bool, bool]) -> dic
         "encoder": encoder,
         "attention": attention,
         "layers": layers,
-        "peeky": peeky,
+        "peeky": peeky and attention != "hard",
         "reverse": reverse,
     }
 
