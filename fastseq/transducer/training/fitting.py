@@ -92,7 +92,7 @@ def prepare(
     seeds = np.random.SeedSequence(params["seed"]).spawn(4)
     split, *generators = (np.random.default_rng(seed) for seed in seeds)
     if isinstance(sources, PairStore):
-        return _stored_training(params, sources, validation, start, ranks, generators)
+        return _stored_training(params, sources, validation, start, ranks, generators, member)
     tag_columns = len(Columns.parse(params["columns"]).features)
     source_texts = checked_texts("sources", sources, None, tag_columns)
     target_texts = checked_texts("targets", targets, None)
@@ -178,7 +178,7 @@ def _stored_training(
     held_out = store.held_out
     if validation is not None and not isinstance(validation, int | float | np.number):
         held_out = _encode_validation(validation, config.vocabulary)
-    training, config = _training(config, store.pairs, held_out, start, ranks, generators)
+    training, config = _training(config, store.pairs, held_out, start, ranks, generators, member)
     training.left_out = store.left_out
     return training, config
 
