@@ -56,7 +56,8 @@ def add_parser(commands: Any) -> None:
         type=utf8_text,
         metavar="MODEL",
         help="what fastseq train has saved: FILE, which is called as the file without its suffix, "
-        "or NAME=FILE; the first answers where a request names none",
+        "or NAME=FILE; or a name that fastseq models lists; the first answers where a request "
+        "names none",
     )
     parser.add_argument(
         "--host",
