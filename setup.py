@@ -94,7 +94,10 @@ NEEDS_HEADERS = (
 )
 
 # The modules of fastseq._kernels, one a topic.
-MODULES = ("arrays", "attention", "cells", "decoding", "dense", "optim", "recurrent", "runtime")
+MODULES = (
+    *("arrays", "attention", "cells", "decoding", "dense", "hard_attention", "optim", "recurrent"),
+    "runtime",
+)
 
 
 class BuildKernels(build_ext):

@@ -19,6 +19,10 @@ static float *arena_allocate(arena *from, ptrdiff_t floats) {
     return taken;
 }
 
+static double *arena_allocate_doubles(arena *from, ptrdiff_t count) {
+    return (void *)arena_allocate(from, count * (ptrdiff_t)(sizeof(double) / sizeof(float)));
+}
+
 static float *arena_rest(const arena *from) {
     return from->memory ? from->memory + from->used : NULL;
 }

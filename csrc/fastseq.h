@@ -172,57 +172,41 @@ typedef struct {
     const ptrdiff_t *encoder_lengths, *decoder_lengths; /* (N), or NULL: all steps */
 } fs_attention_size;
 
-/* Greedy decoding with a decoder of any cell and depth: the input of a step is the id that the
- * previous step predicted; of the first step, start_id.
- *     x       = embedding[id], or with peek [peek, embedding[id]]
- *     h, c    = stacked recurrent layers; the input of the first is x, of another the h below it
- *     context = with enc: attention over enc with the top h, or h W_query, as the query: scaled dot
- *               products; or additive if there are keys, see additive_weights_forward
- *     a       = h;   with enc [context, h];   with W_combine tanh([context, h] W_combine +
- *               b_combine)
- *     scores  = a W + b, or with peek [peek, a] W + b
- *     id      = argmax of the scores from first_id on, or of log softmax(scores) if
- *               log_probabilities is not NULL: the first of equal ones, or the first NaN
- * A row ends when its id is end_id, or at its limit of steps. F is the number of columns of
- * [peek, a]. A row's results have the same bits as when the layers' kernels compute its steps one
- * by one.
+/* The jumps that hard attention tells apart; shorter and longer ones are taken for these. */
+#define FS_SMALLEST_JUMP (-2)
+#define FS_LARGEST_JUMP 4
+#define FS_JUMPS (FS_LARGEST_JUMP - FS_SMALLEST_JUMP + 1)
+
+/* Hard attention: each symbol is written from one source position, all paths of positions are
+ * summed over by the forward algorithm (Wu & Cotterell 2019), in double precision. For each row of
+ * the batch, with J = FS_JUMPS and jump lengths cut to the smallest and the largest:
+ *     emission_d(e)  = softmax(scores_de);   k_d = softmax(jump_scores_d), at least 1e-30
+ *     move_d(i, e)   ~ content_de k_d(e - i), normalized over e
+ *     prior_d(e)     = sum_i belief_d(i) move_d(i, e)
+ *     log_p_d        = log(sum_e prior_d(e) emission_d(e))
+ *     belief_d+1(e)  ~ prior_d(e) emission_d(e, ids_d+1), normalized over e
+ * The first belief is in position 0; or it follows from a step before, as belief_d+1.
  *
- * ids               (N,steps) out: the first taken[n] are row n's, end_id included; the others are
- *                             end_id, or 0 if that is -1
- * taken             (N)       out, the number of steps of each row
- * log_probabilities (N)       out, summed over the ids of a row, end_id included, in the order of
- *                             the steps; or NULL
- * h, c              (layers,N,H) out, the states after each row's last step; c NULL without c
- * weights           (N,Te)    out with enc, else NULL: attention weights of each row's last step; 0
- *                             past a row's encoder length, or if the row had no step
- * scratch           decode_floats(call, context), which depends on the cell, N, steps, layers, Te,
- *                   V, D and H, and on whether peek, enc, keys, and the data of W_query and of
- *                   W_combine are NULL
- * h0, c0            (layers,N,H), the initial states; c0 NULL for zeros. May be h, c
- * peek              (N,H) or NULL; may be a layer of h0, also where that is h
- * enc, keys         (N,Te,H) or NULL, Te at least 1, keys only with enc;  v (H) with keys
- * encoder_lengths   (N), each in [1, Te], or NULL: Te
- * limits            (N), each in [0, steps], or NULL: steps
- * recurrent         (layers), at least 1: Wx (D,G H), or (H + D,G H) with peek, in the first;
- *                   (H,G H) in others
- * embedding (V,D);  W (F,V);  b (V);  W_query (H,H) and W_combine (2H,H) only with enc, data NULL
- * for none;  b_combine (H)
- * start_id, first_id in [0, V);  end_id in [0, V), or -1: rows end only at their limit */
+ * log_p         (N,Td,V)     out of forward
+ * priors        (N,Td,Te)    out of forward
+ * dscores       (N,Td,Te,V)  out of backward
+ * dcontent      (N,Td,Te)    out of backward
+ * djump_scores  (N,Td,J)     out of backward
+ * scratch       hard_attention_floats(call, context), which depends on the sizes and on whether
+ *               dlog_p is NULL
+ * scores (N,Td,Te,V);  content (N,Td,Te), attention weights;  jump_scores (N,Td,J)
+ * ids (N,Td) in [0, V), what each step reads; that of the first is not used without a step before
+ * priors_before (N,Te), scores_before (N,Te,V), or both NULL;  NULL for backward
+ * dlog_p (N,Td,V), NULL for forward */
 typedef struct {
-    int64_t *ids;
-    ptrdiff_t *taken;
-    double *log_probabilities;
-    float *h, *c, *weights, *scratch;
-    const float *h0, *c0, *peek, *enc, *keys, *v;
-    const ptrdiff_t *encoder_lengths, *limits;
-    const fs_recurrent_weights *recurrent;
-    fs_matrix embedding, W_query, W_combine, W;
-    const float *b_combine, *b;
-    fs_cell cell;
-    float scale;
-    int64_t start_id, first_id, end_id;
-    ptrdiff_t N, steps, layers, Te, V, D, H;
-} fs_decode;
+    float *log_p, *priors, *dscores, *dcontent, *djump_scores, *scratch;
+    const float *scores, *content, *jump_scores, *priors_before, *scores_before, *dlog_p;
+    const int64_t *ids;
+    fs_attention_size size; /* H is not read; Te at least 1 */
+    ptrdiff_t V;            /* at least 1 */
+} fs_hard_attention;
+
+#include "decoding.h"
 
 typedef struct fs_kernels {
     const char *name; /* baseline, avx2, avx512, avx512_bf16, amx or neon */
@@ -318,6 +302,20 @@ typedef struct fs_kernels {
                                       const float *dweights, const float *enc, const float *dec,
                                       const float *v, const float *weights, fs_attention_size size,
                                       const fs_context *context);
+
+    /* What each source position may write at each step, before the output layer.
+     *     a_de = tanh(enc_e + dec_d) mask_d   for each row of the batch
+     * a (N,Td,Te,H) out;  enc (N,Te,H);  dec (N,Td,H);  mask (N,Td,H) or NULL for ones */
+    void (*position_features_forward)(float *a, const float *enc, const float *dec,
+                                      const float *mask, fs_attention_size size,
+                                      const fs_context *context);
+    /* denc (N,Te,H) out;  ddec (N,Td,H) out;  da and a (N,Td,Te,H) */
+    void (*position_features_backward)(float *denc, float *ddec, const float *da, const float *a,
+                                       const float *mask, fs_attention_size size,
+                                       const fs_context *context);
+    ptrdiff_t (*hard_attention_floats)(const fs_hard_attention *call, const fs_context *context);
+    void (*hard_attention_forward)(const fs_hard_attention *call, const fs_context *context);
+    void (*hard_attention_backward)(const fs_hard_attention *call, const fs_context *context);
 
     /* One step of an optimizer over n elements. The parameters p and the optimizer's state v, h or
      * m are updated in place; g must not alias them.

@@ -22,6 +22,11 @@
 
 #include "../kernels/additive_attention.h"
 
+#include "../kernels/hard_attention/features.h"
+#include "../kernels/hard_attention/step.h"
+
+#include "../kernels/hard_attention/chain.h"
+
 #include "../kernels/recurrent/layout.h"
 #include "../kernels/recurrent/panels.h"
 
@@ -70,6 +75,11 @@ const fs_kernels FS_TABLE = {
     .additive_weights_forward = additive_weights_forward,
     .additive_backward_floats = additive_backward_floats,
     .additive_weights_backward = additive_weights_backward,
+    .position_features_forward = position_features_forward,
+    .position_features_backward = position_features_backward,
+    .hard_attention_floats = hard_attention_floats,
+    .hard_attention_forward = hard_attention_forward,
+    .hard_attention_backward = hard_attention_backward,
     .sgd_step = sgd_step,
     .momentum_step = momentum_step,
     .nesterov_step = nesterov_step,

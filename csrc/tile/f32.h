@@ -54,57 +54,94 @@ static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t 
     }
 }
 
+/* sum += A B for one block of A; returns the row of B after the last. */
+static inline __attribute__((always_inline)) const float *
+multiply_add(vf sum[MAX_TILE_ROWS][PANEL_VECTORS], const float *a, ptrdiff_t a_row,
+             ptrdiff_t a_depth, ptrdiff_t depth, const float *b, ptrdiff_t b_row,
+             ptrdiff_t b_vector, const int rows, const int vectors) {
+    for (ptrdiff_t k = depth; k > 0; --k) {
+        /* The fewer of rows and vectors are held: 3 x 4 sums and 3 rows leave one of AVX2's 16
+         * registers for a vector, while 4 vectors would leave none. */
+        if (rows < vectors) {
+            vf a_k[MAX_TILE_ROWS];
+#pragma GCC unroll 6
+            for (int r = 0; r < rows; ++r) {
+                a_k[r] = operand(vf_set(a[r * a_row]));
+            }
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                const vf column = operand(vf_load(b + v * b_vector));
+#pragma GCC unroll 6
+                for (int r = 0; r < rows; ++r) {
+                    sum[r][v] = vf_fma(a_k[r], column, sum[r][v]);
+                }
+            }
+        } else {
+            vf column[PANEL_VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                column[v] = operand(vf_load(b + v * b_vector));
+            }
+#pragma GCC unroll 6
+            for (int r = 0; r < rows; ++r) {
+                const vf a_rk = operand(vf_set(a[r * a_row]));
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; ++v) {
+                    sum[r][v] = vf_fma(a_rk, column[v], sum[r][v]);
+                }
+            }
+        }
+        a += a_depth;
+        b += b_row;
+    }
+    return b;
+}
+
 static inline __attribute__((always_inline)) void tile_body(const panel_product *product,
                                                             const int rows, const int vectors) {
     vf sum[MAX_TILE_ROWS][PANEL_VECTORS];
     start_sums(sum, product, rows, vectors);
     const float *b = product->b;
-    const ptrdiff_t a_row = product->a_row;
-    const ptrdiff_t a_depth = product->a_depth;
-    const ptrdiff_t b_row = product->b_row;
-    const ptrdiff_t b_vector = product->b_vector;
+    const ptrdiff_t b_row = product->b_row, b_vector = product->b_vector;
     for (ptrdiff_t block = 0; block < product->blocks; ++block) {
-        const float *a = product->a + block * product->a_block;
-        for (ptrdiff_t k = product->depth; k > 0; --k) {
-            /* The fewer of rows and vectors are held: 3 x 4 sums and 3 rows leave one of AVX2's 16
-             * registers for a vector, while 4 vectors would leave none. */
-            if (rows < vectors) {
-                vf a_k[MAX_TILE_ROWS];
-#pragma GCC unroll 6
-                for (int r = 0; r < rows; ++r) {
-                    a_k[r] = operand(vf_set(a[r * a_row]));
-                }
-#pragma GCC unroll 4
-                for (int v = 0; v < vectors; ++v) {
-                    const vf column = operand(vf_load(b + v * b_vector));
-#pragma GCC unroll 6
-                    for (int r = 0; r < rows; ++r) {
-                        sum[r][v] = vf_fma(a_k[r], column, sum[r][v]);
-                    }
-                }
-            } else {
-                vf column[PANEL_VECTORS];
-#pragma GCC unroll 4
-                for (int v = 0; v < vectors; ++v) {
-                    column[v] = operand(vf_load(b + v * b_vector));
-                }
-#pragma GCC unroll 6
-                for (int r = 0; r < rows; ++r) {
-                    const vf a_rk = operand(vf_set(a[r * a_row]));
-#pragma GCC unroll 4
-                    for (int v = 0; v < vectors; ++v) {
-                        sum[r][v] = vf_fma(a_rk, column[v], sum[r][v]);
-                    }
-                }
-            }
-            a += a_depth;
-            b += b_row;
-        }
+        b = multiply_add(sum, product->a + block * product->a_block, product->a_row,
+                         product->a_depth, product->depth, b, b_row, b_vector, rows, vectors);
     }
+    multiply_add(sum, product->next_a, product->next_row, 1, product->next_depth, b, b_row,
+                 b_vector, rows, vectors);
     store_sums(product, sum, rows, vectors);
 }
 
 #include "register_tiles.h"
+
+/* One tile of pack_left. */
+static inline __attribute__((always_inline)) void pack_left_tile(float *packed, const float *a,
+                                                                 ptrdiff_t a_depth, ptrdiff_t depth,
+                                                                 const ptrdiff_t tile) {
+    for (ptrdiff_t k = 0; k < depth; ++k) {
+        for (ptrdiff_t r = 0; r < tile; ++r) {
+            packed[k * tile + r] = a[k * a_depth + r];
+        }
+    }
+}
+
+/* Packs A (rows, depth) whose columns are contiguous, element (r, k) at a + r + k a_depth, for a
+ * product with panels of `vectors`: tile after tile, each in the order in which it is read. Read in
+ * its own layout by one panel after the other, A takes a cache line for each k of a tile. */
+static void pack_left(float *packed, const float *a, ptrdiff_t a_depth, ptrdiff_t rows,
+                      ptrdiff_t depth, int vectors) {
+    const ptrdiff_t max_rows = tile_rows(vectors);
+    for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
+        tile = next_tile_size(rows - r, max_rows);
+        if (tile == FS_TILE_ROWS) {
+            pack_left_tile(packed + r * depth, a + r, a_depth, depth, FS_TILE_ROWS);
+        } else if (tile == MAX_TILE_ROWS) {
+            pack_left_tile(packed + r * depth, a + r, a_depth, depth, MAX_TILE_ROWS);
+        } else {
+            pack_left_tile(packed + r * depth, a + r, a_depth, depth, tile);
+        }
+    }
+}
 
 static inline void finish_panel(float *packed, ptrdiff_t depth, int vectors) {
     (void)packed;

@@ -114,13 +114,25 @@ static void load_left(float *left, const panel_product *product, ptrdiff_t rows,
     }
 }
 
+/* A is converted when a product reads it, in the same order. */
+static void pack_left(float *packed, const float *a, ptrdiff_t a_depth, ptrdiff_t rows,
+                      ptrdiff_t depth, int vectors) {
+    (void)packed;
+    (void)a;
+    (void)a_depth;
+    (void)rows;
+    (void)depth;
+    (void)vectors;
+}
+
 /* The product of `count` rows of A, converted, of which those up to the next multiple of LEFT_STEP
  * are zeros. */
 typedef void (*multiply_part)(const panel_product *part, ptrdiff_t count);
 
-/* All rows of a panel: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at a time. */
+/* All rows of a panel without next_a: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at a
+ * time. */
 static inline __attribute__((always_inline)) void
-multiply_converted(panel_product product, ptrdiff_t rows, multiply_part multiply) {
+multiply_blocks(panel_product product, ptrdiff_t rows, multiply_part multiply) {
     _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
     const ptrdiff_t depth = product.depth * product.blocks;
     for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
@@ -149,6 +161,24 @@ multiply_converted(panel_product product, ptrdiff_t rows, multiply_part multiply
         if (product.start) {
             product.start += count * product.start_row;
         }
+    }
+}
+
+/* All rows of a panel. */
+static inline __attribute__((always_inline)) void
+multiply_converted(panel_product product, ptrdiff_t rows, multiply_part multiply) {
+    multiply_blocks(product, rows, multiply);
+    if (product.next_depth > 0) {
+        product.b += packed_depth(product.blocks * product.depth) * product.b_row;
+        product.start = product.c;
+        product.start_row = product.c_row;
+        product.start_vector = product.c_vector;
+        product.a = product.next_a;
+        product.a_row = product.next_row;
+        product.a_depth = 1;
+        product.depth = product.next_depth;
+        product.blocks = 1;
+        multiply_blocks(product, rows, multiply);
     }
 }
 

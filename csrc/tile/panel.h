@@ -19,6 +19,7 @@
  * pack_rows        packs rows of a panel
  * finish_panel     zeros what a tile reads past the last row
  * compute_panel    the product of a panel, for any number of rows
+ * pack_left        packs a transposed A for many panels, where that pays
  * begin_tiles      before a thread's first product, and end_tiles after its last */
 #ifndef FS_TILE_PANEL_H
 #define FS_TILE_PANEL_H
@@ -70,7 +71,9 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
  * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
  *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
- * b      (blocks x depth, vectors)  row k, vector v at b + k b_row + v b_vector
+ * in_tiles  A was packed by pack_left, a_depth is then unused
+ * next_a (rows, next_depth)  more columns of A, with contiguous rows: C = start + [a next_a] B
+ * b      (blocks x depth + next_depth, vectors)  row k, vector v at b + k b_row + v b_vector
  * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are
  *        neither read nor written. b must be readable in full. */
 typedef struct {
@@ -80,7 +83,10 @@ typedef struct {
     ptrdiff_t start_row, start_vector;
     const float *a;
     ptrdiff_t a_row, a_depth, a_block;
+    int in_tiles;
     ptrdiff_t depth, blocks;
+    const float *next_a;
+    ptrdiff_t next_row, next_depth;
     const float *b;
     ptrdiff_t b_row, b_vector;
     int vectors;
@@ -101,8 +107,8 @@ static inline __attribute__((always_inline)) void start_sums(vf sum[MAX_TILE_ROW
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            /* C is often not in cache: prefetch it while the tile computes */
-            __builtin_prefetch(product->c + r * product->c_row + v * product->c_vector, 1);
+            /* C is often not in cache: prefetch that of the next tile while this one computes */
+            __builtin_prefetch(product->c + (rows + r) * product->c_row + v * product->c_vector, 1);
             sum[r][v] = vf_set(0.0f);
         }
     }

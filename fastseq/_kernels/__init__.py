@@ -52,6 +52,13 @@ from fastseq._kernels.dense import (
     softmax_loss_forward,
     tanh,
 )
+from fastseq._kernels.hard_attention import (
+    JUMPS,
+    hard_attention_backward,
+    hard_attention_forward,
+    position_features_backward,
+    position_features_forward,
+)
 from fastseq._kernels.optim import (
     adagrad_step,
     adam_step,
@@ -78,6 +85,7 @@ from fastseq._kernels.runtime import (
 
 __all__ = [
     "CELLS",
+    "JUMPS",
     "Cell",
     "Decoded",
     "Workspace",
@@ -102,10 +110,14 @@ __all__ = [
     "get_num_threads",
     "get_precision",
     "global_norm",
+    "hard_attention_backward",
+    "hard_attention_forward",
     "isa",
     "log_softmax",
     "momentum_step",
     "nesterov_step",
+    "position_features_backward",
+    "position_features_forward",
     "recurrent_backward",
     "recurrent_forward",
     "rmsprop_step",

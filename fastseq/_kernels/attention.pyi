@@ -36,11 +36,21 @@ def attention_backward(
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and hs_dec from the gradient of the contexts."""
 
-def attention_weight_forward(hs_enc: Array, hs_dec: Array) -> FloatArray:
+def attention_weight_forward(
+    hs_enc: Array,
+    hs_dec: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
+) -> FloatArray:
     """The weights alone: softmax(hs_dec hs_enc^T)."""
 
 def attention_weight_backward(
-    dweights: Array, hs_enc: Array, hs_dec: Array, weights: Array
+    dweights: Array,
+    hs_enc: Array,
+    hs_dec: Array,
+    weights: Array,
+    encoder_lengths: Array | None = None,
+    decoder_lengths: Array | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Gradients of hs_enc and hs_dec from the gradient of the weights."""
 

@@ -112,13 +112,15 @@ def attention_backward(dout, hs_enc, hs_dec, weights, scale=1.0, encoder_lengths
     return denc, ddec
 
 
-def attention_weight_forward(hs_enc, hs_dec):
+def attention_weight_forward(hs_enc, hs_dec, encoder_lengths=None, decoder_lengths=None):
     # convert
     cdef np.ndarray enc = as_floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray dec = as_floats(hs_dec, "hs_dec", 3)
+    cdef np.ndarray enc_lengths = as_ids_or_none(encoder_lengths, "encoder_lengths", 1)
+    cdef np.ndarray dec_lengths = as_ids_or_none(decoder_lengths, "decoder_lengths", 1)
     # check
     _check_states(enc, dec)
-    cdef fs_attention_size size = _size_of(enc, dec.shape[1], None, None)
+    cdef fs_attention_size size = _size_of(enc, dec.shape[1], enc_lengths, dec_lengths)
     cdef np.ndarray weights = new_floats((size.N, size.Td, size.Te))
     # snapshot
     cdef Snapshot now = snapshot()
@@ -129,15 +131,18 @@ def attention_weight_forward(hs_enc, hs_dec):
     return weights
 
 
-def attention_weight_backward(dweights, hs_enc, hs_dec, weights):
+def attention_weight_backward(dweights, hs_enc, hs_dec, weights, encoder_lengths=None,
+                              decoder_lengths=None):
     # convert
     cdef np.ndarray enc = as_floats(hs_enc, "hs_enc", 3)
     cdef np.ndarray dec = as_floats(hs_dec, "hs_dec", 3)
     cdef np.ndarray d = as_floats(dweights, "dweights", 3)
     cdef np.ndarray w = as_floats(weights, "weights", 3)
+    cdef np.ndarray enc_lengths = as_ids_or_none(encoder_lengths, "encoder_lengths", 1)
+    cdef np.ndarray dec_lengths = as_ids_or_none(decoder_lengths, "decoder_lengths", 1)
     # check
     _check_states(enc, dec)
-    cdef fs_attention_size size = _size_of(enc, dec.shape[1], None, None)
+    cdef fs_attention_size size = _size_of(enc, dec.shape[1], enc_lengths, dec_lengths)
     check_shape(d, "dweights", (size.N, size.Td, size.Te))
     check_shape(w, "weights", (size.N, size.Td, size.Te))
     cdef np.ndarray denc = new_floats((size.N, size.Te, size.H))

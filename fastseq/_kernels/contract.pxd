@@ -106,6 +106,27 @@ cdef extern from "fastseq.h" nogil:
         const ptrdiff_t *encoder_lengths
         const ptrdiff_t *decoder_lengths
 
+    const int FS_SMALLEST_JUMP
+    const int FS_LARGEST_JUMP
+    const int FS_JUMPS
+
+    ctypedef struct fs_hard_attention:
+        float *log_p
+        float *priors
+        float *dscores
+        float *dcontent
+        float *djump_scores
+        float *scratch
+        const float *scores
+        const float *content
+        const float *jump_scores
+        const float *priors_before
+        const float *scores_before
+        const float *dlog_p
+        const int64_t *ids
+        fs_attention_size size
+        ptrdiff_t V
+
     ctypedef struct fs_decode:
         int64_t *ids
         ptrdiff_t *taken
@@ -205,6 +226,18 @@ cdef extern from "fastseq.h" nogil:
             float *denc, float *ddec, float *dv, float *scratch, const float *dweights,
             const float *enc, const float *dec, const float *v, const float *weights,
             fs_attention_size size, const fs_context *context) noexcept nogil
+        void (*position_features_forward)(
+            float *a, const float *enc, const float *dec, const float *mask,
+            fs_attention_size size, const fs_context *context) noexcept nogil
+        void (*position_features_backward)(
+            float *denc, float *ddec, const float *da, const float *a, const float *mask,
+            fs_attention_size size, const fs_context *context) noexcept nogil
+        ptrdiff_t (*hard_attention_floats)(
+            const fs_hard_attention *call, const fs_context *context) noexcept nogil
+        void (*hard_attention_forward)(
+            const fs_hard_attention *call, const fs_context *context) noexcept nogil
+        void (*hard_attention_backward)(
+            const fs_hard_attention *call, const fs_context *context) noexcept nogil
         void (*sgd_step)(
             float *p, const float *g, float rate, ptrdiff_t n,
             const fs_context *context) noexcept nogil

@@ -32,6 +32,8 @@ examples:
   fastseq demo dates                train the attention model on dates, in a few minutes
   fastseq train words.tsv -o words.safetensors    a model of your own pairs
   fastseq predict words.safetensors TEXT          its answer
+  fastseq models                    trained models that are installed, to predict with by name
+  fastseq serve words.safetensors                 a page to try it, and JSON over HTTP
   fastseq export words.safetensors -o folder      for programs without fastseq: ONNX
   fastseq run train.py              a script of the textbook's readers, on fastseq's layers
   fastseq data addition -n 5        print five sums and their results
@@ -107,8 +109,10 @@ def _parser() -> Parser:
         evaluate,
         export,
         info,
+        models,
         predict,
         run,
+        serve,
         train,
     )
     from fastseq.cli.parser import Parser
@@ -123,8 +127,8 @@ def _parser() -> Parser:
         help="print a script that completes commands and options: bash, zsh or tcsh",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    parts = (demo, data, train, predict, evaluate, attention, convert, export, run, bench, info)
-    for command in parts:
+    with_models = (train, predict, serve, evaluate, attention, models, convert, export)
+    for command in (demo, data, *with_models, run, bench, info):
         command.add_parser(commands)
     return parser
 

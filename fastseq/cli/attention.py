@@ -8,7 +8,8 @@ from typing import Any
 from fastseq.cli import EXIT_OK
 from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import picture_name, utf8_text
-from fastseq.cli.predict import add_models, as_text, load_all, on_one_line
+from fastseq.cli.predict import add_models, load_all, on_one_line
+from fastseq.transducer.data.forms import as_string
 
 _DESCRIPTION = """\
 Draw the attention of a model as a heat map: the symbols of the text from left to right, those of
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     weights, symbols, answer = model.attention(source, unknown.how)
     if not answer:
         raise ValueError("the answer is empty: there is no attention to draw")
-    text = on_one_line(as_text(model.vocabulary_.target.join(answer)))
+    text = on_one_line(as_string(model.vocabulary_.target.join(answer)))
     title = plot.answer_title(arguments.text, text)
     plot.save(plot.attention_map(weights, symbols, answer, title=title), arguments.output)
     print(text)

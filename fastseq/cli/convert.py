@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from fastseq.cli import EXIT_OK
 from fastseq.cli.evaluate import read_data
 from fastseq.cli.pairs import add_columns, add_pair_file, add_unknown, count_unknown
-from fastseq.cli.predict import add_search_options, load
+from fastseq.cli.predict import MODEL_HELP, add_search_options, load
 from fastseq.float_formats import FLOAT_FORMATS, largest_change, serialize
+from fastseq.installed import model_path
 
 if TYPE_CHECKING:
     from fastseq import Transducer
@@ -44,7 +45,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="what fastseq train has saved, or a file of another library"
+        "model", metavar="MODEL", help=f"{MODEL_HELP}, or a file of another library"
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the new file")
     parser.add_argument(
@@ -113,7 +114,7 @@ def _convert_layers(layers: Any, arguments: argparse.Namespace) -> int:
 
 
 def _print_sizes(arguments: argparse.Namespace) -> None:
-    for path in (arguments.model, arguments.output):
+    for path in (model_path(arguments.model), arguments.output):
         print(f"{path}  {os.path.getsize(path):,} bytes")
 
 

@@ -19,10 +19,10 @@ from fastseq.cli.parser import whole_number
 from fastseq.cli.predict import (
     add_models,
     add_search_options,
-    as_text,
     load_all,
     on_one_line,
 )
+from fastseq.transducer.data.forms import as_string
 
 if TYPE_CHECKING:
     from fastseq import Ensemble, Transducer
@@ -183,8 +183,8 @@ def _errors(model: Transducer | Ensemble, result: Evaluation) -> str:
     lines = ["source\texpected\tanswer\tscore\tedits"]
     for each in result.judgements:
         if not each.is_right:
-            expected = " | ".join(as_text(join(right)) for right in each.accepted)
-            texts = (as_text(join_source(each.source)), expected, as_text(join(each.answer)))
+            expected = " | ".join(as_string(join(right)) for right in each.accepted)
+            texts = (as_string(join_source(each.source)), expected, as_string(join(each.answer)))
             fields = [on_one_line(text) for text in texts]
             lines.append("\t".join([*fields, f"{each.score:.6f}", str(each.edits)]))
     return "\n".join(lines) + "\n"

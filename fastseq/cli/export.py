@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from fastseq.cli import EXIT_OK
-from fastseq.cli.predict import load
+from fastseq.cli.predict import MODEL_HELP, load
 
 _DESCRIPTION = """\
 Write a model for programs without fastseq. The format onnx is a folder: the encoder, a step of the
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="the folder, made if need be"
     )

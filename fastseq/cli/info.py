@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from fastseq.cli import EXIT_OK
+from fastseq.cli.predict import MODEL_HELP
 
 _DESCRIPTION = """\
 Print the version, the instruction set in use and those available, the number of threads, how the
@@ -31,7 +32,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 

@@ -90,9 +90,6 @@ def read_file(
 def source_of_line(model: Transducer | Ensemble, line: str) -> Text:
     """A line as the model takes it.
 
-    Where the model has features, the source and they are separated by tabs: in the order of the
-    columns of the training data, with the other columns or without them.
-
     Raises
     ------
     ValueError
@@ -100,10 +97,7 @@ def source_of_line(model: Transducer | Ensemble, line: str) -> Text:
     """
     from fastseq.transducer.data.columns import Columns
 
-    columns = Columns.parse(model.columns)
-    if columns.features:
-        return columns.source_of(line.split("\t"))
-    return line.split() if model.vocabulary_.source.form == "list" else line
+    return Columns.parse(model.columns).source_of_line(line, model.vocabulary_.source.form)
 
 
 def count_unknown(

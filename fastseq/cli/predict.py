@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastseq.cli import EXIT_OK, say
 from fastseq.cli.pairs import UnknownSymbols, add_unknown, source_of_line
 from fastseq.cli.parser import Parser, utf8_text, whole_number
+from fastseq.transducer.data.forms import as_string
 
 if TYPE_CHECKING:
     from fastseq import Ensemble, Transducer
@@ -35,6 +36,8 @@ examples:
   fastseq predict words.safetensors --beam 5 --n-best 3 --scores --json TEXT
   fastseq predict a.safetensors --model b.safetensors TEXT    the mean of two models
 """
+
+MODEL_HELP = "what fastseq train has saved, or a name that fastseq models lists"
 
 _BYTES_AT_ONCE = 2**14
 _MOST_BEGINNINGS = 10**6
@@ -108,7 +111,7 @@ def add_search_options(parser: Parser) -> None:
 
 def add_models(parser: Parser) -> None:
     """Add the file of a model, and more of them that answer with it."""
-    parser.add_argument("model", metavar="MODEL", help="what fastseq train has saved")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "--model",
         dest="more_models",
@@ -156,11 +159,6 @@ def _check_finite(names: str, model: Transducer) -> None:
     for name, param in model.network_.params.items():
         if not np.isfinite(param).all():
             raise ValueError(f"{names}: {name}: expected finite weights, got NaN or inf")
-
-
-def as_text(answer: Text) -> str:
-    """An answer as one string."""
-    return answer if isinstance(answer, str) else " ".join(answer)
 
 
 def on_one_line(text: str) -> str:
@@ -246,14 +244,14 @@ def _line(
 ) -> str:
     if arguments.json:
         listed = [
-            {"text": as_text(answer.text)}
+            {"text": as_string(answer.text)}
             | ({"score": answer.score} if arguments.scores else {})
             | {"cut": answer.cut}
             for answer in answers
         ]
         document = {"input": text, "answers": listed} | ({"unknown": unknown} if unknown else {})
         return json.dumps(document, ensure_ascii=False)
-    fields = [(on_one_line(as_text(answer.text)), f"{answer.score:.6f}") for answer in answers]
+    fields = [(on_one_line(as_string(answer.text)), f"{answer.score:.6f}") for answer in answers]
     if arguments.scores:
         return "\t".join(f"{answer}\t{score}" for answer, score in fields)
     return "\t".join(answer for answer, _ in fields)

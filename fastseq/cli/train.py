@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from fastseq.cli import EXIT_INTERRUPTED, EXIT_OK, say, show
+from fastseq.cli import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, say, show
 from fastseq.cli.options import (
     add_hyperparameters,
     check_files,
@@ -21,6 +22,8 @@ from fastseq.cli.parser import picture_name, whole_number
 
 if TYPE_CHECKING:
     from fastseq import Ensemble, Transducer
+    from fastseq.parallel.communicator import Communicator
+    from fastseq.transducer.data.tsv import PairFile
 
 _DESCRIPTION = """\
 Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
@@ -35,6 +38,7 @@ examples:
   fastseq train forms.tsv -o forms.safetensors --columns source,features,target
   fastseq train cmudict.dict -o words.safetensors --format lexicon
   fastseq train words.tsv -o words.safetensors --ensemble 5     five models, which answer together
+  mpiexec -n 4 fastseq train words.tsv -o words.safetensors --shards 4    on four processes
   fastseq train more.tsv -o new.safetensors --from words.safetensors    fine-tune on other pairs
   fastseq train --print-config > words.toml                      every hyperparameter, explained
   fastseq train words.tsv -o words.safetensors --config words.toml
@@ -114,21 +118,99 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Train, in one process or in those that mpiexec has started, of which rank 0 speaks."""
+    from fastseq.parallel.communicator import RankError, RankLost
+    from fastseq.parallel.mpi import started_ranks
+
+    ranks = started_ranks()
+    if ranks.size == 1:
+        return _train(arguments, ranks)
+    if ranks.rank:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    try:
+        return _train(arguments, ranks)
+    except (RankError, FloatingPointError) as error:  # which all ranks have
+        if ranks.rank:
+            return EXIT_OK  # a failure would let mpiexec kill rank 0, which may still write
+        say(f"error: {error}")
+        return EXIT_FAILURE
+    except Exception as error:  # the others wait for this rank, and so would MPI at exit
+        resumed = "; --resume goes on from the last checkpoint" * bool(arguments.checkpoint)
+        what = f"{error}{resumed}" if isinstance(error, RankLost) else traceback.format_exc()
+        say(f"error: {what}")
+        os._exit(EXIT_FAILURE)
+
+
+def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
     """Read, train, save."""
-    from fastseq import Ensemble, plot, set_num_threads
-    from fastseq.files import check_writable
+    from fastseq import Ensemble, plot
+    from fastseq.parallel.communicator import together
     from fastseq.transducer import hyperparameters
 
-    models = _models(arguments)
-    [first, *others] = models
-    hyperparameters.check(first.get_params())
+    with together(ranks):
+        models = _models(arguments)
+        hyperparameters.check(models[0].get_params())
     if arguments.print_config:
-        print(config_text(first.get_params()), end="")
+        print(config_text(models[0].get_params()), end="")
         return EXIT_OK
-    model = Ensemble(models) if others else first
+    model = Ensemble(models) if len(models) > 1 else models[0]
+    with together(ranks):
+        if ranks.size > 1 and isinstance(model, Ensemble):
+            raise ValueError(
+                "--ensemble: several processes train one model at a time; train those of other "
+                "seeds one by one, and predict with --model"
+            )
+        data, validation = _read(arguments, models)
+    show(f"{len(data.sources):,} pairs in {arguments.data}")
+    place = f"in {arguments.output}"
+    start = getattr(model, "network_", None)
+    options: dict[str, Any] = {} if isinstance(model, Ensemble) else {"communicator": ranks}
+    try:
+        model.fit(
+            data.sources,
+            data.targets,
+            validation,
+            sample_weight=data.weights,
+            callbacks=[_EpochLines()],
+            checkpoint=arguments.checkpoint,
+            checkpoint_every=arguments.checkpoint_every,
+            resume=arguments.resume,
+            log=arguments.log,
+            progress="bar" if options and sys.stderr.isatty() else False,
+            warm_start=arguments.from_model is not None,
+            **options,
+        )
+    except Exception:  # a disk that is full as well as a loss that is NaN
+        if ranks.rank == 0 and _best_epochs(model) and model.network_ is not start:
+            model.save(arguments.output)
+            say(f"the best {_noun(model)} so far, of {_best_epochs(model)}, is {place}")
+        raise
+    histories = _histories(model)
+    with together(ranks):
+        if ranks.rank == 0:
+            model.save(arguments.output)
+            if arguments.curve is not None and all(histories.values()):
+                plot.save(plot.learning_curve(histories), arguments.curve)
+    if isinstance(model, Ensemble):
+        _show_reading(model.members_[0])
+    if ranks.rank:
+        return EXIT_OK
+    if model.interrupted_:
+        reached = _best_epochs(model) or "epoch 1, which was not over"
+        say(f"interrupted: the {_noun(model)} of {reached} is {place}")
+        return EXIT_INTERRUPTED
+    show(f"{_noun(model)} of {_best_epochs(model)} {place}")
+    return EXIT_OK
+
+
+def _read(arguments: argparse.Namespace, models: list[Transducer]) -> tuple[PairFile, Any]:
+    """The pairs to train on and what to hold out, after all other arguments were checked."""
+    from fastseq import plot, set_num_threads
+    from fastseq.files import check_writable
 
     _check_arguments(arguments)
     _check_files(arguments)
+    first = models[0]
     how = first.source_tokens, first.target_tokens, first.columns
     data = read_file(arguments, arguments.data, *how)
     validation = arguments.valid
@@ -143,40 +225,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_writable(arguments.curve)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    show(f"{len(data.sources):,} pairs in {arguments.data}")
-    place = f"in {arguments.output}"
-    start = getattr(model, "network_", None)
-    try:
-        model.fit(
-            data.sources,
-            data.targets,
-            validation,
-            sample_weight=data.weights,
-            callbacks=[_EpochLines()],
-            checkpoint=arguments.checkpoint,
-            checkpoint_every=arguments.checkpoint_every,
-            resume=arguments.resume,
-            log=arguments.log,
-            progress="bar" if model is first and sys.stderr.isatty() else False,
-            warm_start=arguments.from_model is not None,
-        )
-    except Exception:  # a disk that is full as well as a loss that is NaN
-        if _best_epochs(model) and model.network_ is not start:
-            model.save(arguments.output)
-            say(f"the best {_noun(model)} so far, of {_best_epochs(model)}, is {place}")
-        raise
-    model.save(arguments.output)
-    if isinstance(model, Ensemble):
-        _show_reading(model.members_[0])
-    histories = _histories(model)
-    if arguments.curve is not None and all(histories.values()):
-        plot.save(plot.learning_curve(histories), arguments.curve)
-    if model.interrupted_:
-        reached = _best_epochs(model) or "epoch 1, which was not over"
-        say(f"interrupted: the {_noun(model)} of {reached} is {place}")
-        return EXIT_INTERRUPTED
-    show(f"{_noun(model)} of {_best_epochs(model)} {place}")
-    return EXIT_OK
+    return data, validation
 
 
 def _models(arguments: argparse.Namespace) -> list[Transducer]:

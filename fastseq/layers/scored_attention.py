@@ -13,6 +13,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
@@ -157,13 +158,16 @@ class ScoredAttention(Layer):
         self.attention_weights = weights
         return contexts
 
-    def backward(self, dout: Array) -> tuple[Array, Array]:
+    def backward(self, dout: Array, dweights: Array | None = None) -> tuple[Array, Array]:
         """Gradients of the states; ``grads`` receive those of the weights.
 
         Parameters
         ----------
         dout : ndarray of float, shape (N, Td, H)
             That of the contexts; not read where a decoder row has no step.
+        dweights : ndarray of float, shape (N, Td, Te), optional
+            That of `attention_weights`, where they are used besides the contexts; 0 where a decoder
+            row has no step.
 
         Returns
         -------
@@ -176,19 +180,28 @@ class ScoredAttention(Layer):
         RuntimeError
             There was no `forward`.
         TypeError, ValueError
-            ``dout`` is of the wrong kind or shape.
+            ``dout`` or ``dweights`` is of the wrong kind or shape.
         """
         hs_enc, enc, dec, weights, *lengths = self._last_pass()
+        if dweights is not None:
+            dweights = checked("dweights", dweights, "(N, Td, Te)", *weights.shape)
         if self.kind == "additive":
-            dhs_enc, dweights = _kernels.weight_sum_backward(dout, hs_enc, weights, *lengths)
+            dhs_enc, dsums = _kernels.weight_sum_backward(dout, hs_enc, weights, *lengths)
+            if dweights is not None:
+                dsums += dweights
             denc, ddec = _kernels.additive_weight_backward(
-                dweights, enc, dec, self.params[2], weights, self.grads[2], *lengths
+                dsums, enc, dec, self.params[2], weights, self.grads[2], *lengths
             )
             dhs_enc += self._project_backward(0, denc, lengths[0])
         else:
-            dhs_enc, ddec = _kernels.attention_backward(
-                dout, enc, dec, weights, self._scale(hs_enc.shape[2]), *lengths
-            )
+            scale = self._scale(hs_enc.shape[2])
+            dhs_enc, ddec = _kernels.attention_backward(dout, enc, dec, weights, scale, *lengths)
+            if dweights is not None:
+                # forward was: weights = softmax(scale dec enc^T)
+                dscores = dweights - (weights * dweights).sum(axis=2, keepdims=True)
+                dscores *= scale * weights
+                dhs_enc += np.matmul(dscores.transpose(0, 2, 1), dec)
+                ddec += np.matmul(dscores, enc)
         if self.kind in ("general", "additive"):
             ddec = self._project_backward(-1, ddec, lengths[1])
         return dhs_enc, ddec

@@ -1,4 +1,4 @@
-"""Self-contained pages: ``page.html`` with its style, and the parts that reports are made of.
+"""Pages: ``page.html`` with its style, and the parts that reports are made of.
 
 Every function takes text and returns HTML; arguments that are HTML already are said to be.
 """
@@ -11,7 +11,9 @@ from importlib.resources import files
 from string import Template
 
 
-def page(title: str, headline: str, summary: str, sections: Iterable[str]) -> str:
+def page(
+    title: str, headline: str, summary: str, sections: Iterable[str], style: str | None = None
+) -> str:
     """The whole page.
 
     Parameters
@@ -22,14 +24,25 @@ def page(title: str, headline: str, summary: str, sections: Iterable[str]) -> st
     summary : str
     sections : iterable of str
         HTML; those without content are left out.
+    style : str, optional
+        HTML: what the head has for the style. By default the style itself, so that the page needs
+        nothing else.
     """
+    if style is None:
+        style = f"<style>\n{style_sheet()}</style>"
     skeleton = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
     return skeleton.substitute(
+        style=style,
         title=escape(title),
         headline=headline,
         summary=escape(summary),
         sections="\n".join(section for section in sections if section),
     )
+
+
+def style_sheet() -> str:
+    """The style of all pages."""
+    return files(__package__).joinpath("style.css").read_text("utf-8")
 
 
 def section(name: str, title: str, explanation: str, *content: str) -> str:

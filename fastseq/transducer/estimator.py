@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.parallel.communicator import together
+from fastseq.parallel.mpi import ranks_of
 from fastseq.transducer import hyperparameters, model_file
 from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.hyperparameters import Configurable
@@ -26,7 +28,6 @@ FileDtype = Literal["float32", "float16", "bfloat16"]
 Array = npt.NDArray[np.float32]
 
 
-# Configured comes first: it has the precision, of which Predictor has the default.
 class Transducer(Configured, Predictor, Summarized, Configurable):
     """Learns from pairs of strings to turn the first into the second.
 
@@ -61,13 +62,14 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Recurrent layers in the encoder, and as many in the decoder.
     cell : {"lstm", "gru"}
     reset_after : bool
-        Let the GRU's reset gate act after the product, as in cuDNN, PyTorch and Keras: see
-        `fastseq.layers.TimeGRU`. Only with ``cell="gru"``.
+        Let the GRU's reset gate act after the product: see `fastseq.layers.TimeGRU`.
     encoder : {"bidirectional", "unidirectional"}
         Two directions have half of `hidden_size` each, which then must be even.
     attention : {"none", "dot", "scaled_dot", "general", "additive", "hard", "auto"}
         "hard" writes each symbol from one position of the source, and sums over all of them: see
         `fastseq.transducer.network.hard_attention`. Of few pairs it learns more than the others.
+    copy : bool
+        Copy symbols of the source too, also unseen ones: `fastseq.transducer.network.copying`.
     peeky : bool
         Show the encoder's final state to every step of the decoder; not with hard attention.
     reverse : bool
@@ -84,13 +86,14 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     epochs : int
         At most.
     batch_size : int or "auto"
+    shards : int
+        A batch is cut into so many parts, whose gradients are summed; see `communicator` of `fit`.
     learning_rate : float
         Adam's, at its highest.
     schedule : {"constant", "plateau", "warmup_inverse_sqrt"}
         How the rate changes: see `fastseq.transducer.training.schedules.Schedule`.
-    plateau_patience : int or "auto"
-    warmup_steps : int
-        Of the schedules of that name.
+    plateau_patience, warmup_steps : int
+        Of the schedules of that name; the first may be "auto".
     averaging : float or "auto"
         The share of the past in the running average of the weights over the updates. The average
         is what is measured on the pairs held out, and kept; with 0 the weights themselves.
@@ -161,6 +164,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         reset_after: bool = False,
         encoder: hyperparameters.Encoder = "bidirectional",
         attention: hyperparameters.AttentionKind = "auto",
+        copy: bool = False,
         peeky: bool = False,
         reverse: bool = False,
         dropout: float | hyperparameters.Auto = "auto",
@@ -168,6 +172,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         label_smoothing: float = 0.0,
         epochs: int = 100,
         batch_size: int | hyperparameters.Auto = "auto",
+        shards: int = 1,
         learning_rate: float = 0.001,
         schedule: hyperparameters.ScheduleKind = "plateau",
         plateau_patience: int | hyperparameters.Auto = "auto",
@@ -193,6 +198,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.reset_after = reset_after
         self.encoder = encoder
         self.attention_kind = attention
+        self.copy = copy
         self.peeky = peeky
         self.reverse = reverse
         self.dropout = dropout
@@ -200,6 +206,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.label_smoothing = label_smoothing
         self.epochs = epochs
         self.batch_size = batch_size
+        self.shards = shards
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.plateau_patience = plateau_patience
@@ -225,6 +232,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         log: str | os.PathLike[str] | None = None,
         progress: Progress = None,
         warm_start: bool = False,
+        communicator: Any = None,
     ) -> Self:
         """Train on pairs, from new weights.
 
@@ -248,14 +256,12 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             before the first ``on_fit_begin(model)`` of those that have it. What it raises ends the
             training.
         checkpoint : path, optional
-            A folder, made if need be, for the state of the training: one file, replaced after each
-            epoch.
+            A folder, made if need be, for a file with the state, replaced after each epoch.
         checkpoint_every : int, optional
             Replace it after so many steps of an epoch too.
         resume : bool
-            Go on from the checkpoint, if there is one, to the same bits as if training had never
-            been interrupted. Pairs and hyperparameters must be the same; only `epochs` and
-            `patience` may be others. What is "auto" is as it was.
+            Go on from the checkpoint, if there is one, to the bits of uninterrupted training. Of
+            pairs and hyperparameters only `epochs` and `patience` may differ; "auto" is as it was.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
         progress : bool or "bar", optional
@@ -263,8 +269,10 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             "bar" leaves none. By default both where that is a terminal, and in a notebook.
         warm_start : bool
             Go on from the weights of the last `fit` or of the file, if there are any, on these
-            pairs: fine-tuning. Known symbols keep their vectors, and new ones get new vectors. The
-            network must be the same; a lower `learning_rate` keeps more of what was learnt.
+            pairs: fine-tuning. New symbols get new vectors. The network must be the same; a lower
+            `learning_rate` keeps more of what was learnt.
+        communicator : mpi4py.MPI.Comm, optional
+            Processes that all call this, and share the `shards`; rank 0 writes and shows.
 
         Returns
         -------
@@ -281,35 +289,27 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
             The loss, or the norm of the gradients, became NaN or infinite. The weights of the best
             epoch are kept; the message names the epoch, the step and the last checkpoint.
         """
-        called = checked_callbacks(callbacks)
-        start = None
+        called, start = checked_callbacks(callbacks), None
         if warm_start and hasattr(self, "network_"):
             start = Start(self._config, self.network_.params)
-        training, config = prepare(
-            self.get_params(),
-            sources,
-            targets,
-            validation,
-            sample_weight=sample_weight,
-            start=start,
-            resumed=checkpoint if resume else None,
-        )
-        fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log)
+        ranks = ranks_of(communicator)
+        with together(ranks):
+            training, config = prepare(
+                self.get_params(),
+                sources,
+                targets,
+                validation,
+                sample_weight=sample_weight,
+                start=start,
+                resumed=checkpoint if resume else None,
+                ranks=ranks,
+            )
+            fitting = Fitting(training, config, checkpoint, checkpoint_every, resume, log, ranks)
         self._take_config(config)
         self.network_, self.history_ = training.network, training.history
         self.n_epochs_, self.left_out_ = len(training.history), training.left_out
-
-        for callback in called:
-            if hasattr(callback, "on_fit_begin"):
-                callback.on_fit_begin(self)
-
-        def end_epoch(logs: Logs) -> None:
-            self.n_epochs_ = len(training.history)
-            for callback in called:
-                callback.on_epoch_end(self, logs)
-
         try:
-            fitting.run(progress, end_epoch)
+            fitting.run(self, called, progress)
         finally:
             self.interrupted_ = training.interrupted
         return self
@@ -353,6 +353,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Parameters
         ----------
         path : path
+            Or the name of an installed model, as ``fastseq models`` lists them.
 
         Returns
         -------

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from fastseq.transducer.data.columns import Columns
-from fastseq.transducer.network.parameters import check_reset_after
+from fastseq.transducer.network.parameters import check_copy, check_reset_after
 
 # What an automatic hyperparameter is until `fit` chooses a value.
 AUTO = "auto"
@@ -165,6 +165,12 @@ HYPERPARAMETERS = (
         choices=("none", "dot", "scaled_dot", "general", "additive", "hard"),
         automatic=True,
     ),
+    Hyperparameter(
+        "copy",
+        False,
+        "let the decoder copy symbols of the source, also those that it has never seen; not with "
+        "the attention none or hard",
+    ),
     Hyperparameter("peeky", False, "show the encoder's final state to every step of the decoder"),
     Hyperparameter("reverse", False, "read the source from its end"),
     Hyperparameter(
@@ -198,6 +204,14 @@ HYPERPARAMETERS = (
         least=1,
         most=_LARGEST_COUNT,
         automatic=True,
+    ),
+    Hyperparameter(
+        "shards",
+        1,
+        "parts that a batch is cut into, whose gradients are summed; several processes (mpiexec) "
+        "compute as many each",
+        least=1,
+        most=2**16,
     ),
     Hyperparameter("learning_rate", 0.001, "Adam's, at its highest", least=_SMALLEST_NUMBER),
     Hyperparameter(
@@ -285,6 +299,7 @@ def check(values: Mapping[str, Any], *, chosen: bool = False) -> None:
             raise ValueError(f"{each.name}: expected a value that was trained with, got {AUTO!r}")
         each.check(values[each.name])
     check_reset_after(values["reset_after"], values["cell"])
+    check_copy(values["copy"], values["attention"])
     if values["encoder"] == "bidirectional" and values["hidden_size"] % 2:
         raise ValueError(
             "hidden_size: expected an even number, half for each direction of the bidirectional "

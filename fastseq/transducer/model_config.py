@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fastseq.transducer import hyperparameters
 from fastseq.transducer.data.batches import Pairs, Sequences
+from fastseq.transducer.data.copies import copied_as
 from fastseq.transducer.data.forms import Text
 from fastseq.transducer.data.vocabulary import Vocabulary
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
@@ -67,6 +68,7 @@ class ModelConfig:
         config = NetworkConfig(
             source_size=len(self.vocabulary.source),
             target_size=len(self.vocabulary.target),
+            copies=copied_as(*self.vocabulary) if self.params["copy"] else None,
             **{name: self.params[name] for name in names},
         )
         size = 4 * sum(math.prod(shape) for shape in parameter_shapes(config).values())

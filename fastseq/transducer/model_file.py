@@ -27,6 +27,7 @@ from fastseq.float_formats import (
     from_storage,
     serialize,
 )
+from fastseq.installed import model_path
 from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.network.parameters import parameter_shapes
 from fastseq.version import __version__
@@ -190,7 +191,8 @@ def read_document(path: str, kind: str, entries: tuple[str, ...]) -> dict[str, A
 
 @contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
-    """A file to read; what is wrong in it is raised as one line with its name."""
+    """A file to read, or an installed model; what is wrong in it is raised as one line."""
+    path = model_path(path)
     with open(path, "rb", opener=open_at_once) as file:
         try:
             yield file

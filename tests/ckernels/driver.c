@@ -23,6 +23,7 @@
 #include "attention.h"
 #include "decoding.h"
 #include "embedding.h"
+#include "hard_attention.h"
 #include "recurrent/gru.h"
 #include "recurrent/gru_reset_after.h"
 #include "recurrent/lstm.h"
@@ -154,6 +155,8 @@ static void check_table(const fs_kernels *k) {
     set_operands(1);
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
     set_operands(0);
+    check_shapes(k, check_features, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 60, 40, 25});
+    check_shapes(k, check_hard_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 21, 40, 31});
     check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_velocities, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_squares, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});

@@ -78,7 +78,7 @@ def test_help_shows_the_commands(command: list[str], capsys: Capture) -> None:
         ["demo", "dates"],
         ["demo", "addition"],
         *([name] for name in ("data", "train", "predict", "evaluate", "attention")),
-        *([name] for name in ("run", "bench", "info")),
+        *([name] for name in ("run", "bench", "info", "serve")),
     ],
     ids=" ".join,
 )

@@ -143,9 +143,9 @@ def test_results_are_utf_8_whatever_the_locale() -> None:
 
 
 def test_an_error_does_not_reach_into_the_terminal(capsys: Capture) -> None:
-    assert main(["predict", "漢\x1b[2J\u202e\udcff", "abc"]) == 1
+    assert main(["predict", "漢\x1b[2J\u202e\udcff.x", "abc"]) == 1
     error = one_line(capsys.readouterr().err)
-    assert error == r"fastseq: error: 漢\x1b[2J\u202e\udcff: No such file or directory"
+    assert error == r"fastseq: error: 漢\x1b[2J\u202e\udcff.x: No such file or directory"
 
 
 # Ctrl-C

@@ -213,7 +213,7 @@ def attention(name: str) -> Strategy:
         states, lengths = _states(draw)
         N, Te, H = states["hs_enc"].shape
         Td = states["hs_dec"].shape[1]
-        weights = _valid_weights(draw, N, Td, Te, lengths if "_weight_b" not in name else {})
+        weights = _valid_weights(draw, N, Td, Te, lengths)
         dout, dweights = draw.floats(N, Td, H), draw.floats(N, Td, Te)
         v, dv = draw.floats(H), draw.output(H)
         scale = {"scale": draw.number(1.0, 0.25)}
@@ -221,8 +221,9 @@ def attention(name: str) -> Strategy:
         arguments: Arguments = {
             "attention_forward": states | scale | lengths,
             "attention_backward": {"dout": dout, **states, "weights": weights} | scale | lengths,
-            "attention_weight_forward": states,
-            "attention_weight_backward": {"dweights": dweights, **states, "weights": weights},
+            "attention_weight_forward": states | lengths,
+            "attention_weight_backward": {"dweights": dweights, **states, "weights": weights}
+            | lengths,
             "weight_sum_forward": sides | lengths,
             "weight_sum_backward": {"dout": dout} | sides | lengths,
             "additive_weight_forward": states | {"v": v} | lengths,
@@ -265,7 +266,7 @@ def _attention(name: str, given: Arguments) -> Any:
     if name == "weight_sum_forward":
         return weights @ enc, {}
     if name == "attention_weight_backward":
-        dscores = _dscores(weights, given["dweights"])
+        dscores = _dscores(weights, np.where(weights != 0, given["dweights"], 0))
         return (_transposed(dscores) @ dec, dscores @ enc), {}
     dout = np.where(dec_mask, given["dout"], 0)
     dweights = dout @ _transposed(enc)

@@ -66,12 +66,13 @@ def strategies() -> dict[str, Any]:
 
     from .decode_calls import DECODE
     from .decoding_calls import DECODING
+    from .hard_calls import HARD
     from .kernel_calls import KERNELS
     from .layer_calls import LAYERS
     from .recurrent_calls import RECURRENT
     from .training_calls import TRAINING
 
-    kernels = {**KERNELS, **RECURRENT, **DECODE}
+    kernels = {**KERNELS, **RECURRENT, **HARD, **DECODE}
     return (
         {name: each for name, each in kernels.items() if hasattr(_kernels, name)}
         | LAYERS

@@ -54,6 +54,7 @@ NEEDED = {
     "import g2pM": "g2pM",
     'find_spec("chars2vec")': "chars2vec",
     "import h5py": "h5py",
+    "from mpi4py": "mpi4py",
 }
 COMMANDS = {
     f"{page.relative_to(ROOT)}: {line}": line
@@ -64,7 +65,16 @@ COMMANDS = {
 
 def test_there_are_examples() -> None:
     pages = {name.rpartition("-")[0] for name in EXAMPLES}
-    names = ("README", "clients", "dropin", "export", "frameworks", "start", "transducer")
+    names = (
+        "README",
+        "clients",
+        "dropin",
+        "export",
+        "frameworks",
+        "scaling",
+        "start",
+        "transducer",
+    )
     assert pages == {f"{name}.md" for name in names}
     assert len(COMMANDS) >= 5
     for text in SMALLER:

@@ -12,12 +12,12 @@ PACKAGE = ROOT / "fastseq"
 # From the ground up. What stands in a line may not import what stands in a later one; the parts of
 # one line may import each other.
 FLOORS = (
-    {"_kernels", "version", "startup", "files", "float_formats", "page", "precision"},
+    {"_kernels", "version", "startup", "files", "float_formats", "installed", "page", "precision"},
     {"layers"},
     {"decoding", "models"},
-    {"data", "optim", "plot", "text", "train", "util"},
+    {"data", "optim", "parallel", "plot", "text", "train", "util"},
     {"transducer"},
-    {"bench", "config", "dropin", "interop"},
+    {"bench", "config", "dropin", "interop", "serve"},
     {"cli", "__main__"},
 )
 MOST_LINES = 400

@@ -157,6 +157,7 @@ def test_choices_are_the_same_for_type_checkers() -> None:
             assert get_args(hints[each.name]) == choices
 
 
+@pytest.mark.filterwarnings("ignore::fastseq.UnknownSymbolWarning")
 def test_sources_of_unknown_symbols_are_validated_one_by_one() -> None:
     letters, capitals, unknown = list("abcd"), list("ABCD"), list("éüöß")
     model = Transducer(hidden_size=16, embedding_size=8, epochs=5, learning_rate=0.02, seed=1)

@@ -71,9 +71,13 @@ def test_weights_of_every_bit_pattern_survive(model_file: Path, tmp_path: Path) 
 def test_a_file_of_format_1_is_read_for_ever() -> None:
     assert VERSION_1.stat().st_size < 100_000
     model = Transducer.load(VERSION_1)
-    sources = ["kiosk", "toast", "a sea", "zoo", ""]
-    answers, scores = model.predict(sources, beam_size=3, return_scores=True)
-    assert model.predict(sources) == answers == ["KSOIK", "TSAOT", "AES A", "OOU", ""]
+    sources = ["kiosk", "toast", "a sea", "zoo", ""]  # there was no z
+    answers, scores = model.predict(sources, beam_size=3, return_scores=True, unknown="ignore")
+    assert (
+        model.predict(sources, unknown="ignore")
+        == answers
+        == ["KSOIK", "TSAOT", "AES A", "OOU", ""]
+    )
     recorded = [-0.07189743, -0.03929913, -0.05995065, -0.12859330, -0.01587994]
     np.testing.assert_allclose(scores, recorded, atol=1e-4)
     assert model.attention("kiosk")[1] == [*"kiosk", "</s>"]

@@ -146,17 +146,20 @@ static void load_inputs(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end
     }
 }
 
-/* One panel of values (rows, ...) <- start + a W;  a (rows, depth) with contiguous rows, W packed.
- * value_vector and start_vector are the strides of the vectors of a row of values and of start. */
+/* One panel of values (rows, ...) <- start + [a next_a] W;  a (rows, depth) and next_a (rows,
+ * next_depth) with contiguous rows, W packed. value_vector and start_vector are the strides of the
+ * vectors of a row of values and of start. */
 typedef struct {
     float *values;
     ptrdiff_t value_vector;
     const float *start;
     ptrdiff_t start_row, start_vector;
     const float *a;
-    ptrdiff_t a_row;
+    ptrdiff_t a_row, depth;
+    const float *next_a;
+    ptrdiff_t next_row, next_depth;
     const float *packed;
-    ptrdiff_t depth, rows;
+    ptrdiff_t rows;
 } gate_product;
 
 static void compute_gates(const gate_group *group, gate_panel panel, gate_product product) {
@@ -173,6 +176,9 @@ static void compute_gates(const gate_group *group, gate_panel panel, gate_produc
             .a_depth = 1,
             .depth = product.depth,
             .blocks = 1,
+            .next_a = product.next_a,
+            .next_row = product.next_row,
+            .next_depth = product.next_depth,
             .b = product.packed,
             .b_row = panel.vectors * FS_LANES,
             .b_vector = FS_LANES,
@@ -254,9 +260,16 @@ static void add_context(const recurrent_run *run, const gate_group *group, gate_
     }
 }
 
-/* A = x Wx + b, or x Wx + (context Wc + b), for one panel of the rows of steps [first, last). */
+/* s_{t-1} of batch rows from `begin` on. */
+static const float *previous_states(const recurrent_run *run, const gate_group *group, ptrdiff_t t,
+                                    ptrdiff_t begin) {
+    return group->state + (first_state_row(run, t) + begin) * run->Hp;
+}
+
+/* A = x Wx + b, or x Wx + (context Wc + b), for one panel of the rows of steps [first, last); with
+ * s_{t-1} Wh added, for a single step, if `adds_state`. */
 static void project_panel(const recurrent_run *run, const gate_group *group, gate_panel panel,
-                          recurrent_part part, ptrdiff_t first, ptrdiff_t last) {
+                          recurrent_part part, ptrdiff_t first, ptrdiff_t last, int adds_state) {
     const ptrdiff_t N = run->size.N, D = run->size.D;
     const int has_context = run->size.C > 0;
     /* if the packed rows of all steps are contiguous, they are one product */
@@ -283,8 +296,11 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
                           .start_vector = has_context ? next_vector(group, N) : FS_LANES,
                           .a = run->x + row * D,
                           .a_row = D,
-                          .packed = packed_Wx(run, group, panel),
                           .depth = D,
+                          .next_a = previous_states(run, group, step, part.begin),
+                          .next_row = run->Hp,
+                          .next_depth = adds_state ? run->size.H : 0,
+                          .packed = packed_Wx(run, group, panel),
                           .rows = end - row,
                       });
         if (has_context && run->gathers) {
@@ -307,7 +323,7 @@ static void project_inputs(const recurrent_run *run, recurrent_part part, ptrdif
         const ptrdiff_t panels = count_gate_panels(run, group);
         for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
             const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, 0));
-            project_panel(run, group, panel, part, t, last);
+            project_panel(run, group, panel, part, t, last, 0);
         }
     }
     /* a cell may split all its groups by the panels of one: not those that this rank projected */
@@ -344,6 +360,7 @@ static void project_states(const recurrent_run *run, const gate_group *group, ga
                            recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t begin = part.begin, end = min_size(part.end, count_rows(run, t));
     const int zero_initial_state = t == 0 && run->size.zero_initial_state;
+    int adds_state = 0;
     if (streams_weights(run)) {
         load_streamed(run, group, panel, t, begin, end);
         return;
@@ -351,9 +368,11 @@ static void project_states(const recurrent_run *run, const gate_group *group, ga
     if (run->table_rows > 0) {
         look_up_inputs(run, group, panel, t, begin, end);
     } else if (run->steps_at_once == 1) {
-        project_panel(run, group, panel, part, t, t + 1);
+        const int adds_context = run->size.C > 0 && run->gathers;
+        adds_state = !zero_initial_state && !group->separate_M && !adds_context;
+        project_panel(run, group, panel, part, t, t + 1, adds_state);
     }
-    if (zero_initial_state && !group->separate_M) {
+    if (adds_state || (zero_initial_state && !group->separate_M)) {
         return;
     }
     float *values =
@@ -365,7 +384,7 @@ static void project_states(const recurrent_run *run, const gate_group *group, ga
                                  .start = group->separate_M ? packed_bh(run, group, panel) : values,
                                  .start_row = group->separate_M ? 0 : group->gates * FS_LANES,
                                  .start_vector = group->separate_M ? FS_LANES : value_vector,
-                                 .a = group->state + (first_state_row(run, t) + begin) * run->Hp,
+                                 .a = previous_states(run, group, t, begin),
                                  .a_row = run->Hp,
                                  .packed = packed_Wh(run, group, panel),
                                  .depth = zero_initial_state ? 0 : run->size.H,

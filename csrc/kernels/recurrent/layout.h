@@ -46,7 +46,9 @@ typedef struct {
     /* in the forward scratch of few rows: A (rows, streamed_row); M and the product of the context
      * (N, streamed_row) */
     float *streamed, *streamed_state, *streamed_context;
-    /* in the backward scratch */
+    /* in the backward scratch: transposed weights; later, in the same memory, blocks of x and s of
+     * left_rows rows */
+    float *packed_x, *packed_state;
     float *packed_WcT, *packed_WxT, *packed_WhT;
     float *gradients;
     float *state_gradients; /* of M if separate, else gradients */
@@ -94,6 +96,7 @@ typedef struct recurrent_run {
     float *h;
     float *c;     /* laid out as h */
     float *reset; /* r h_{t-1}, laid out as h without the last N rows */
+    ptrdiff_t left_rows;
     /* in the backward scratch: running gradients (N, Hp); dx (rows, D); dcontext (N, C) */
     float *dh, *dc, *dreset, *dx, *dcontext;
     /* the caller's arrays, from the first column of this direction on */
@@ -242,15 +245,39 @@ static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     return scratch.used + place_streamed(run, arena_rest(&scratch));
 }
 
-static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
+/* For products with W^T; then, in the same memory, the operands of dW = [x s]^T dA, of as many
+ * packed rows as fit in, and of one block at least. */
+static ptrdiff_t place_packed_operands(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     for (int g = 0; g < run->groups; ++g) {
         gate_group *group = &run->group[g];
-        const ptrdiff_t width = group->gates * run->Hp;
-        const ptrdiff_t packed = packed_depth(width);
+        const ptrdiff_t packed = packed_depth(group->gates * run->Hp);
         group->packed_WcT = arena_allocate(&scratch, packed * round_up(run->size.C, FS_LANES));
-        group->packed_WxT = arena_allocate(&scratch, packed * round_up(run->size.D, FS_LANES));
         group->packed_WhT = arena_allocate(&scratch, packed * run->Hp);
+    }
+    if (PACKS_ALWAYS) {
+        run->left_rows = run->rows;
+        return scratch.used;
+    }
+    const ptrdiff_t row = run->groups * (run->size.D + run->size.H);
+    const ptrdiff_t blocks = max_size(scratch.used / max_size(row, 1) / DEPTH_BLOCK, 1);
+    run->left_rows = min_size(blocks * DEPTH_BLOCK, run->rows);
+    arena left = {.memory = memory};
+    for (int g = 0; g < run->groups; ++g) {
+        run->group[g].packed_x = arena_allocate(&left, run->left_rows * run->size.D);
+        run->group[g].packed_state = arena_allocate(&left, run->left_rows * run->size.H);
+    }
+    return max_size(scratch.used, left.used);
+}
+
+static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
+    arena scratch = {.memory = memory};
+    scratch.used += place_packed_operands(run, memory);
+    for (int g = 0; g < run->groups; ++g) {
+        gate_group *group = &run->group[g];
+        const ptrdiff_t width = group->gates * run->Hp;
+        group->packed_WxT =
+            arena_allocate(&scratch, packed_depth(width) * round_up(run->size.D, FS_LANES));
         group->gradients = arena_allocate(&scratch, run->rows * width);
         group->state_gradients =
             group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;

@@ -39,8 +39,9 @@ static void backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t e
 typedef struct {
     recurrent_run runs[FS_DIRECTIONS];
     int directions;
-    double operations; /* of the pass */
-    int is_loaded;     /* whether the inputs are in the cache */
+    double operations;            /* of the pass */
+    int is_loaded;                /* whether the inputs are in the cache */
+    ptrdiff_t first_row, end_row; /* packed rows that weights_task adds to the gradients */
     float *dxs, *dE, *dcontext;
 } recurrent_pass;
 
@@ -126,14 +127,28 @@ static void backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int ra
     process_rows(pass, 1, begin, end);
 }
 
+static void pack_inputs_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const recurrent_pass *pass = argument;
+    (void)rank;
+    for (ptrdiff_t item = begin; item < end; ++item) {
+        const recurrent_run *run = &pass->runs[item % pass->directions];
+        const ptrdiff_t row = pass->first_row + item / pass->directions * DEPTH_BLOCK;
+        pack_inputs(run, block_of_rows(run, row), pass->first_row);
+    }
+}
+
 static void weights_task(void *argument, ptrdiff_t first_item, ptrdiff_t end_item, int rank) {
     const recurrent_pass *pass = argument;
     (void)rank;
     for (int k = 0; k < pass->directions; ++k) {
+        const recurrent_run *run = &pass->runs[k];
         ptrdiff_t begin = first_item, end = end_item;
-        items_of_direction(k, count_all_panels(&pass->runs[k]), &begin, &end);
+        items_of_direction(k, count_all_panels(run), &begin, &end);
         if (begin < end) {
-            weight_gradients(&pass->runs[k], begin, end);
+            weight_gradients(run, begin, end, pass->first_row, pass->end_row);
+            if (pass->end_row == run->rows) {
+                common_weight_gradients(run, begin, end);
+            }
         }
     }
 }
@@ -233,6 +248,24 @@ static void recurrent_forward(const fs_recurrent_forward *call, const fs_context
     }
 }
 
+/* The gradients of the weights: of as many rows at a time as can be packed. */
+static void weight_pass(recurrent_pass *pass, const fs_context *context) {
+    const recurrent_run *run = pass->runs;
+    const ptrdiff_t panels = pass->directions * count_all_panels(run);
+    do { /* once even for no rows */
+        pass->end_row = min_size(pass->first_row + run->left_rows, run->rows);
+        const double share =
+            (double)(pass->end_row - pass->first_row) / (double)max_size(run->rows, 1);
+        const ptrdiff_t blocks = (pass->end_row - pass->first_row + DEPTH_BLOCK - 1) / DEPTH_BLOCK;
+        if (!PACKS_ALWAYS) {
+            parallel_for(context, pass->directions * blocks, share * pass->operations,
+                         pack_inputs_task, pass);
+        }
+        parallel_for(context, panels, share * pass->operations, weights_task, pass);
+        pass->first_row = pass->end_row;
+    } while (pass->first_row < run->rows);
+}
+
 static void recurrent_backward(const fs_recurrent_backward *call, const fs_context *context) {
     assert(!call->size.inference);
     recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache);
@@ -261,8 +294,7 @@ static void recurrent_backward(const fs_recurrent_backward *call, const fs_conte
     const int to_store = call->size.V == 0 || call->size.C > 0;
     parallel_for(context, to_store ? call->size.N : 0, pass.operations, input_gradients_task,
                  &pass);
-    parallel_for(context, pass.directions * count_all_panels(pass.runs), pass.operations,
-                 weights_task, &pass);
+    weight_pass(&pass, context);
     parallel_for(context, call->size.V, pass.operations, embedding_task, &pass);
     for (int k = 0; k < pass.directions; ++k) {
         const recurrent_run *run = &pass.runs[k];

@@ -103,12 +103,16 @@ def describe_network(network: Network) -> Description:
     Raises
     ------
     ValueError
-        It has hard attention, which the graphs do not know.
+        It has hard attention or copies symbols, which the graphs do not know.
     """
     if network.config.attention == "hard":
         raise ValueError(
             "attention: expected another than hard, which is not exported; "
             "train with attention='dot' (--attention dot)"
+        )
+    if network.copies:
+        raise ValueError(
+            "copy: expected False, what copies symbols is not exported; train without --copy"
         )
     config, params = network.config, network.params
     cell = config.recurrent_cell

@@ -143,6 +143,11 @@ class Pairs:
         weights = None if self._weights is None else self._weights[rows]
         return Batch(sources, source_lengths, inputs, targets, target_lengths, weights)
 
+    def target_symbols(self, rows: IdArray) -> IdArray:
+        """How many target symbols each of these rows has, its end counted."""
+        symbols: IdArray = self.targets.offsets[rows + 1] - self.targets.offsets[rows] + 1
+        return symbols
+
     def longest(self, rows: IdArray) -> str:
         """Which of some rows is the longest, in words."""
         row = rows[np.argmax(self.costs[rows])]

@@ -130,6 +130,26 @@ class Columns:
             f"with tabs between them, got {chr(9).join(fields)[:60]!r}"
         )
 
+    def source_of_line(self, line: str, form: str) -> Sequence[str]:
+        """The source that a line holds: its columns, its symbols, or the line itself.
+
+        Parameters
+        ----------
+        line : str
+            With features, the source and they are separated by tabs: in the order of the columns,
+            with the other columns or without them.
+        form : {"char", "space", "list"}
+            Of the sources without features.
+
+        Raises
+        ------
+        ValueError
+            There are more or fewer columns.
+        """
+        if self.features:
+            return self.source_of(line.split("\t"))
+        return line.split() if form == "list" else line
+
     def is_header(self, fields: Sequence[str]) -> bool:
         """Whether a first line names the columns, rather than being a pair."""
         if self.names:

@@ -18,6 +18,11 @@ _MUCH_SMALLER = 0.7
 _MOST_TAG_COLUMNS = 1000
 
 
+def as_string(text: Text) -> str:
+    """A text as one string: a list of symbols with spaces between them."""
+    return text if isinstance(text, str) else " ".join(text)
+
+
 @dataclass(frozen=True)
 class TextForm:
     """How a text becomes symbols, and symbols a text.

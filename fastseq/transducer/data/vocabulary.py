@@ -144,9 +144,14 @@ class Vocabulary:
         """The id of each tag, for each column of tags."""
         return [dict(column) for column in self._tag_ids]
 
-    def decode(self, ids: Iterable[int]) -> Any:
+    def spelled(self, ids: Iterable[int], unseen: Sequence[str] = ()) -> list[str]:
+        """The symbols of some ids, which go on with those of `unseen`."""
+        symbols = (*self.symbols, *unseen) if unseen else self.symbols
+        return [symbols[id] for id in ids]
+
+    def decode(self, ids: Iterable[int], unseen: Sequence[str] = ()) -> Any:
         """The text of some ids; special ones appear as they are spelled in `SPECIAL_SYMBOLS`."""
-        return self.join([self.symbols[id] for id in ids])
+        return self.join(self.spelled(ids, unseen))
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same vocabulary of, in the types that JSON knows."""

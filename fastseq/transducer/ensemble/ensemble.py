@@ -217,8 +217,8 @@ class Ensemble(Predictor):
         Parameters
         ----------
         *paths : path
-            The ensemble is of the models in all of these files. They are not trusted, as in
-            `Transducer.load`.
+            Or names of installed models, as ``fastseq models`` lists them. The ensemble is of the
+            models in all of these files. They are not trusted, as in `Transducer.load`.
 
         Returns
         -------

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq.precision import products_in
+from fastseq.transducer.data.vocabulary import UNKNOWN
 from fastseq.transducer.search.active import Decodable
 
 Array = npt.NDArray[Any]
@@ -51,12 +52,25 @@ class Mixture:
         """Whether all networks have attention weights."""
         return all(network.has_attention for network in self.networks)
 
+    @property
+    def copies(self) -> bool:
+        """Whether a network copies symbols."""
+        return any(network.copies for network in self.networks)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many symbols there are on either side, for all networks."""
+        return self.networks[0].sizes
+
     def encode(self, sources: Array, source_lengths: Array) -> Parts:
         """Read the sources (N, Te)."""
         parts = []
         for network, precision in zip(self.networks, self._precisions, strict=True):
+            own = sources
+            if self.copies and not network.copies:
+                own = np.where(sources < network.sizes[0], sources, UNKNOWN)
             with products_in(precision):
-                parts.append(network.encode(sources, source_lengths))
+                parts.append(network.encode(own, source_lengths))
         return Parts(parts)
 
     def first_state(self, encoded: Parts) -> Parts:
@@ -79,10 +93,16 @@ class Mixture:
         for network, precision, part, own in zip(
             self.networks, self._precisions, encoded.of, state.of, strict=True
         ):
+            read = ids
+            if self.copies and not network.copies:
+                read = np.where(ids < network.sizes[1], ids, UNKNOWN)
             with products_in(precision):
-                steps.append(network.step(part, own, ids))
-        each = np.stack([log_probabilities for log_probabilities, _, _ in steps])
-        mean = np.logaddexp.reduce(each.astype(np.float64), axis=0) - np.log(len(steps))
+                steps.append(network.step(part, own, read))
+        size = max(log_probabilities.shape[1] for log_probabilities, _, _ in steps)
+        each = np.full((len(steps), len(ids), size), -np.inf)  # of what only others copy
+        for place, (log_probabilities, _, _) in enumerate(steps):
+            each[place, :, : log_probabilities.shape[1]] = log_probabilities
+        mean = np.logaddexp.reduce(each, axis=0) - np.log(len(steps))
         weights = [own for _, _, own in steps if own is not None]
         shown = np.mean(weights, axis=0) if len(weights) == len(steps) else None
         return mean, Parts([own for _, own, _ in steps]), shown

@@ -25,5 +25,11 @@ def exact_match(
     >>> exact_match([[3, 4], [5]], [[[4, 3], [3, 4]], [[6]]])
     0.5
     """
-    right = [answer in known for answer, known in zip(answers, accepted, strict=True)]
-    return sum(right) / len(right)
+    return matches(answers, accepted) / len(answers)
+
+
+def matches(
+    answers: Sequence[Sequence[object]], accepted: Sequence[Sequence[Sequence[object]]]
+) -> int:
+    """How many answers are one of those accepted."""
+    return sum(answer in known for answer, known in zip(answers, accepted, strict=True))

@@ -56,14 +56,23 @@ class AttentionalState:
         self._cache = a, steps
         return a
 
-    def backward(self, da: Array) -> tuple[Array, Array]:
-        """Gradients of the encoder's outputs (N, Te, H) and of the states (N, Td, H)."""
+    @property
+    def weights(self) -> Array:
+        """The weights (N, Td, Te) of the last `forward`."""
+        assert self._attention.attention_weights is not None
+        return self._attention.attention_weights
+
+    def backward(self, da: Array, dweights: Array | None = None) -> tuple[Array, Array]:
+        """Gradients of the encoder's outputs (N, Te, H) and of the states (N, Td, H).
+
+        `dweights` (N, Td, Te) is that of the weights, where they are read too.
+        """
         assert self._cache is not None
         a, steps = self._cache
         H = a.shape[1]
         # forward was: a = tanh([contexts | states] W_combine + b_combine)
         dboth = self._combine.backward(da * (1 - a * a))
-        doutputs, dstates = self._attention.backward(steps.scatter(dboth[:, :H]))
+        doutputs, dstates = self._attention.backward(steps.scatter(dboth[:, :H]), dweights)
         return doutputs, dstates + steps.scatter(dboth[:, H:])
 
     def keys(self, outputs: Array) -> Array | None:

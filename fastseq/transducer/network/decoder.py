@@ -18,8 +18,9 @@ from fastseq import _kernels
 from fastseq.layers import Affine
 from fastseq.layers.packed import Steps
 from fastseq.transducer.network.attention import AttentionalState
+from fastseq.transducer.network.copying import UNKNOWN, Copying
 from fastseq.transducer.network.encoder import Encoded
-from fastseq.transducer.network.hard_attention import HardAttention
+from fastseq.transducer.network.hard_attention import Emitted, HardAttention
 from fastseq.transducer.network.parameters import Layer, NetworkConfig, recurrent_parameters
 from fastseq.transducer.network.rows import Dropout
 from fastseq.transducer.network.stack import EmbeddedStack
@@ -37,20 +38,20 @@ class State:
         Each layer's states.
     c : list of ndarray of float32, shape (N, H), or of None
         The LSTM's other states.
-    joint : ndarray of float64, shape (N, Te, V), or None
-        Of hard attention: the probability of each position with each symbol, at the step before.
+    emitted : Emitted or None
+        Of hard attention: the step before.
     """
 
     h: list[Array]
     c: list[Array | None]
-    joint: Array | None = None
+    emitted: Emitted | None = None
 
     def take(self, rows: Array) -> State:
         """These rows, in this order; a row may be taken more than once."""
         return State(
             [h[rows] for h in self.h],
             [None if c is None else c[rows] for c in self.c],
-            None if self.joint is None else self.joint[rows],
+            None if self.emitted is None else self.emitted.take(rows),
         )
 
 
@@ -68,6 +69,7 @@ class Decoder:
     attention : AttentionalState or None
     hard : HardAttention or None
         It has the output layer then.
+    copying : Copying or None
     layers : list
         The parts that have parameters.
     """
@@ -81,6 +83,7 @@ class Decoder:
         self._stack = EmbeddedStack(cell, params["target_embedding"], weights, config.dropout)
         self.attention: AttentionalState | None = None
         self.hard: HardAttention | None = None
+        self.copying: Copying | None = None
         self._cache: tuple[Steps, Encoded] | None = None
         self.layers: list[Layer] = [self._stack]
         if config.attention == "hard":
@@ -93,6 +96,9 @@ class Decoder:
         if config.attention != "none":
             self.attention = AttentionalState(config, params)
             self.layers += self.attention.layers
+        if config.copies is not None:
+            self.copying = Copying(params)
+            self.layers += self.copying.layers
 
     def forward(
         self,
@@ -114,7 +120,7 @@ class Decoder:
         Returns
         -------
         ndarray of float32, shape (R, V)
-            Of the R real steps, row by row of the batch.
+            Of the R real steps, row by row of the batch. Log probabilities are scores too.
         """
         steps = Steps(lengths, inputs.shape[1])
         self._cache = steps, encoded
@@ -122,14 +128,19 @@ class Decoder:
         ids = steps.scatter(steps.gather(inputs))  # 0 past a row's length
         xs, _, _ = self._stack.forward(ids, lengths, generator, encoded.h, encoded.c, peeked)
         if self.hard is not None:
-            return self.hard.forward(encoded, xs, ids, steps, generator)
+            return self.hard.forward(encoded, xs, ids, steps, lengths, generator)
         if self.attention is None:
             a = steps.gather(xs)
         else:
             a = self.attention.forward(encoded, xs, lengths, steps)
         if peeked is not None:
             a = np.concatenate((steps.repeat(peeked), a), axis=1)
-        return self._output.forward(self._output_dropout.forward(a, generator))
+        a = self._output_dropout.forward(a, generator)
+        scores = self._output.forward(a)
+        if self.copying is None:
+            return scores
+        assert self.attention is not None and encoded.copied is not None
+        return self.copying.forward(scores, a, self.attention.weights, encoded.copied, steps)
 
     def backward(self, dscores: Array) -> tuple[Array, list[Array], list[Array | None]]:
         """Fill the gradients, and return those of the encoder's outputs, h and c."""
@@ -141,14 +152,20 @@ class Decoder:
             _, dh, dc = self._stack.backward(dxs, none, none)
             return doutputs, dh, dc
         H = encoded.outputs.shape[2]
-        da = self._output_dropout.backward(self._output.backward(dscores))
+        dweights = None
+        if self.copying is None:
+            da = self._output.backward(dscores)
+        else:
+            dscores, dread, dweights = self.copying.backward(dscores)
+            da = self._output.backward(dscores) + dread
+        da = self._output_dropout.backward(da)
         if self._peeky:
             # forward was: a = [peeked | a]
             dpeeked, da = da[:, :H], da[:, H:]
         if self.attention is None:
             doutputs, dxs = np.zeros_like(encoded.outputs), steps.scatter(da)
         else:
-            doutputs, dxs = self.attention.backward(da)
+            doutputs, dxs = self.attention.backward(da, dweights)
         dcontext, dh, dc = self._stack.backward(dxs, none, none)
         if dcontext is not None:
             # forward was: the context of the first layer, and a part of a, is the top layer's h
@@ -158,10 +175,12 @@ class Decoder:
     def step(self, encoded: Encoded, state: State, ids: Array) -> tuple[Array, State, Array | None]:
         """Advance by one id in each row (N), as in `Network.step`."""
         peeked = encoded.h[-1] if self._peeky else None
+        if self.copying is not None:
+            ids = np.where(ids < len(self._stack.embedding), ids, UNKNOWN)
         h, c = self._stack.step(ids, state.h, state.c, peeked)
         if self.hard is not None:
-            log_p, joint, prior = self.hard.step(encoded, h[-1], state.joint, ids)
-            return log_p, State(h, c, joint), prior
+            log_p, emitted = self.hard.step(encoded, h[-1], state.emitted, ids)
+            return log_p, State(h, c, emitted), emitted.priors
         weights = None
         a = h[-1]
         if self.attention is not None:
@@ -169,13 +188,16 @@ class Decoder:
         if self._peeky:
             a = np.concatenate((encoded.h[-1], a), axis=1)
         scores = _kernels.affine_forward(a, *self._output.params)
-        return _kernels.log_softmax(scores), State(h, c), weights
+        if self.copying is None:
+            return _kernels.log_softmax(scores), State(h, c), weights
+        assert weights is not None and encoded.copied is not None
+        return self.copying.step(scores, a, weights, encoded.copied), State(h, c), weights
 
     def answers(
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
         """The best ids for each source, all steps in one call, as in `Network.answers`."""
-        if self.hard is not None:
+        if self.hard is not None or self.copying is not None:
             return self._answers_by_steps(encoded, start_id, first_id, end_id, limits)
         c = [each for each in encoded.c if each is not None]
         return _kernels.decode(
@@ -197,7 +219,7 @@ class Decoder:
     def _answers_by_steps(
         self, encoded: Encoded, start_id: int, first_id: int, end_id: int, limits: Array
     ) -> _kernels.Decoded:
-        """The same by calls of `step`, for hard attention, which the kernel does not know."""
+        """The same by calls of `step`: the kernel knows neither hard attention nor copying."""
         N = len(limits)
         ids = np.full((N, int(limits.max(initial=0))), end_id)
         taken, totals = np.zeros(N, dtype=np.int64), np.zeros(N)

@@ -33,6 +33,8 @@ class Encoded:
     keys : ndarray of float32, shape (N, Te, H), or None
         The projected outputs that additive and hard attention compare, once for all steps of the
         decoder.
+    copied : ndarray of int, shape (N, Te), or None
+        Where symbols are copied, the target symbol of each step; negative for none.
     """
 
     outputs: Array
@@ -40,6 +42,7 @@ class Encoded:
     h: list[Array]
     c: list[Array | None]
     keys: Array | None = None
+    copied: Array | None = None
 
     def take(self, rows: Array) -> Encoded:
         """These rows, in this order; a row may be taken more than once."""
@@ -49,6 +52,7 @@ class Encoded:
             h=[h[rows] for h in self.h],
             c=[None if c is None else c[rows] for c in self.c],
             keys=None if self.keys is None else self.keys[rows],
+            copied=None if self.copied is None else self.copied[rows],
         )
 
 

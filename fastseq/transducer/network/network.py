@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastseq._kernels import Decoded
 from fastseq.layers.base import checked
 from fastseq.layers.packed import Steps
+from fastseq.transducer.network.copying import SourceIds
 from fastseq.transducer.network.decoder import Decoder, State
 from fastseq.transducer.network.encoder import Encoded, Encoder
 from fastseq.transducer.network.loss import SmoothedLoss
@@ -72,6 +73,8 @@ class Network:
     Attributes
     ----------
     config : NetworkConfig
+    source_ids : SourceIds or None
+        Of a network that copies symbols.
     params, grads : dict of str to ndarray of float32
         The parameters, and their gradients after `backward`. The arrays stay the same objects, and
         may be written to between two calls.
@@ -83,6 +86,7 @@ class Network:
         self._encoder = Encoder(config, self.params)
         self._decoder = Decoder(config, self.params)
         self._loss = SmoothedLoss()
+        self.source_ids = None if config.copies is None else SourceIds(config)
         self._has_loss = False
         self.grads = gradients_by_name(self.params, self._encoder.layers + self._decoder.layers)
 
@@ -108,6 +112,16 @@ class Network:
     def has_attention(self) -> bool:
         """Whether `step` returns attention weights."""
         return self.config.attention != "none"
+
+    @property
+    def copies(self) -> bool:
+        """Whether symbols of a source may be copied, those that the network has no id of too."""
+        return self.source_ids is not None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many symbols there are on either side."""
+        return self.config.source_size, self.config.target_size
 
     def loss(
         self,
@@ -161,7 +175,8 @@ class Network:
                 "batch: expected as many rows of sources, inputs and targets, the last two of one "
                 f"shape, got shapes {sources.shape}, {inputs.shape} and {targets.shape}"
             )
-        encoded = self._encoder.forward(sources, source_lengths, generator)
+        encoded = self._encoder.forward(self._read(sources), source_lengths, generator)
+        encoded = self._with_copied(encoded, sources)
         scores = self._decoder.forward(inputs, lengths, encoded, generator)
         steps = Steps(lengths, targets.shape[1])
         weights = None
@@ -200,7 +215,9 @@ class Network:
         IndexError, TypeError, ValueError
             As `loss`.
         """
-        encoded = self._encoder.encode(*self._checked_sources(sources, source_lengths))
+        sources, source_lengths = self._checked_sources(sources, source_lengths)
+        encoded = self._encoder.encode(self._read(sources), source_lengths)
+        encoded = self._with_copied(encoded, sources)
         attention = self._decoder.hard or self._decoder.attention
         if attention is None:
             return encoded
@@ -224,7 +241,7 @@ class Network:
         Returns
         -------
         log_probabilities : ndarray of float32, shape (N, V)
-            Of the next symbol.
+            Of the next symbol. Where symbols are copied there are columns for further ids.
         state : State
             The next.
         weights : ndarray of float32, shape (N, Te), or None
@@ -275,4 +292,20 @@ class Network:
         return self._decoder.answers(encoded, start_id, first_id, end_id, limits)
 
     def _checked_sources(self, sources: Array, lengths: Array) -> tuple[Array, Array]:
-        return check_ids("sources", sources, self.config.source_size, lengths)
+        size = self.config.source_size
+        if self.source_ids is not None:
+            size += self.config.target_size + np.size(sources)  # any number of unseen ones
+        return check_ids("sources", sources, size, lengths)
+
+    def _read(self, sources: Array) -> Array:
+        """The ids that the encoder reads."""
+        return sources if self.source_ids is None else self.source_ids.read(sources)
+
+    def _with_copied(self, encoded: Encoded, sources: Array) -> Encoded:
+        """The same with what may be copied of the sources."""
+        if self.source_ids is None:
+            return encoded
+        copied = self.source_ids.copied(sources, encoded.lengths)
+        if self.config.reverse:
+            copied = reversed_rows(copied, encoded.lengths)
+        return replace(encoded, copied=copied)

@@ -17,8 +17,8 @@ Array = npt.NDArray[Any]
 _CELLS = ("lstm", "gru")
 _DIRECTIONS = {"bidirectional": 2, "unidirectional": 1}
 _ATTENTIONS = ("none", "dot", "scaled_dot", "general", "additive", "hard")
-# The jumps that hard attention tells apart; shorter and longer ones are taken for these.
-SMALLEST_JUMP, LARGEST_JUMP = -2, 4
+# In `NetworkConfig.copies`: what is no symbol of a text, and a symbol that no target has.
+NOT_COPIED, UNSEEN = -1, -2
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class NetworkConfig:
         Read each source from its end.
     dropout : float
         The share of values that are zeroed in training, at least 0 and below 1.
+    copies : tuple of int, or None
+        What each source symbol is copied as: the id of a target symbol, `NOT_COPIED` or `UNSEEN`.
+        None for a network that copies nothing; others have an attention which is not hard.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class NetworkConfig:
     peeky: bool = False
     reverse: bool = False
     dropout: float = 0.0
+    copies: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_sizes(
@@ -91,6 +95,15 @@ class NetworkConfig:
             raise TypeError(f"dropout: expected a number, got {type(self.dropout).__name__}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and below 1, got {self.dropout}")
+        if self.copies is not None:
+            check_copy(True, self.attention)
+            if len(self.copies) != self.source_size or not all(
+                UNSEEN <= copied < self.target_size for copied in self.copies
+            ):
+                raise ValueError(
+                    f"copies: expected {self.source_size} ids from {UNSEEN} to "
+                    f"{self.target_size - 1}, got {str(self.copies)[:60]}"
+                )
 
     @property
     def directions(self) -> int:
@@ -140,13 +153,16 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes["attention.encoder"] = shapes["attention.decoder"] = (H, H)
         shapes["attention.v"] = (H,)
     if config.attention == "hard":
-        jumps = LARGEST_JUMP - SMALLEST_JUMP + 1
+        smallest, largest = _kernels.JUMPS
+        jumps = largest - smallest + 1
         shapes["attention.general"] = shapes["combine.keys"] = shapes["combine.W"] = (H, H)
         shapes["attention.jump.W"], shapes["attention.jump.b"] = (H, jumps), (jumps,)
         shapes["combine.b"] = (H,)
     elif config.attention != "none":
         shapes["combine.W"], shapes["combine.b"] = (2 * H, H), (H,)
     shapes["output.W"], shapes["output.b"] = (top, config.target_size), (config.target_size,)
+    if config.copies is not None:
+        shapes["copy.W"], shapes["copy.b"] = (top, 1), (1,)
     return shapes
 
 
@@ -200,6 +216,18 @@ def check_reset_after(reset_after: object, cell: object) -> None:
     """
     if reset_after and cell != "gru":
         raise ValueError(f"reset_after: expected False with the cell {cell}, got {reset_after}")
+
+
+def check_copy(copy: object, attention: object) -> None:
+    """Require attention weights to copy by, where symbols are copied.
+
+    Raises
+    ------
+    ValueError
+        There are none, or those of hard attention, which writes from each position.
+    """
+    if copy and attention in ("none", "hard"):
+        raise ValueError(f"copy: expected False with the attention {attention}, got {copy}")
 
 
 def _check_choice(name: str, value: object, choices: Collection[str]) -> None:

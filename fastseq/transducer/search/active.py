@@ -23,6 +23,14 @@ class Decodable(Protocol):
     def has_attention(self) -> bool:
         """Whether `step` returns attention weights."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether ids go on where the network's end, for what is copied from a source."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many symbols of sources and of targets the network knows."""
+
     def encode(self, sources: Array, source_lengths: Array) -> Any:
         """Read the sources (N, Te)."""
 

@@ -61,11 +61,7 @@ class Configured(Fitted):
         self._require_fitted()
         return self._config
 
-    @property
-    def _precision(self) -> str:
-        precision: str = self._config.params["precision"]
-        return precision
-
     def _take_config(self, config: ModelConfig) -> None:
         self._config, self.vocabulary_, self.lengths_ = config, config.vocabulary, config.lengths
         self.params_ = dict(config.params)
+        self._precision: str = config.params["precision"]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fastseq.models.base import check_sizes
 from fastseq.precision import products_in
 from fastseq.transducer.data.batches import Sequences
+from fastseq.transducer.data.copies import targets_with_copies, with_copies
 from fastseq.transducer.data.forms import Text
 from fastseq.transducer.data.texts import accepted_answers, check_equal_length, checked_texts
 from fastseq.transducer.data.unknown import Unknown, encode_sources
@@ -39,6 +40,8 @@ class Predictor(Fitted):
     network_: Decodable
     vocabulary_: Vocabularies
     lengths_: Lengths
+    # what the operands of products are rounded to, unless the networks differ in it
+    _precision = "default"
 
     @overload
     def predict(
@@ -228,16 +231,16 @@ class Predictor(Fitted):
         >>> answer.text, answer.cut
         ('CAB', False)
         """
-        found = self._search(
+        found, unseen = self._search(
             words, beam_size, n_best, length_penalty, unknown=unknown, max_length=max_length
         )
         decode = self.vocabulary_.target.decode
         return [
             [
-                Answer(decode(each.ids), each.score, each.log_probability, not each.finished)
+                Answer(decode(each.ids, own), each.score, each.log_probability, not each.finished)
                 for each in listed
             ]
-            for listed in found
+            for listed, own in zip(found, unseen, strict=True)
         ]
 
     def log_probability(
@@ -281,12 +284,10 @@ class Predictor(Fitted):
         sources = checked_texts("sources", sources, self.vocabulary_.source)
         targets = checked_texts("targets", targets, self.vocabulary_.target)
         check_equal_length(sources, targets)
-        encoded = (
-            encode_sources(self.vocabulary_.source, sources, "warn"),
-            Sequences.encode(self.vocabulary_.target, targets),
-        )
+        encoded, unseen = self._encoded(sources, "warn")
+        wanted = targets_with_copies(self.vocabulary_.target, targets, unseen)
         with products_in(self._precision):
-            return log_probabilities(self.network_, *encoded)
+            return log_probabilities(self.network_, encoded, wanted)
 
     def score(self, sources: Iterable[Text], targets: Iterable[Any]) -> float:
         """The share of sources whose greedy answer is right.
@@ -324,16 +325,17 @@ class Predictor(Fitted):
         return exact_match(answers, questions.accepted)
 
     def attention(
-        self, text: Text, unknown: Unknown = "warn"
+        self, text: Text, unknown: Unknown = "warn", beam_size: int = 1
     ) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
-        """Where the network looks while it writes its greedy answer.
+        """Where the network looks while it writes its answer.
 
         Parameters
         ----------
         text : str, or list of str
             One source.
         unknown : {"warn", "ignore", "error", "drop"}
-            As in `predict`.
+        beam_size : int
+            Both as in `predict`.
 
         Returns
         -------
@@ -357,19 +359,14 @@ class Predictor(Fitted):
         if not self.network_.has_attention:
             kind = type(self).__name__
             raise ValueError(f"attention: this {kind} was trained without (attention='none')")
-        [[best]] = self._search([text], with_weights=True, unknown=unknown)
+        [[best]], [unseen] = self._search([text], beam_size, with_weights=True, unknown=unknown)
         vocabulary = self.vocabulary_.source
         symbols = [*vocabulary.split(text), SPECIAL_SYMBOLS[END]]
         if unknown == "drop":
             ids = [*vocabulary.encode(text), END]
             symbols = [symbol for symbol, id in zip(symbols, ids, strict=True) if id != UNKNOWN]
-        output = [self.vocabulary_.target.symbols[id] for id in best.ids]
+        output = self.vocabulary_.target.spelled(best.ids, unseen)
         return best.attention(len(symbols)), symbols, output
-
-    @property
-    def _precision(self) -> str:
-        """What the operands of products are rounded to, for all that the network computes."""
-        return "default"
 
     def _search(
         self,
@@ -378,14 +375,21 @@ class Predictor(Fitted):
         unknown: Unknown = "warn",
         max_length: int | None = None,
         **options: Any,
-    ) -> list[list[Hypothesis]]:
+    ) -> tuple[list[list[Hypothesis]], list[list[str]]]:
+        """The answers to each text, and its symbols that their ids go on with."""
         self._require_fitted()
-        vocabulary = self.vocabulary_.source
-        listed = checked_texts("sources", texts, vocabulary)
-        sources = encode_sources(vocabulary, listed, unknown)
+        listed = checked_texts("sources", texts, self.vocabulary_.source)
+        sources, unseen = self._encoded(listed, unknown)
         steps = default_steps(sources.lengths, self.lengths_)
         if max_length is not None:
             check_sizes(max_length=max_length)
             steps = np.minimum(steps, max_length)
         with products_in(self._precision):
-            return search(self.network_, sources, steps, *how, **options)
+            return search(self.network_, sources, steps, *how, **options), unseen
+
+    def _encoded(self, texts: list[Text], unknown: Unknown) -> tuple[Sequences, list[list[str]]]:
+        """The ids of some texts, and for each its symbols that may be copied though unseen."""
+        sources = encode_sources(self.vocabulary_.source, texts, unknown)
+        if not self.network_.copies or unknown == "drop":
+            return sources, [[] for _ in texts]
+        return with_copies(*self.vocabulary_, texts, sources)

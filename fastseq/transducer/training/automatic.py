@@ -9,8 +9,8 @@
 Few pairs in small batches still make many updates, and are learned by heart without much dropout.
 Hard attention learns more from few pairs; from 5,000 on, "dot" has learned as much in trials, and
 is faster. Hard attention takes time and memory for each source symbol with each target symbol:
-where the longest source and target have more than 2,500 of these pairs, or with `peeky`, which it
-does not know, the attention is "dot" too.
+where the longest source and target have more than 2,500 of these pairs, or with `peeky` or `copy`,
+which it does not know, the attention is "dot" too.
 
 `patience` and `plateau_patience` are as many epochs as have 1,250 and 500 updates, at least 5 and
 2: an epoch of a few updates says little. `averaging` is 0.99, `unknown_rate` 1.
@@ -53,7 +53,7 @@ def chosen(params: Mapping[str, Any], pairs: int, lengths: Lengths) -> dict[str,
     """
     values = {each.name: each.default for each in HYPERPARAMETERS if each.automatic}
     values |= next((choices for most, choices in _CHOICES if pairs < most), {})
-    if params["peeky"] or lengths.source * lengths.target > _LARGEST_GRID:
+    if params["peeky"] or params["copy"] or lengths.source * lengths.target > _LARGEST_GRID:
         values["attention"] = BY_NAME["attention"].default
     given = {name: value for name, value in params.items() if not is_undecided(name, value)}
     updates = math.ceil(pairs / (values | given)["batch_size"])

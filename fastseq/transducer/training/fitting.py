@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastseq._kernels import get_precision, isa
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
+from fastseq.parallel.communicator import SINGLE_PROCESS, Communicator, require_equal, together
 from fastseq.precision import products_in
 from fastseq.transducer import hyperparameters
 from fastseq.transducer import model_file as files
@@ -29,7 +33,9 @@ from fastseq.transducer.training.automatic import chosen
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Plan, Training
 from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
+from fastseq.transducer.training.shards import check_shards
 from fastseq.transducer.training.warm_start import Start, extended_config, kept_forms, take_weights
+from fastseq.version import __version__
 
 Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
 
@@ -42,6 +48,7 @@ def prepare(
     sample_weight: Iterable[float] | None = None,
     start: Start | None = None,
     resumed: str | os.PathLike[str] | None = None,
+    ranks: Communicator = SINGLE_PROCESS,
 ) -> tuple[Training, ModelConfig]:
     """Check everything, number the symbols, encode the pairs, draw the weights.
 
@@ -55,6 +62,8 @@ def prepare(
         A trained model whose symbols and weights are kept; what is "auto" is as it has it.
     resumed : path, optional
         The folder of a checkpoint: if there is one, what is "auto" is as it was.
+    ranks : Communicator
+        The processes that are to train together.
 
     Returns
     -------
@@ -67,6 +76,7 @@ def prepare(
     """
     hyperparameters.check(params)
     params = hyperparameters.plain(params)
+    check_shards(params["shards"], ranks)
     if resumed is not None and os.path.exists(checkpoints.file_name(resumed)):
         params = checkpoints.trained_with(checkpoints.file_name(resumed), params)
         hyperparameters.check(params)
@@ -125,7 +135,7 @@ def prepare(
     network = Network(config.network_config(), weights)
     if start is not None:
         take_weights(start, network.params)
-    training = Training(network, plan, pairs, held_out, order, dropout)
+    training = Training(network, plan, pairs, held_out, order, dropout, ranks)
     training.left_out = len(lengths[0]) - len(kept)
     return training, config
 
@@ -139,6 +149,8 @@ class Fitting:
         As `prepare` has made them.
     checkpoint, checkpoint_every, resume, log
         As in `Transducer.fit`. The training goes on from a checkpoint that is resumed.
+    ranks : Communicator
+        The processes that train together: rank 0 writes and shows, all read the checkpoint.
 
     Raises
     ------
@@ -154,33 +166,51 @@ class Fitting:
         checkpoint_every: int | None,
         resume: bool,
         log: str | os.PathLike[str] | None,
+        ranks: Communicator = SINGLE_PROCESS,
     ) -> None:
-        self._training, self._config = training, config
+        self._training, self._config, self._ranks = training, config, ranks
         self._path = _checkpoint_path(checkpoint, checkpoint_every, resume)
         self._every = checkpoint_every
         if self._path is not None and os.path.exists(self._path):
             checkpoints.restore(self._path, training, config)
-        self._log = JsonLog(log, training.history)
+        self._log = JsonLog(None if ranks.rank else log, training.history)
 
-    def run(self, progress: Progress, end_epoch: Callable[[Logs], None]) -> None:
+    def run(self, model: Any, callbacks: tuple[Any, ...], progress: Progress) -> None:
         """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
 
         Parameters
         ----------
+        model : Transducer
+            What the callbacks are called with.
+        callbacks : tuple
+            As `checked_callbacks` gives them.
         progress : bool, "bar" or None
             As in `Transducer.fit`.
-        end_epoch : callable
-            Called with the logs of each epoch.
 
         Raises
         ------
         FloatingPointError
             The loss, or the norm of the gradients, became NaN or infinite.
+        RuntimeError, ValueError
+            Another process has failed, or trains something else.
         """
-        bar = ProgressBar(progress, self._training.plan.epochs)
-        reporter = Reporter(bar, self._log, self._save_checkpoint, end_epoch)
+        ranks = self._ranks
+        if ranks.size > 1:
+            require_equal(ranks, self._facts())
+        with together(ranks):
+            for callback in callbacks:
+                if hasattr(callback, "on_fit_begin"):
+                    callback.on_fit_begin(model)
+
+        def end_epoch(logs: Logs) -> None:
+            model.n_epochs_ = len(self._training.history)
+            for callback in callbacks:
+                callback.on_epoch_end(model, logs)
+
+        bar = ProgressBar(False if ranks.rank else progress, self._training.plan.epochs)
+        reporter = Reporter(bar, self._log, self._save_checkpoint, end_epoch, ranks)
         try:
-            with ends_cleanly(self._training), products_in(self._config.params["precision"]):
+            with ends_cleanly(self._training, ranks), products_in(self._config.params["precision"]):
                 self._training.run(reporter, self._every)
         except FloatingPointError as error:
             last = "there is no checkpoint"
@@ -191,9 +221,27 @@ class Fitting:
             bar.end()
             self._training.take_best()
 
+    def _facts(self) -> dict[str, str]:
+        """What all ranks must have in common, to come to the same bits."""
+        state = self._training.state()
+        arrays = b"".join(array.tobytes() for array in self._training.arrays().values())
+        return {
+            "version": __version__,
+            "instruction set (FASTSEQ_ISA)": isa(),
+            "precision": get_precision(),
+            "pairs": state.pop("pairs"),
+            "pairs held out": str(state.pop("validation")),
+            "hyperparameters and symbols": _digest(json.dumps(self._config.to_json()).encode()),
+            "checkpoint or initial weights": _digest(json.dumps(state).encode() + arrays),
+        }
+
     def _save_checkpoint(self) -> None:
-        if self._path is not None:
+        if self._path is not None and self._ranks.rank == 0:
             checkpoints.save(self._path, self._training, self._config)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:

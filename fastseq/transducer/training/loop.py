@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from fastseq import _kernels
 from fastseq.optim import Adam
+from fastseq.parallel.communicator import SINGLE_PROCESS, Communicator
 from fastseq.transducer.data.batches import Pairs, count_batches, shuffled_batches
-from fastseq.transducer.data.vocabulary import SPECIAL_SYMBOLS, UNKNOWN
 from fastseq.transducer.metrics.validation import accuracy, mean_loss
-from fastseq.transducer.network.network import Batch, Network
+from fastseq.transducer.network.network import Network
+from fastseq.transducer.training.gradients import Gradients
 from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
 
@@ -45,6 +46,7 @@ class Plan:
     unknown_rate: float
     monitor: str
     patience: int | None
+    shards: int
 
 
 class Observer(Protocol):
@@ -76,6 +78,8 @@ class Training:
         Held out; without them the epoch of the lowest training loss is the best.
     order, dropout : numpy.random.Generator
         Of the order of the pairs, and of what is dropped or read as unknown.
+    ranks : Communicator
+        The processes that compute the shards of each step, and all do the same update.
 
     Attributes
     ----------
@@ -96,6 +100,7 @@ class Training:
         validation: Pairs | None,
         order: np.random.Generator,
         dropout: np.random.Generator,
+        ranks: Communicator = SINGLE_PROCESS,
     ) -> None:
         self.network = network
         self.plan = plan
@@ -109,9 +114,17 @@ class Training:
         self._schedule = Schedule(
             plan.schedule, plan.learning_rate, plan.plateau_patience, plan.warmup_steps
         )
-        counts = np.bincount(pairs.sources.ids, minlength=network.config.source_size)
-        self._unknown_shares = plan.unknown_rate / np.maximum(plan.unknown_rate + counts, 1)
-        self._unknown_shares[: len(SPECIAL_SYMBOLS)] = 0
+        self._ranks = ranks
+        self._gradients = Gradients(
+            network,
+            pairs,
+            dropout,
+            ranks,
+            label_smoothing=plan.label_smoothing,
+            unknown_rate=plan.unknown_rate,
+            shards=plan.shards,
+        )
+        self._is_ending = False
         self._average = dict(network.params)
         if plan.averaging:
             self._average = {name: param.copy() for name, param in network.params.items()}
@@ -148,8 +161,14 @@ class Training:
             before the step. Or an update, which a checkpoint or the end of an epoch follows, has
             made them useless. The message names the epoch and the step.
         """
-        while not self.finished and not self.interrupted:
+        while not self.finished and not self._ends:
             self._run_epoch(observer, checkpoint_every)
+        self.interrupted = self._ends
+
+    @property
+    def _ends(self) -> bool:
+        """Whether training was interrupted, and all ranks know it: they must end together."""
+        return self.interrupted if self._ranks.size == 1 else self._is_ending
 
     def _run_epoch(self, observer: Observer, checkpoint_every: int | None) -> None:
         epoch = self._epoch
@@ -168,10 +187,10 @@ class Training:
             epoch.symbols += symbols
             epoch.seconds = time.perf_counter() - start
             observer.on_step(loss, len(rows))
-            if self.interrupted or (checkpoint_every and epoch.steps % checkpoint_every == 0):
+            if self._ends or (checkpoint_every and epoch.steps % checkpoint_every == 0):
                 self._check_update(rows, place)
                 observer.on_checkpoint()
-            if self.interrupted:
+            if self._ends:
                 return
         place = f"epoch {len(self.history) + 1}, step {epoch.steps} of {len(batches)}"
         self._end_epoch(batches[-1], place)
@@ -182,31 +201,15 @@ class Training:
     def _step(self, rows: npt.NDArray[np.int64], place: str) -> tuple[float, int]:
         """One update; the loss before it, and over how many symbols."""
         network, plan = self.network, self.plan
-        batch = self._with_unknown(self._pairs.batch(rows))
-        loss = network.loss(
-            batch, label_smoothing=plan.label_smoothing, training=True, generator=self._dropout
-        )
+        loss, self._is_ending = self._gradients.of(rows, self.interrupted)
         _require_finite("loss", loss, place)
-        network.backward()
         grads = list(network.grads.values())
         _require_finite("norm of the gradients", _kernels.global_norm(grads), place)
         clip_grads(grads, plan.max_grad)
         self._optimizer.lr = self._schedule.rate(self._updates + 1)
         self._optimizer.update(list(network.params.values()), grads)
         self._take_into_average()
-        return loss, int(batch.target_lengths.sum())
-
-    def _with_unknown(self, batch: Batch) -> Batch:
-        """A batch some of whose source symbols are unknown, the rare ones more often.
-
-        The share is that of Kiperwasser and Goldberg, "Simple and Accurate Dependency Parsing Using
-        Bidirectional LSTM Feature Representations", 2016, section 5.1.
-        """
-        if not self.plan.unknown_rate:
-            return batch
-        draws = self._dropout.random(batch.sources.shape, dtype=np.float32)
-        is_unknown = draws < self._unknown_shares[batch.sources]
-        return replace(batch, sources=np.where(is_unknown, UNKNOWN, batch.sources))
+        return loss, int(self._pairs.target_symbols(rows).sum())
 
     def _take_into_average(self) -> None:
         """Move the average by an update, further while there were few.
@@ -267,10 +270,10 @@ class Training:
         self._epoch = _Epoch(dict(self._order.bit_generator.state))
 
     def _validate(self, held_out: Pairs, logs: Logs, place: str) -> None:
-        logs["validation_loss"] = mean_loss(self.network, held_out)
+        logs["validation_loss"] = mean_loss(self.network, held_out, self._ranks)
         _require_finite("loss on the pairs held out", logs["validation_loss"], place)
         try:
-            logs["validation_accuracy"] = accuracy(self.network, held_out)
+            logs["validation_accuracy"] = accuracy(self.network, held_out, self._ranks)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {place}: training stopped") from error
 

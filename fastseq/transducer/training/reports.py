@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from fastseq.files import replace_file
+from fastseq.parallel.communicator import Communicator, together
 from fastseq.transducer.model_config import Vocabularies
 from fastseq.transducer.search.fitted import Fitted
 
@@ -188,6 +189,8 @@ class Reporter:
         Writes one.
     end_epoch : callable
         Is given the logs of each epoch, after the checkpoint and the log are written.
+    ranks : Communicator
+        Where one cannot write, or a callback raises, all end.
     """
 
     def __init__(
@@ -196,7 +199,9 @@ class Reporter:
         log: JsonLog,
         save_checkpoint: Callable[[], None],
         end_epoch: Callable[[Logs], None],
+        ranks: Communicator,
     ) -> None:
+        self._ranks = ranks
         self._bar = bar
         self._log = log
         self._save_checkpoint = save_checkpoint
@@ -212,13 +217,15 @@ class Reporter:
 
     def on_checkpoint(self) -> None:
         """Write the checkpoint."""
-        self._save_checkpoint()
+        with together(self._ranks):
+            self._save_checkpoint()
 
     def on_epoch_end(self, logs: Logs) -> None:
         """Take the bar away, write to the log, call the callbacks."""
-        self._bar.end(logs)
-        self._log.write(logs)
-        self._end_epoch(logs)
+        with together(self._ranks):
+            self._bar.end(logs)
+            self._log.write(logs)
+            self._end_epoch(logs)
 
 
 class Summarized(Fitted):

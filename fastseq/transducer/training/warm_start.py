@@ -16,7 +16,7 @@ from fastseq.transducer.network.parameters import NetworkConfig
 Array = npt.NDArray[Any]
 
 # Those of a network that its weights do not depend on.
-_FREE = ("source_size", "target_size", "dropout")
+_FREE = ("source_size", "target_size", "dropout", "copies")
 
 # The axis of the symbols in the parameters that have one.
 _SYMBOL_AXES = {"source_embedding": 0, "target_embedding": 0, "output.W": 1, "output.b": 0}
@@ -48,6 +48,11 @@ def extended_config(start: Start, new: ModelConfig) -> ModelConfig:
     ValueError
         The network is another; the message names the hyperparameter.
     """
+    copy = start.config.params["copy"]
+    if new.params["copy"] != copy:
+        raise ValueError(
+            f"copy: expected {copy}, as in the model to go on from; got {new.params['copy']}"
+        )
     before, now = start.config.network_config(), new.network_config()
     for field in fields(NetworkConfig):
         expected, got = getattr(before, field.name), getattr(now, field.name)

@@ -91,12 +91,14 @@ class ScoredAttention:
         self.cache = (hs_enc, hs_dec, np.array(encoder_lengths), np.array(decoder_lengths))
         return contexts
 
-    def backward(self, dout: Array) -> tuple[Array, Array]:
+    def backward(self, dout: Array, dweights: Array | None = None) -> tuple[Array, Array]:
         """Gradients of both inputs, 0 past the lengths; ``grads`` are overwritten.
 
         Parameters
         ----------
         dout : (N, Td, H) array
+        dweights : (N, Td, Te) array, optional
+            That of the weights, where they are used besides the contexts.
 
         Returns
         -------
@@ -121,11 +123,13 @@ class ScoredAttention:
             weights = self.attention_weights[n, :td, :te]
 
             # forward was: contexts = weights @ enc
-            dweights = dcontexts @ enc.T
+            dsums = dcontexts @ enc.T
+            if dweights is not None:
+                dsums = dsums + dweights[n, :td, :te]
             denc_of_sum = weights.T @ dcontexts
 
             # forward was: weights = softmax(scores)
-            dscores = weights * (dweights - np.sum(weights * dweights, axis=1, keepdims=True))
+            dscores = weights * (dsums - np.sum(weights * dsums, axis=1, keepdims=True))
 
             denc_of_scores, ddec = self._scores_backward(dscores, enc, dec)
             dhs_enc[n, :te] = denc_of_sum + denc_of_scores

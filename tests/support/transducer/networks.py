@@ -34,6 +34,16 @@ CONFIGS = {
     "hard_two_layers_dropout": NetworkConfig(
         **SMALL, attention="hard", cell="gru", layers=2, reverse=True, dropout=0.4
     ),
+    "dot_copying": NetworkConfig(**SMALL, attention="dot", copies=(-1, -1, -1, 3, 5, -2, 4)),
+    "scaled_dot_copying": NetworkConfig(
+        **SMALL, attention="scaled_dot", copies=(-1, -1, -1, 3, -2, 3, 4), reverse=True
+    ),
+    "general_copying": NetworkConfig(
+        **SMALL, attention="general", copies=(-1, -1, -1, 5, 5, -2, 4), peeky=True, dropout=0.4
+    ),
+    "additive_copying": NetworkConfig(
+        **SMALL, attention="additive", copies=(-1, -1, -1, 3, 5, -2, 4), layers=2, cell="gru"
+    ),
     "additive_dropout": NetworkConfig(
         **SMALL, attention="additive", layers=2, peeky=True, dropout=0.4
     ),
@@ -56,8 +66,10 @@ def draw_batch(
         real: Array = np.arange(max(lengths)) < np.array(lengths)[:, np.newaxis]
         return values * real
 
+    # where symbols are copied: those that are unknown to the network too, of targets and unseen
+    extra = 0 if config.copies is None else config.target_size + 2
     return Batch(
-        ids(source_lengths, config.source_size),
+        ids(source_lengths, config.source_size + extra),
         np.array(source_lengths),
         ids(target_lengths, config.target_size),
         ids(target_lengths, config.target_size),
@@ -72,7 +84,12 @@ def small_batch(config: NetworkConfig) -> Batch:
 def large_case(name: str) -> tuple[NetworkConfig, Batch]:
     """Sizes that fill vectors and have tails."""
     config = dataclasses.replace(
-        CONFIGS[name], source_size=19, target_size=37, embedding_size=9, hidden_size=34
+        CONFIGS[name],
+        source_size=19,
+        target_size=37,
+        embedding_size=9,
+        hidden_size=34,
+        copies=CONFIGS[name].copies and (*(CONFIGS[name].copies or ()), *range(3, 27, 2)),
     )
     return config, draw_batch(config, [5, 1, 7, 3, 3, 2, 6], [1, 4, 6, 2, 5, 3, 3])
 

@@ -102,6 +102,12 @@ def test_a_long_pair_is_in_a_batch_of_its_own() -> None:
         assert by_longest == {6: by_longest[6], 600**2 // 256: 3, 5000**2 // 256: 1}
 
 
+def test_the_longest_of_a_batch_is_named_by_its_place_in_the_data() -> None:
+    pairs = encoded(["a", "ab", "abc", "b"], ["A", "B" * 9, "C", "D"]).take(np.array([3, 2, 1]))
+    named = pairs.longest(np.arange(3))
+    assert "number 2, with 2 source and 9 target symbols;" in named
+
+
 def test_without_a_long_pair_batches_are_those_of_the_lengths_alone() -> None:
     pairs = random_pairs(500)
     generator = np.random.default_rng(3)

@@ -122,6 +122,18 @@ def test_the_source_of_a_line(columns: str, line: str, source: tuple[str, ...]) 
         Columns.parse(columns).source_of(["a"])
 
 
+@pytest.mark.parametrize(
+    ("columns", "form", "source"),
+    [
+        ("source,target", "char", "a\tb"),
+        ("source,target", "list", ["a", "b"]),
+        ("source,features,target", "char", ("a", "b")),
+    ],
+)
+def test_a_line_is_a_source_of_its_form(columns: str, form: str, source: object) -> None:
+    assert Columns.parse(columns).source_of_line("a\tb", form) == source
+
+
 def test_a_lexicon(tmp_path: Path) -> None:
     path = tmp_path / "dict"
     path.write_text(

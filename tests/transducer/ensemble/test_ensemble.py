@@ -23,6 +23,8 @@ from support.transducer.tiny_transducer import SMALL, tiny_pairs, tiny_transduce
 
 PAIRS = tiny_pairs()
 TESTED = [*PAIRS[0][:20], "", "a", "abcdefabcdefabcdef", "x?"]
+# the last has unknown symbols; tests/transducer/test_texts.py is about their warning
+pytestmark = pytest.mark.filterwarnings("ignore::fastseq.UnknownSymbolWarning")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from fastseq.transducer.metrics.validation import accuracy
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
 
 TESTED = [*tiny_pairs(20)[0], "", "a", "abcdefabcdefabcdef", "x?"]
+# the last has unknown symbols; tests/transducer/test_texts.py is about their warning
+pytestmark = pytest.mark.filterwarnings("ignore::fastseq.UnknownSymbolWarning")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,10 @@ def test_score_evaluate_and_validation_count_each_source_once(trained: Transduce
     pairs = trained.model_config.vocabulary.encode(sources, targets)
     assert accuracy(trained.network_, pairs) == 0.5
     assert trained.score(["a", "b"], [[wrong, right], ["F" * 9]]) == 0.5
+    # an empty target is an answer like others
+    for targets, expected in ((["", right], 1), (["", "x"], 0)):
+        assert trained.score(["a", "a"], targets) == expected
+        assert evaluate(trained, ["a", "a"], targets).accuracy == expected
 
 
 def test_sources_of_the_same_tokens_are_one() -> None:
@@ -105,3 +111,16 @@ def test_an_answer_without_its_end_is_cut(trained: Transducer) -> None:
         assert answer.score == answer.log_probability
     assert evaluate(babbler, ["a", "b"], ["A", "B"]).cut == 2
     assert evaluate(trained, ["a", "b"], ["A", "B"]).cut == 0
+
+
+def test_attention_is_that_of_the_best_answer_of_the_beam() -> None:
+    model = tiny_transducer(epochs=4).fit(*tiny_pairs())  # whose answers differ with the beam
+    differ = 0
+    for text in TESTED:
+        answers = [model.predict([text], beam_size, unknown="ignore")[0] for beam_size in (1, 4)]
+        for beam_size, answer in zip((1, 4), answers, strict=True):
+            weights, _, output = model.attention(text, "ignore", beam_size)
+            assert "".join(output) == answer
+            assert len(weights) == len(answer)
+        differ += answers[0] != answers[1]
+    assert differ

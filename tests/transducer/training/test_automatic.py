@@ -8,6 +8,7 @@ import pytest
 from fastseq import Transducer
 from fastseq.transducer.hyperparameters import AUTO, HYPERPARAMETERS, is_undecided
 from fastseq.transducer.model_config import Lengths
+from fastseq.transducer.training import loop
 from fastseq.transducer.training.automatic import chosen
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer, weights
 
@@ -67,6 +68,18 @@ def test_the_model_has_what_was_chosen(tmp_path: Path) -> None:
     assert loaded.get_params() == loaded.params_ == given | expected
     same = Transducer(**loaded.get_params()).fit(*PAIRS, None)
     assert weights(same) == weights(model)
+
+
+def test_a_training_of_few_pairs_goes_on_for_a_thousand_updates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # no epoch is better than the first on the pairs held out
+    monkeypatch.setattr(loop, "accuracy", lambda *_: 0.0)
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: 1.0)
+    model = Transducer(hidden_size=2, embedding_size=2, attention="none").fit(*tiny_pairs(800))
+    assert len(model.history_) == 1 + model.params_["patience"]
+    updates = len(model.history_) * 720 / model.params_["batch_size"]
+    assert 1_000 < updates < 2_000
 
 
 def test_a_training_goes_on_with_what_was_chosen_for_it(tmp_path: Path) -> None:

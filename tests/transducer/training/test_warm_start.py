@@ -41,6 +41,7 @@ def test_known_symbols_keep_their_weights_and_new_ones_are_added(cell: str) -> N
     assert model.lengths_ == (6, 6)
 
 
+@pytest.mark.filterwarnings("ignore::fastseq.UnknownSymbolWarning")
 def test_answers_to_known_symbols_stay_and_new_pairs_are_learnt() -> None:
     model = tiny_transducer(hidden_size=32, epochs=40, learning_rate=0.02, dropout=0.0)
     model.fit(*tiny_pairs(300), validation=None)

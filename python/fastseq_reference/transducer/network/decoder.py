@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq_reference.layers import Affine, Embedding, ScoredAttention
+from fastseq_reference.transducer.network.copying import Copying
 from fastseq_reference.transducer.network.hard_attention import HardAttention
 from fastseq_reference.transducer.network.parameters import NetworkConfig, recurrent_layer
 
@@ -38,6 +39,10 @@ class Decoder:
             self.attention = ScoredAttention(config.attention, weights)
             self.combine = Affine(params["combine.W"], params["combine.b"])
             self.layers += [self.attention, self.combine]
+        self.copying: Copying | None = None
+        if config.copies is not None:
+            self.copying = Copying(params)
+            self.layers += self.copying.layers
 
     def forward(
         self,
@@ -47,12 +52,14 @@ class Decoder:
         first: tuple[list[Array], list[Array | None]],
         masks: list[Any],
         joint: Array | None = None,
+        copied: tuple[list[int], int] | None = None,
     ) -> tuple[Array, list[Array], list[Array | None]]:
         """Scores (td, V), and the final h and c (1, H) of each layer.
 
         ``outputs`` (1, te, H) and ``h_top`` (1, H) are those of the encoder; ``first`` are the
         initial h and c of the layers; ``masks`` has one for each layer, and one for the output.
-        ``joint`` is that of the step before, of hard attention.
+        ``joint`` is that of the step before, of hard attention. ``copied`` has the ids that are
+        copied from the source's positions as they are read, and the number of ids.
         """
         self.masks = masks
         self.outputs = outputs
@@ -76,7 +83,14 @@ class Decoder:
             a = self.a = np.tanh(self.combine.forward(np.hstack((contexts, dec))))
         if self.peeky:
             a = np.hstack((peeked, a))
-        return self.output.forward(a * masks[-1]), all_h, all_c
+        a = a * masks[-1]
+        scores = self.output.forward(a)
+        if self.copying is not None:
+            assert self.attention is not None and copied is not None
+            assert self.attention.attention_weights is not None
+            weights = self.attention.attention_weights[0]
+            scores = self.copying.forward(scores, a, weights, *copied)
+        return scores, all_h, all_c
 
     def backward(self, dscores: Array) -> tuple[Array, list[Array], list[Array | None]]:
         """Gradients of the outputs, and of the final h and c of the encoder."""
@@ -88,7 +102,13 @@ class Decoder:
             own, dstates = self.hard.backward(dscores)
             return self._backward_recurrent(own[np.newaxis], dh_top, dstates[np.newaxis])
         # forward was: scores = output(a * mask)
-        da = self.output.backward(dscores) * self.masks[-1]
+        dweights = None
+        if self.copying is None:
+            da = self.output.backward(dscores) * self.masks[-1]
+        else:
+            dscores, dread, dweights = self.copying.backward(dscores)
+            da = (self.output.backward(dscores) + dread) * self.masks[-1]
+            dweights = dweights[np.newaxis]
         if self.peeky:
             # forward was: a = [peeked | a]
             dh_top += da[:, :H].sum(axis=0)
@@ -97,7 +117,7 @@ class Decoder:
         if self.attention is not None:
             # forward was: a = tanh(combine([contexts | dec]))
             dboth = self.combine.backward(da * (1 - self.a**2))
-            doutputs, dxs = self.attention.backward(dboth[np.newaxis, :, :H])
+            doutputs, dxs = self.attention.backward(dboth[np.newaxis, :, :H], dweights)
             dxs = dxs + dboth[np.newaxis, :, H:]
         return self._backward_recurrent(doutputs, dh_top, dxs)
 

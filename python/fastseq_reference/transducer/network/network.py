@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastseq_reference.transducer.network.copying import copied_ids
 from fastseq_reference.transducer.network.decoder import Decoder
 from fastseq_reference.transducer.network.encoder import Encoder
 from fastseq_reference.transducer.network.parameters import NetworkConfig, initial_parameters
@@ -34,11 +35,13 @@ class Encoded:
     lengths: Array
     h: list[Array]
     c: list[Array | None]
+    copied: list[list[int]]
 
     def take(self, rows: Array) -> Encoded:
         """These rows, in this order."""
         state = State(self.h, self.c).take(rows)
-        return Encoded(self.outputs[rows], self.lengths[rows], state.h, state.c)
+        copied = [self.copied[row] for row in rows]
+        return Encoded(self.outputs[rows], self.lengths[rows], state.h, state.c, copied)
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,10 @@ class Network:
                 Encoder(self.config, self.params),
                 Decoder(self.config, self.params),
             )
-            outputs, h, c = encoder.forward(batch.sources[n, :te], encoder_masks)
+            source, copied = self._read(batch.sources[n, :te])
+            outputs, h, c = encoder.forward(source, encoder_masks)
             scores, _, _ = decoder.forward(
-                batch.inputs[n, :td], outputs, h[-1], (h, c), decoder_masks
+                batch.inputs[n, :td], outputs, h[-1], (h, c), decoder_masks, None, (copied, V)
             )
             log_p = _log_softmax(scores)
             wanted = np.eye(V, dtype=log_p.dtype)[batch.targets[n, :td]]
@@ -147,15 +151,17 @@ class Network:
     def encode(self, sources: Array, source_lengths: Array) -> Encoded:
         """The encoder's outputs and states for sources (N, Te) with lengths (N)."""
         H, layers = self.config.hidden_size, range(self.config.layers)
+        read = [self._read(row[:te]) for row, te in zip(sources, source_lengths, strict=True)]
         rows = [
-            Encoder(self.config, self.params).forward(source[:te], [1] * len(layers))
-            for source, te in zip(sources, source_lengths, strict=True)
+            Encoder(self.config, self.params).forward(source, [1] * len(layers))
+            for source, _ in read
         ]
         outputs = np.zeros((*sources.shape, H), dtype=self.params["output.b"].dtype)
         for n, (output, _, _) in enumerate(rows):
             outputs[n, : source_lengths[n]] = output[0]
         h = [np.vstack([row[1][layer] for row in rows]) for layer in layers]
-        return Encoded(outputs, source_lengths, h, self._stack_c([row[2] for row in rows]))
+        c = self._stack_c([row[2] for row in rows])
+        return Encoded(outputs, source_lengths, h, c, [copied for _, copied in read])
 
     def first_state(self, encoded: Encoded) -> State:
         """The initial state of the decoder."""
@@ -169,17 +175,19 @@ class Network:
         all_c: list[list[Array | None]] = []
         joint: list[Array] = []
         weights = np.zeros(encoded.outputs.shape[:2], dtype=encoded.outputs.dtype)
+        size = max(self.config.target_size, *(max(copied) + 1 for copied in encoded.copied))
         for n in range(len(ids)):
             te, row = int(encoded.lengths[n]), slice(n, n + 1)
             decoder = Decoder(self.config, self.params)
             here = state.take(np.array([n]))
             scores, h, c = decoder.forward(
-                ids[row],
+                np.where(ids[row] < self.config.target_size, ids[row], 0),
                 encoded.outputs[row, :te],
                 encoded.h[-1][row],
                 (here.h, here.c),
                 [1] * (len(layers) + 1),
                 None if here.joint is None else here.joint[0],
+                (encoded.copied[n], size),
             )
             log_p.append(_log_softmax(scores))
             all_h.append(h)
@@ -196,6 +204,14 @@ class Network:
         attends = self.config.attention != "none"
         next_state = State(new_h, self._stack_c(all_c), joint or None)
         return np.vstack(log_p), next_state, weights if attends else None
+
+    def _read(self, ids: Array) -> tuple[Array, list[int]]:
+        """What is read of a source (te), and the ids that are copied, in the order of reading."""
+        if self.config.copies is None:
+            return ids, [-1] * len(ids)
+        copied = copied_ids(self.config, ids)
+        known = np.where(ids < self.config.source_size, ids, 0)
+        return known, copied[::-1] if self.config.reverse else copied
 
     def _stack_c(self, rows: list[list[Any]]) -> list[Array | None]:
         if self.config.cell != "lstm":

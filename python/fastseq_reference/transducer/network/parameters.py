@@ -31,6 +31,7 @@ class NetworkConfig:
     peeky: bool = False
     reverse: bool = False
     dropout: float = 0.0
+    copies: tuple[int, ...] | None = None
 
 
 def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
@@ -72,6 +73,9 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes["combine.b"] = (H,)
     shapes["output.W"] = (2 * H if config.peeky else H, config.target_size)
     shapes["output.b"] = (config.target_size,)
+    if config.copies is not None:
+        shapes["copy.W"] = (2 * H if config.peeky else H, 1)
+        shapes["copy.b"] = (1,)
     return shapes
 
 
