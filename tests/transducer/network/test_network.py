@@ -170,6 +170,7 @@ def test_comparison_notices_one_wrong_element(isa: str, factor: float) -> None:
             assert_results_close(actual, {**expected, name: wrong}, config)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("attention", "scaled_dot"), ("reverse", True), ("dropout", 0.1)],
