@@ -19,16 +19,21 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo dates
 	@$(BIN)/fastseq demo dates $(ARGS)
 
 test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## build into .venv, then run the tests
 	@$(BIN)/pytest $(ARGS)
+
+test-bfloat16: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests with products of bfloat16, on each instruction set
+	@for isa in $$($(BIN)/python -c 'from fastseq import _kernels; print(*_kernels.bfloat16_isas())'); do \
+	    FASTSEQ_PRECISION=bfloat16 FASTSEQ_ISA=$$isa $(BIN)/pytest $(ARGS) || exit 1; \
+	done
 
 test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests that take minutes
 	@$(BIN)/pytest -m slow -o faulthandler_timeout=3600 $(ARGS)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from fastseq import _kernels
+from fastseq.precision import products_in
 from support.kernels.hostile_values import (
     byte_swapped,
     misaligned,
@@ -45,6 +46,17 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _kernels.set_isa(request.param)
     yield request.param
     _kernels.set_isa(before)
+
+
+@pytest.fixture
+def float32_products() -> Iterator[None]:
+    """Products of float32 operands, whatever ``FASTSEQ_PRECISION`` is.
+
+    For tests of what is exact in float32 alone: that a comparison sees an error of a thousandth, or
+    that scores of thousands differ by the right amount.
+    """
+    with products_in("float32"):
+        yield
 
 
 @pytest.fixture

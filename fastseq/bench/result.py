@@ -16,6 +16,10 @@ from fastseq.bench.workloads.base import Curve
 
 OURS, PEAK = "fastseq", "peak"
 
+# A virtual machine may be slower for some seconds, then as fast as before: a round whose large
+# product takes this many times as long as in the median round was measured in such a mode.
+SLOW_PEAK = 1.2
+
 
 def group_name(workload: str, threads: int) -> str:
     """The name of the group of a workload and a number of threads."""
@@ -130,6 +134,14 @@ class Group:
     def find(self, backend: str) -> Entry | None:
         """The entry of a backend, if it was measured."""
         return next(iter(self._of(backend)), None)
+
+    @property
+    def slow_rounds(self) -> int:
+        """The rounds in which the peak took more than 1.2 times its median: a slower machine."""
+        if self.peak is None:
+            return 0
+        limit = SLOW_PEAK * statistics.median(self.peak.seconds)
+        return sum(seconds > limit for seconds in self.peak.seconds)
 
     def speedup(self, backend: str) -> Figure | None:
         """How many times as long as fastseq a backend takes."""

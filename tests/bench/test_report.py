@@ -123,6 +123,37 @@ def test_json_holds_every_group() -> None:
     assert document["headline"].startswith("A training step of the date model: on 1 thread 2.00")
 
 
+# Mixed modes
+
+
+def as_text(run: dict[str, Any]) -> str:
+    run["machine_info"]["fastseq"]["blas"] = "some BLAS"
+    return report.as_text(loaded(run))
+
+
+def test_rounds_of_a_slower_machine_are_told_by_their_peak() -> None:
+    steady, slower = (1.0, 1.05, 1.19, 0.9, 1.0), (1.0, 1.33, 1.0, 1.0, 1.21)
+    run = run_of(
+        *(entry("dates", "fastseq", [1.0] * 5, threads) for threads in (1, 2)),
+        entry("dates", "peak", steady),
+        entry("dates", "peak", slower, threads=2),
+    )
+    counts = {key: result["slow_rounds"] for key, result in results(run).items()}
+    assert counts == {("dates", 1): 0, ("dates", 2): 2}
+    sentence = (
+        "mixed modes: the peak was more than 1.2 times slower than its median in 2 of 10 rounds "
+        "(dates, 2 threads: 2)"
+    )
+    assert f"- {sentence}\n" in report.as_markdown(loaded(run))
+    assert f"\n{sentence}\n" in as_text(run)
+
+
+def test_a_steady_machine_and_one_without_a_peak_have_no_mixed_modes() -> None:
+    for run in (full_run(), run_of(entry("dates", "fastseq", (1.0, 2.0, 9.0)))):
+        assert "mixed modes" not in report.as_markdown(loaded(run))
+        assert "mixed modes" not in as_text(run)
+
+
 # Comparison
 
 

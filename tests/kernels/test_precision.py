@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,26 @@ def test_the_precision_is_saved_with_the_model(tmp_path: Any) -> None:
     assert Transducer.load(tmp_path / "model").precision == "bfloat16"
     with pytest.raises(ValueError, match="precision: expected one of default, float32, bfloat16"):
         tiny_transducer(precision="half").fit(*tiny_pairs())
+
+
+def test_layers_are_their_reference_in_bfloat16() -> None:
+    layers = Path(__file__).parents[1] / "layers"
+    files = [str(layers / name) for name in ("test_affine.py", "recurrent/test_recurrent_layer.py")]
+    environment = os.environ | {"FASTSEQ_PRECISION": "bfloat16", "FASTSEQ_ISA": _kernels.isa()}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "is_the_reference",
+            *files,
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout

@@ -66,6 +66,7 @@ def test_is_the_reference(isa: str, N: int, T: int, K: int, M: int) -> None:
     assert_results_close(actual, expected, K + M + N * T)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["out", "dx", "dW", "db"])
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, factor: float) -> None:

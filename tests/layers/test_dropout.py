@@ -34,6 +34,7 @@ def test_is_the_reference(ratio: float, shape: tuple[int, ...]) -> None:
         assert_close(one, other, rtol=1e-6, atol=0)
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_comparison_notices_one_wrong_element() -> None:
     xs = draw(3, 4, 5)
     _, dxs = run(TimeDropout(), xs, xs)

@@ -82,6 +82,7 @@ def test_affine_is_the_reference(isa: str, name: str, case: tuple[Any, ...]) -> 
     assert_results_close(actual, expected, K + M + int(np.prod(rows)))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", AFFINE)
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_affine_comparison_notices_one_wrong_element(isa: str, name: str, factor: float) -> None:
@@ -132,6 +133,7 @@ def test_affine_reads_its_weights_afresh(isa: str) -> None:
         assert np.array_equal(layer.forward(x), 2 * first)
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_one_hot_rows_pick_the_rows_of_the_matrix(isa: str) -> None:
     W = draw(7, 3)
     assert np.array_equal(MatMul(W).forward(np.eye(7, dtype=int)[[2, 0, 6]]), W[[2, 0, 6]])
@@ -181,6 +183,7 @@ def test_empty_affine(isa: str, name: str, N: int, M: int) -> None:
 # -------------------------------------------------------------------------------------- Embedding
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("shape", [*[(N,) for N in SIZES], (3, 4), (2, 3, 4), ()], ids=str)
 @pytest.mark.parametrize("D", [1, 5, 17])
 def test_embedding_is_the_reference(isa: str, shape: tuple[int, ...], D: int) -> None:

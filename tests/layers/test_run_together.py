@@ -90,6 +90,7 @@ def test_without_a_context_the_hidden_states_have_the_same_bits(isa: str) -> Non
     np.testing.assert_array_equal(together, lstm.forward(embed.forward(ids)))
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_one_wrong_element_is_noticed(isa: str) -> None:
     embed, lstm, ids, context = lstm_layers(SIZES[2], 5, 1)
     dhs = draw(np.random.RandomState(1), *ids.shape, SIZES[2][3])

@@ -14,7 +14,7 @@ import pytest
 
 from fastseq import decoding
 from fastseq.layers import RecurrentStack
-from support.helpers import assert_close
+from support.helpers import assert_close, operand_rounding
 from support.layers.cells import REFERENCE_STEPS
 from support.layers.recurrent_stack import CELLS
 
@@ -90,6 +90,7 @@ class Network:
         return ids, sum(self.loop(n, best, steps))
 
 
+@pytest.mark.usefixtures("float32_products")
 @every_cell
 @pytest.mark.parametrize("L", [1, 2, 3])
 @pytest.mark.parametrize("N", [1, 7, 40])
@@ -137,7 +138,8 @@ def test_score_is_the_loop(
     assert whole.dtype == parts.dtype == np.float64
     for n in range(N):
         each = network.loop(n, lambda _, step, n=n: int(targets[n, step]), int(lengths[n]))
-        assert_close(parts[n], sum(each), rtol=1e-5, atol=1e-5)
+        # up to 6 terms of a magnitude of 2, whose errors are independent
+        assert_close(parts[n], sum(each), rtol=1e-5, atol=1e-5 + 5 * operand_rounding())
         if lengths[n] == 6:
             assert parts[n] == whole[n]
         else:

@@ -54,6 +54,7 @@ def broken_copy(value: Any) -> Any:
     return wrong
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", TABLE)
 def test_a_wrong_value_is_detected(name: str) -> None:
     actual, expected = run(fastseq, name, MIDDLE), run(fastseq_reference, name, MIDDLE)

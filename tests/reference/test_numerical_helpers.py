@@ -3,8 +3,11 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from fastseq.float_formats import from_storage, to_storage
+from fastseq.precision import products_in
 from support.helpers import (
     CENTRAL_DIFFERENCES,
     SIZES,
@@ -13,6 +16,8 @@ from support.helpers import (
     numerical_gradient,
 )
 from support.layers.layer_cases import randn
+
+Array = npt.NDArray[np.floating]
 
 
 def test_numerical_gradient_of_a_known_function() -> None:
@@ -53,10 +58,34 @@ def test_float32_tolerance_fits_dot_products_and_nothing_much_larger() -> None:
         a, b = randn(1, 100, size), randn(2, size)
         a32, b32 = a.astype(np.float32), b.astype(np.float32)
         exact = a32.astype(np.float64) @ b32.astype(np.float64)
-        tolerance = float32_tolerance(size, magnitude=float(np.max(np.abs(a) @ np.abs(b))))
+        magnitude = float(np.max(np.abs(a) @ np.abs(b)))
+        tolerance = float32_tolerance(size, magnitude, products=False)
         assert_close(a32 @ b32, exact, **tolerance)
         assert_close(np.add.accumulate(a32 * b32, axis=1)[:, -1], exact, **tolerance)
         assert tolerance["rtol"] < 1e-4
         exact[7] += 0.01 * np.abs(exact).max()
         with pytest.raises(AssertionError, match="1 of 100"):
             assert_close(a32 @ b32, exact, **tolerance)
+
+
+def test_in_bfloat16_the_tolerance_fits_rounded_operands_and_nothing_much_larger() -> None:
+    for size in (*SIZES, 4096):
+        # a state's magnitude: what the terms add up to as a random walk
+        a, b = randn(1, 100, size) / np.sqrt(size), randn(2, size)
+        exact = a @ b
+        found = rounded_to_bfloat16(a) @ rounded_to_bfloat16(b)
+        with products_in("float32"):
+            exact_products = float32_tolerance(size, magnitude=1.0)
+        with products_in("bfloat16"):
+            tolerance = float32_tolerance(size, magnitude=1.0)
+            assert float32_tolerance(size, magnitude=1.0, products=False) == exact_products
+        assert_close(found, exact, **tolerance)
+        with pytest.raises(AssertionError):
+            assert_close(found, exact, **exact_products)
+        exact[7] += 0.05
+        with pytest.raises(AssertionError, match="1 of 100"):
+            assert_close(found, exact, **tolerance)
+
+
+def rounded_to_bfloat16(array: Array) -> Array:
+    return from_storage(to_storage(array.astype(np.float32), "bfloat16"), "bfloat16")

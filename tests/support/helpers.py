@@ -1,6 +1,6 @@
 """Helpers of numerical tests: central differences, comparison, tolerances from rounding errors.
 
-Only NumPy is imported here.
+Only NumPy is imported here, and the name of the precision in use from fastseq.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastseq import _kernels
 
 Array = npt.NDArray[Any]
 
@@ -91,7 +93,27 @@ def assert_close(actual: object, expected: object, *, rtol: float, atol: float) 
         )
 
 
-def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
+# The unit roundoff of bfloat16, whose significand has 8 bits.
+BFLOAT16_ROUNDOFF = 2.0**-8
+
+
+def operand_rounding() -> float:
+    """What the rounding of operands may change, of the size of a result; 0 in float32.
+
+    Where the precision in use is bfloat16 (``FASTSEQ_PRECISION``), each operand is rounded by at
+    most the unit roundoff ``u = 2^-8``, with a standard deviation below ``u / sqrt(3)``. The errors
+    of the terms are independent, so an element is off by ``sqrt(2 / 3) u`` of the size of the
+    elements, and after four products that depend on each other, as forward, loss and backward
+    have, by twice that. This is six standard deviations, ``9.8 u``.
+    """
+    if _kernels.get_precision() == "float32":
+        return 0.0
+    return 6 * 2 * float(np.sqrt(2 / 3)) * BFLOAT16_ROUNDOFF
+
+
+def float32_tolerance(
+    length: int, magnitude: float = 1.0, products: bool = True
+) -> dict[str, float]:
     """Tolerance between two float32 computations of a sum of ``length`` terms.
 
     Rounding errors of a sum are modelled as a random walk. With unit roundoff ``u = eps / 2``, the
@@ -101,6 +123,8 @@ def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
     computations with different orders of addition differ by at most twice that: ``6 sqrt(length)
     eps sum|terms|``. ``6 eps`` are added for exp, tanh and sigmoid: 3 ULP in each of the two.
 
+    Where operands are rounded to bfloat16, `operand_rounding` is added.
+
     Parameters
     ----------
     length : int
@@ -109,6 +133,8 @@ def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
     magnitude : float
         Bound of the sum of the absolute terms. Cancellation makes a result smaller than this sum,
         but not its error.
+    products : bool, default True
+        Whether fastseq's products of matrices take part: only they have operands in bfloat16.
 
     Returns
     -------
@@ -116,7 +142,8 @@ def float32_tolerance(length: int, magnitude: float = 1.0) -> dict[str, float]:
         ``rtol`` and ``atol``, for `assert_close`.
     """
     relative = (6 * np.sqrt(max(length, 1)) + 6) * float(np.finfo(np.float32).eps)
-    return {"rtol": relative, "atol": relative * magnitude}
+    rounding = operand_rounding() if products else 0.0
+    return {"rtol": relative, "atol": (relative + rounding) * magnitude}
 
 
 def convert_model(model: Any, dtype: npt.DTypeLike) -> Any:

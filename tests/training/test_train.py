@@ -208,6 +208,7 @@ def test_losses_are_printed_and_kept(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["Seq2seq", "PeekySeq2seq", "AttentionSeq2seq"])
 def test_trains_like_the_reference(name: str) -> None:
     rng = np.random.default_rng(0)

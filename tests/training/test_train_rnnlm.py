@@ -186,6 +186,7 @@ def test_perplexity_needs_a_step_of_words(package: Any) -> None:
         eval_perplexity(Recorder(), np.ones((5, 400), int))
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_a_text_is_learnt_as_by_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     """Every word is followed by one of two: the best perplexity is 2."""
     V = 13

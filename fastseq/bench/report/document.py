@@ -24,8 +24,9 @@ def as_json(run: Run, comparison: Comparison | None = None) -> str:
     -------
     str
         One JSON object. "results" has an entry for each workload and number of threads:
-        milliseconds, "speedup" over the others (their time over fastseq's), "fraction_of_peak";
-        each with "median", "low" and "high" over the rounds.
+        milliseconds, "speedup" over the others (their time over fastseq's), "fraction_of_peak",
+        each with "median", "low" and "high" over the rounds; and "slow_rounds", how many of the
+        "rounds" had a peak that took more than 1.2 times its median.
     """
     document: dict[str, Any] = {
         "format": 2,
@@ -60,6 +61,7 @@ def _group(group: Group) -> dict[str, Any]:
         "peak_bytes": {entry.backend: entry.peak_bytes for entry in (ours, *others)},
         "parity": {entry.backend: entry.parity for entry in (ours, *others)},
         "rounds": len(ours.seconds),
+        "slow_rounds": group.slow_rounds,
     }
 
 

@@ -29,6 +29,9 @@ def as_text(run: Run) -> str:
             ]
         )
     lines = ["ms: median (lowest–highest) of the rounds", "", *_aligned(rows), ""]
+    modes = words.mixed_modes(run)
+    if modes:
+        lines += [f"mixed modes: {modes}", ""]
     return "\n".join([format_machine(run.machine), *lines, *_legend(entries)])
 
 

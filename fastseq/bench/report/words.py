@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastseq.bench.result import OURS, Entry, Figure, Group, Run
+from fastseq.bench.result import OURS, SLOW_PEAK, Entry, Figure, Group, Run
 
 KINDS = {
     "step": "Training steps",
@@ -155,6 +155,7 @@ def machine(run: Run) -> list[tuple[str, str]]:
         ("measured", run.date.replace("T", " ")[:16]),
         ("commit", _commit(run.commit)),
         ("rounds", _rounds(run)),
+        ("mixed modes", mixed_modes(run)),
         ("agreement with the reference", _parity(run)),
         *(
             (f"skipped: {backend_name(name)}", reason)
@@ -175,6 +176,19 @@ def _rounds(run: Run) -> str:
         return ""
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def mixed_modes(run: Run) -> str:
+    """What is said where the machine was slower in some rounds, as its peak shows; else nothing."""
+    slow = {group.name: group.slow_rounds for group in run.groups if group.slow_rounds}
+    if not slow:
+        return ""
+    total = sum(len(group.peak.seconds) for group in run.groups if group.peak is not None)
+    places = "; ".join(f"{name}: {count}" for name, count in slow.items())
+    return (
+        f"the peak was more than {SLOW_PEAK} times slower than its median in {sum(slow.values())} "
+        f"of {total} rounds ({places})"
+    )
 
 
 def _parity(run: Run) -> str:

@@ -72,6 +72,7 @@ def test_time_attention_is_the_reference(isa: str, N: int, Te: int, Td: int, H: 
     assert_results_close(actual, expected, 2 * H + Te + Td)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["contexts", "weights", "dhs_enc", "dhs_dec"])
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, factor: float) -> None:
@@ -124,6 +125,7 @@ def test_step_is_the_reference(
     assert_results_close(actual, expected, 2 * H + T)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["out", "dfirst", "dsecond"])
 @pytest.mark.parametrize(("layer", "twin", "inputs", "result"), step_layers())
 def test_step_comparison_notices_one_wrong_element(
@@ -165,6 +167,7 @@ def test_step_is_one_step_of_time_attention(isa: str) -> None:
     assert np.array_equal(contexts, np.stack(steps, axis=1))
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_large_scores(isa: str) -> None:
     hs_enc, hs_dec, dout = arguments(3, 7, 4, 33)
     layer = TimeAttention()

@@ -83,6 +83,7 @@ def test_is_the_reference(
     assert_results_close(actual, expected, case)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_comparison_notices_one_wrong_element(isa: str, kind: str, factor: float) -> None:
@@ -95,6 +96,7 @@ def test_comparison_notices_one_wrong_element(isa: str, kind: str, factor: float
             assert_results_close(actual, {**expected, name: broken}, case)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("kind", KINDS)
 def test_comparison_notices_a_gradient_without_the_scores(isa: str, kind: str) -> None:
     case = N, Te, Td, H, _ = 4, 5, 4, 9, 7

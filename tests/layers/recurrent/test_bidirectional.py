@@ -82,6 +82,7 @@ def test_is_the_reference(isa: str, N: int, T: int, D: int, H: int) -> None:
     assert_results_close(actual, expected, T * (D + 4 * H) + N * T)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["hs", "h", "c", "dxs", "dh", "dc", *NAMES])
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, factor: float) -> None:

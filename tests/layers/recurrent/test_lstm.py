@@ -31,6 +31,7 @@ def test_time_lstm_is_the_reference(isa: str, N: int, T: int, D: int, H: int) ->
     assert_results_close(actual, expected, T * (D + 4 * H) + N * T)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", ["hs", "h", "c", "dxs", "dh", "dc", "dWx", "dWh", "db"])
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, factor: float) -> None:
@@ -108,6 +109,7 @@ def test_a_number_for_the_cells_gradient_is_that_of_every_element(isa: str) -> N
         assert np.array_equal(one, other)
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_saturated_weights_and_huge_inputs(isa: str) -> None:
     N, T, D, H = 5, 6, 7, 17
     rng = np.random.default_rng(0)

@@ -97,6 +97,7 @@ def test_is_the_reference(
     assert_results_close(actual, expected, case)
 
 
+@pytest.mark.usefixtures("float32_products")
 @every_cell
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, cell: str, factor: float) -> None:

@@ -95,6 +95,7 @@ def test_is_the_reference(
     assert_results_close(run(case.stack(), case), run_reference(case), shape)
 
 
+@pytest.mark.usefixtures("float32_products")
 @every_cell
 def test_comparison_notices_one_wrong_element(cell: str, reset_after: bool) -> None:
     case = case_of(cell, reset_after, K=2)

@@ -38,6 +38,7 @@ def test_sequence_is_the_reference(isa: str, unit: Unit, sizes: tuple[int, ...])
     assert_results_close(actual, expected, terms(unit, *sizes))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, unit: Unit, factor: float) -> None:
     actual, expected = run_both(unit, 3, 4, 5, 9)

@@ -88,6 +88,7 @@ def test_is_the_reference(isa: str, name: str, sizes: tuple[int, ...]) -> None:
     assert_results_close(actual, expected, length_of(*sizes))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("index", [0, 1, 2, 3, 4, 5, 6, -8, -3, -2, -1])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, index: int) -> None:
     actual, expected = run_both(name, *SIZES)
@@ -98,6 +99,7 @@ def test_comparison_notices_one_wrong_element(isa: str, name: str, index: int) -
         assert_results_close(actual, expected, length_of(*SIZES))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("scale", [0, 2])
 def test_comparison_notices_a_lost_state(scale: float) -> None:
     actual, _ = run_both("Rnnlm", *SIZES)

@@ -21,6 +21,7 @@ def name(request: pytest.FixtureRequest) -> str:
 # --------------------------------------------------------------------------------------- generation
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("skip_ids", [None, [1, 4, 7], np.array([0, 3])])
 def test_writes_what_the_reference_writes(isa: str, name: str, skip_ids: Any) -> None:

@@ -58,6 +58,7 @@ OPTIMIZERS: dict[str, dict[str, float]] = {
 }
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_trains_like_the_reference(
     name: str, optimizer: str, capsys: pytest.CaptureFixture[str]

@@ -91,6 +91,7 @@ def test_is_the_reference(isa: str, sizes: tuple[int, ...]) -> None:
     assert_results_close(*run_both(*sizes), sizes)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("index", range(14))
 def test_comparison_notices_one_wrong_element(index: int) -> None:
     actual, expected = run_both(*SIZES)
@@ -144,6 +145,7 @@ def test_each_state_knows_both_ends() -> None:
         assert changed[last_changed].any()
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_answers_like_the_reference(isa: str) -> None:
     xs, _ = sequences(6, 5, 4, 13)
     ours, twin = build(fastseq, 13, 7, 9), build(fastseq_reference, 13, 7, 9)
@@ -153,6 +155,7 @@ def test_answers_like_the_reference(isa: str) -> None:
     assert len(np.unique(answers)) > 3
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_trains_like_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 9, (80, 6))

@@ -23,6 +23,7 @@ def name(request: pytest.FixtureRequest) -> str:
 # ---- generation ----
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_generate_is_the_reference(isa: str, name: str) -> None:
     model = build(fastseq, name, 13, 7, 33, scale=2)
     twin = build(fastseq_reference, name, 13, 7, 33, scale=2)

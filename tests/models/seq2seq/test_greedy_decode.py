@@ -86,6 +86,7 @@ def test_has_the_bits_of_the_layers(isa: str, name: str, N: int, steps: int, H: 
     assert model.generate(xs[:1], START, steps) == expected[0][0].tolist()
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_answers_vary_and_a_difference_is_noticed(isa: str, name: str) -> None:
     model = build(name)
     xs = questions(33)

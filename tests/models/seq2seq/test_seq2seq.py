@@ -34,6 +34,7 @@ def test_is_the_reference(isa: str, name: str, sizes: tuple[int, ...]) -> None:
     assert_results_close(actual, expected, length_of(*sizes))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("index", [0, 1, 2, 3, 4, 5, 6, 7, 8, -2, -1])
 def test_comparison_notices_one_wrong_element(isa: str, name: str, index: int) -> None:
     actual, expected = run_both(name, *SIZES)

@@ -188,6 +188,7 @@ def has_weights(layer: Any) -> bool:
     return bool(getattr(layer, "params", None)) and not isinstance(layer, list)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize(("name", "place", "change"), [*cases()])
 def test_a_changed_layer_is_run(
     name: str, place: str, change: Any, monkeypatch: pytest.MonkeyPatch

@@ -158,6 +158,7 @@ def test_is_the_reference(isa: str, name: str) -> None:
     assert_results_close(actual, expected, config)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("factor", [0.0, 0.999, -1.0])
 def test_comparison_notices_one_wrong_element(isa: str, factor: float) -> None:
     config, batch = large_case("additive_dropout")
@@ -169,6 +170,7 @@ def test_comparison_notices_one_wrong_element(isa: str, factor: float) -> None:
             assert_results_close(actual, {**expected, name: wrong}, config)
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("attention", "scaled_dot"), ("reverse", True), ("dropout", 0.1)],

@@ -27,6 +27,7 @@ from support.transducer.networks import (
 Array = npt.NDArray[Any]
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_steps_are_the_reference(isa: str, name: str) -> None:
     config, batch = large_case(name)
