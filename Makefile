@@ -9,6 +9,8 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# A process for each core, each with tests of its own; `-n 0` in ARGS runs them in one.
+IN_PARALLEL := -n auto --dist worksteal
 SWITCHES := debug=$(FASTSEQ_DEBUG) sanitize=$(FASTSEQ_SANITIZE)
 BOUNDARY := $(wildcard fastseq/_kernels/*.pyx fastseq/_kernels/*.pxd)
 KERNELS := $(shell find csrc -name '*.[ch]') $(BOUNDARY)
@@ -28,11 +30,11 @@ run: $(VENV)/built  ## build into .venv, then train the date model: fastseq demo
 	@$(BIN)/fastseq demo dates $(ARGS)
 
 test: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## build into .venv, then run the tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) $(ARGS)
 
 test-bfloat16: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests with products of bfloat16, on each instruction set
 	@for isa in $$($(BIN)/python -c 'from fastseq import _kernels; print(*_kernels.bfloat16_isas())'); do \
-	    FASTSEQ_PRECISION=bfloat16 FASTSEQ_ISA=$$isa $(BIN)/pytest $(ARGS) || exit 1; \
+	    FASTSEQ_PRECISION=bfloat16 FASTSEQ_ISA=$$isa $(BIN)/pytest $(IN_PARALLEL) $(ARGS) || exit 1; \
 	done
 
 test-slow: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx $(VENV)/mpi  ## the tests that take minutes
