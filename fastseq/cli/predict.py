@@ -187,8 +187,11 @@ def run(arguments: argparse.Namespace) -> int:
     def blocks() -> Iterator[tuple[list[Text], Any]]:
         for first, texts in _texts(arguments, model):
             sources: list[Text] = []
-            unknown: list[list[str]] = []
+            unknown: list[list[str] | None] = []
             for number, text in enumerate(texts, start=first):
+                if not text.strip():  # no text that an answer would be one to
+                    unknown.append(None)
+                    continue
                 place = f"TEXT {number}" if arguments.texts else f"<stdin>, line {number}"
                 try:
                     sources.append(source_of_line(model, text))
@@ -197,10 +200,12 @@ def run(arguments: argparse.Namespace) -> int:
                 unknown.append(counted.of(sources[-1], place))
             yield sources, (texts, unknown)
 
-    def show(block: tuple[list[str], list[list[str]]], found: list[list[Answer]]) -> None:
+    def show(block: tuple[list[str], list[list[str] | None]], found: list[list[Answer]]) -> None:
         nonlocal count, cut
-        for text, symbols, answers in zip(*block, found, strict=True):
-            print(_line(arguments, text, symbols, answers))
+        in_order = iter(found)
+        for text, symbols in zip(*block, strict=True):
+            answers = [] if symbols is None else next(in_order)
+            print(_line(arguments, text, symbols or [], answers))
             count += len(answers)
             cut += sum(answer.cut for answer in answers)
         sys.stdout.flush()

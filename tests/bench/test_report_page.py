@@ -109,7 +109,7 @@ def test_charts_take_their_colours_from_the_style_sheet() -> None:
         ({"kind": "import"}, {"import"}),
         ({"kind": "step"}, {"peak", "speedup-torch", "isa"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else " ".join(sorted(value)) or "none",
 )
 def test_sections_without_content_disappear(missing: dict[str, Any], gone: set[str]) -> None:
     run = full_run()

@@ -42,6 +42,22 @@ def test_a_file_of_pairs_is_answered_by_its_sources(
     assert said == ("fastseq: <stdin>: of a line with tabs the source is read: source,target")
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_blank_line_has_a_blank_answer(
+    jobs: str, model_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = Transducer.load(model_file).predict(["ab", "ba"])
+    texts = ["", "ab", "  ", "ba"]
+    assert main(["predict", str(model_file), "--jobs", jobs, *texts]) == 0
+    captured = capfd.readouterr()
+    assert captured.out.split("\n") == ["", expected[0], "", expected[1], ""]
+    assert captured.err == ""  # spaces are no unknown symbols then
+    assert main(["predict", str(model_file), "--jobs", jobs, "--json", *texts]) == 0
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [each["input"] for each in lines] == texts
+    assert [len(each["answers"]) for each in lines] == [0, 1, 0, 1]
+
+
 def test_a_tab_that_the_model_has_learnt_is_part_of_the_text(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
