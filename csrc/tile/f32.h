@@ -56,9 +56,9 @@ static void pack_rows(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t 
 
 /* sum += A B for one block of A; returns the row of B after the last. */
 static inline __attribute__((always_inline)) const float *
-multiply_add(vf sum[MAX_TILE_ROWS][PANEL_VECTORS], const float *a, ptrdiff_t a_row,
-             ptrdiff_t a_depth, ptrdiff_t depth, const float *b, ptrdiff_t b_row,
-             ptrdiff_t b_vector, const int rows, const int vectors) {
+add_product(vf sum[MAX_TILE_ROWS][PANEL_VECTORS], const float *a, ptrdiff_t a_row,
+            ptrdiff_t a_depth, ptrdiff_t depth, const float *b, ptrdiff_t b_row, ptrdiff_t b_vector,
+            const int rows, const int vectors) {
     for (ptrdiff_t k = depth; k > 0; --k) {
         /* The fewer of rows and vectors are held: 3 x 4 sums and 3 rows leave one of AVX2's 16
          * registers for a vector, while 4 vectors would leave none. */
@@ -104,11 +104,11 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
     const float *b = product->b;
     const ptrdiff_t b_row = product->b_row, b_vector = product->b_vector;
     for (ptrdiff_t block = 0; block < product->blocks; ++block) {
-        b = multiply_add(sum, product->a + block * product->a_block, product->a_row,
-                         product->a_depth, product->depth, b, b_row, b_vector, rows, vectors);
+        b = add_product(sum, product->a + block * product->a_block, product->a_row,
+                        product->a_depth, product->depth, b, b_row, b_vector, rows, vectors);
     }
-    multiply_add(sum, product->next_a, product->next_row, 1, product->next_depth, b, b_row,
-                 b_vector, rows, vectors);
+    add_product(sum, product->next_a, product->next_row, 1, product->next_depth, b, b_row, b_vector,
+                rows, vectors);
     store_sums(product, sum, rows, vectors);
 }
 
