@@ -79,7 +79,8 @@ static void log_softmax_row(float *y, const float *x, ptrdiff_t n) {
     }
 }
 
-/* y_j = log of the mean over k of exp(x_kj), of K rows that are `row` floats apart. Of one row, x. */
+/* y_j = log of the mean over k of exp(x_kj), of K rows that are `row` floats apart; of one row,
+ * x. */
 static void log_mean_exp_row(float *y, const float *x, ptrdiff_t row, ptrdiff_t K, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += FS_LANES) {
         float shifts[FS_LANES], sums[FS_LANES];

@@ -46,7 +46,7 @@ class _Network:
         params, bias, state = given["params"], given["output_bias"], given["state"]
         count = len(params) // self.L
         pair = state if self.cell == "lstm" else (state, None)
-        unused = ("peek", "hs_enc", "encoder_lengths", "W_query", "keys", "v", "combine")
+        unused = ("peek", "hs_enc", "encoder_lengths", "W_query", "keys", "v", "combine", "jump")
         return {
             "cell": self.kernel_cell,
             "h0": pair[0].copy(),
@@ -111,8 +111,8 @@ def score(draw: Draw) -> Case:
             row, total = Row(wanted, n), 0.0
             inputs = [given["start_id"], *given["targets"][n]]
             for t in range(int(lengths[n])):
-                row.step(int(inputs[t]))
-                total += float(row.log_p[inputs[t + 1]])
+                log_p, _ = row.step(int(inputs[t]))
+                total += float(log_p[inputs[t + 1]])
             totals.append(total)
         return np.array(totals), {}
 
