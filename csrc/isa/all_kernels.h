@@ -33,9 +33,11 @@
 
 #include "../kernels/recurrent/few_rows.h"
 
+#include "../kernels/recurrent/inputs.h"
 #include "../kernels/recurrent/forward.h"
 
 #include "../kernels/recurrent/backward.h"
+#include "../kernels/recurrent/weight_gradients.h"
 
 #include "../kernels/recurrent/cells.h"
 #include "../kernels/recurrent/pass.h"

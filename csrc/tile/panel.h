@@ -71,7 +71,7 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
  * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
  *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
- * in_tiles  A was packed by pack_left, a_depth is then unused
+ * in_tiles  A was packed by pack_left; a_row and a_depth are then unused
  * next_a (rows, next_depth)  more columns of A, with contiguous rows: C = start + [a next_a] B
  * b      (blocks x depth + next_depth, vectors)  row k, vector v at b + k b_row + v b_vector
  * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are
