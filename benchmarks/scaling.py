@@ -14,6 +14,7 @@ host receives (R - 1) / R of the gradients twice, at the given bandwidth, in 2 (
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,10 @@ def sum_time(ranks: Communicator, parameters: int, count: int) -> float:
     """The seconds of a sum of the gradients of so many parameters, one shard a rank."""
     rows, symbols = np.arange(2 * ranks.size), np.ones(2 * ranks.size, np.int64)
     shards = Shards([np.ones(parameters, np.float32)], ranks.size, ranks)
-    nothing = lambda rows, generator: 0.0  # noqa: E731
+
+    def nothing(rows: Any, generator: Any) -> float:
+        return 0.0
+
     return least(lambda: shards.sum(rows, symbols, 0, nothing, False), time.perf_counter, count)
 
 

@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     if ranks.size == 1:
         return _train(arguments, ranks)
     if ranks.rank:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # to the end
     try:
         return _train(arguments, ranks)
     except (RankError, FloatingPointError) as error:  # which all ranks have

@@ -264,6 +264,7 @@ class _Writer:
     def __init__(self, folder: str, group: str, vocabularies: list[Vocabulary]) -> None:
         self._paths = [os.path.join(folder, f"{group}.{side}") for side in _SIDES]
         self._sides = [
+            # closed by `close`, when all sides are written
             _Written(open(f"{path}.ids", "wb"), [], np.zeros(len(vocabulary), np.int64))  # noqa: SIM115
             for path, vocabulary in zip(self._paths, vocabularies, strict=True)
         ]
