@@ -201,7 +201,6 @@ static void common_weight_gradients(const recurrent_run *run, ptrdiff_t begin, p
         const gate_group *group = group_of_panel(run, &index);
         const gate_panel panel = gate_panel_at(run, group, index);
         if (V > 0) {
-            const int is_packed = left_vectors(run, group) > 0;
             const weight_product dWx = {run->dWx, run->x, D, D, group->table_gradients, V, NULL};
             weight_gradient(run, group, panel, dWx, 0, V, 0);
             bias_gradient(group, panel, run->db + panel_column(run, group, panel),
