@@ -46,6 +46,10 @@
 
 #include "../kernels/decoding/decode.h"
 
+#include "../kernels/decoding/beam.h"
+
+#include "../kernels/decoding/call.h"
+
 const fs_kernels FS_TABLE = {
     .name = FS_NAME,
     .precision = FS_PRECISION,

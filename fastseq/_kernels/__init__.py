@@ -38,7 +38,7 @@ from fastseq._kernels.attention import (
     weight_sum_forward,
 )
 from fastseq._kernels.cells import CELLS, Cell
-from fastseq._kernels.decoding import Decoded, decode, decode_together
+from fastseq._kernels.decoding import Decoded, Found, beam_search, decode, decode_together
 from fastseq._kernels.dense import (
     affine_backward,
     affine_forward,
@@ -89,6 +89,7 @@ __all__ = [
     "JUMPS",
     "Cell",
     "Decoded",
+    "Found",
     "Workspace",
     "adagrad_step",
     "adam_step",
@@ -101,6 +102,7 @@ __all__ = [
     "attention_weight_backward",
     "attention_weight_forward",
     "available_isas",
+    "beam_search",
     "bfloat16_isas",
     "build_info",
     "decode",

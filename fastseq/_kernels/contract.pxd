@@ -154,12 +154,14 @@ cdef extern from "fastseq.h" nogil:
         int64_t *ids
         ptrdiff_t *taken
         double *log_probabilities
+        double *scores
+        double length_penalty
         float *scratch
         const ptrdiff_t *encoder_lengths
         const ptrdiff_t *limits
         const fs_decoder *decoders
         int64_t start_id, first_id, end_id
-        ptrdiff_t N, steps, V, count
+        ptrdiff_t N, steps, V, count, beam, n_best
 
     ctypedef struct fs_kernels:
         const char *name

@@ -1,4 +1,4 @@
-"""Greedy decoding in one call: the input of a step is the id that the previous step predicted."""
+"""Decoding in one call: greedy search and beam search."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +21,18 @@ class Decoded(NamedTuple):
     h: FloatArray  # (L,N,H), the final states of each layer
     c: FloatArray | None
     weights: FloatArray | None  # (N,Te), attention weights of the row's last step
+
+class Found(NamedTuple):
+    """The result of `beam_search`: n_best answers, best first, of up to `steps` ids for N rows.
+
+    Where a row has fewer, the others' scores are minus infinity; all are NaN where a log
+    probability was, or where after a hypothesis no id was possible.
+    """
+
+    ids: npt.NDArray[np.int64]  # (N,n_best,steps); after an answer's last id end_id, or 0
+    taken: npt.NDArray[np.int64]  # (N,n_best), the number of ids of each answer
+    log_probabilities: npt.NDArray[np.float64]  # (N,n_best), the sum over an answer's ids
+    scores: npt.NDArray[np.float64]  # (N,n_best)
 
 def decode(
     cell: str,
@@ -80,4 +92,26 @@ def decode_together(
 
     Each decoder is a dictionary of those arguments of `decode` that are not here, of as many rows
     and symbols as the others.
+    """
+
+def beam_search(
+    decoders: Sequence[Mapping[str, Any]],
+    start_id: int,
+    steps: int,
+    beam: int,
+    n_best: int = 1,
+    length_penalty: float = 0.0,
+    *,
+    first_id: int = 0,
+    end_id: int | None = None,
+    limits: Array | None = None,
+    encoder_lengths: Array | None = None,
+) -> Found:
+    """Search the n_best answers of each row with one decoder, or several as in `decode_together`.
+
+    At each step the `beam` extensions with the highest log probabilities are chosen, of equal ones
+    that of the better hypothesis, then of the lower id; those that end are set aside, and the
+    others go on while they can still be among the n_best. An answer's score is its log probability
+    divided by ``((5 + taken) / 6) ** length_penalty``. Of equal scores the answer that ended first
+    is first.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""Greedy decoding in one call: the input of a step is the id that the previous step predicted."""
+"""Decoding in one call: greedy search and beam search."""
 
 from collections import namedtuple
 
@@ -43,6 +43,7 @@ from fastseq._kernels.runtime cimport Snapshot, snapshot
 np.import_array()
 
 Decoded = namedtuple("Decoded", "ids taken log_probabilities h c weights")
+Found = namedtuple("Found", "ids taken log_probabilities scores")
 
 
 # ---- arguments ----
@@ -267,9 +268,21 @@ cdef class Decoder:
 # ---- the call ----
 
 
-cdef tuple _decode(list decoders, object start_id, object steps, object first_id, object end_id,
-                   object limits, object encoder_lengths, object scored):
-    """The steps of `decode` from converted decoders on: ids, taken and log probabilities."""
+cdef list _as_decoders(object given):
+    cdef list own = []
+    for i, each in enumerate(as_sequence(given, "decoders")):
+        if not isinstance(each, dict):
+            raise TypeError(f"decoders[{i}]: expected a dictionary, got {type(each).__name__}")
+        own.append(Decoder(f"decoders[{i}].", **each))
+    if not own:
+        raise ValueError("decoders: expected at least one, got none")
+    return own
+
+
+cdef object _decode(list decoders, object start_id, object steps, object first_id, object end_id,
+                    object limits, object encoder_lengths, object scored, object beam=0,
+                    object n_best=1, object length_penalty=0.0):
+    """The steps of `decode` from converted decoders on: what is found, without states."""
     # convert
     cdef np.ndarray enc_lengths = as_ids_or_none(encoder_lengths, "encoder_lengths", 1)
     cdef np.ndarray own_limits = as_ids_or_none(limits, "limits", 1)
@@ -279,7 +292,10 @@ cdef tuple _decode(list decoders, object start_id, object steps, object first_id
     call.start_id = _id(start_id, "start_id")
     call.first_id = _id(first_id, "first_id")
     call.end_id = -1 if end_id is None else _id(end_id, "end_id")
-    cdef bint has_scores = bool(scored)
+    call.beam = as_size(beam, "beam", 0)
+    call.n_best = as_size(n_best, "n_best", 1)
+    call.length_penalty = as_number(length_penalty, "length_penalty")
+    cdef bint searches = call.beam > 0, has_scores = bool(scored)
 
     # check
     cdef Decoder first = decoders[0], each
@@ -303,9 +319,22 @@ cdef tuple _decode(list decoders, object start_id, object steps, object first_id
         _check_only_with(None, "hs_enc", "encoder_lengths", enc_lengths)
     check_lengths(enc_lengths, "encoder_lengths", call.N, 1, Te)
     check_lengths(own_limits, "limits", call.N, 0, call.steps)
-    cdef np.ndarray ids = np.empty((call.N, call.steps), np.int64)
-    cdef np.ndarray taken = np.empty(call.N, np.int64)
-    cdef np.ndarray totals = np.empty(call.N, np.float64) if has_scores else None
+    if searches:
+        if call.n_best > call.beam:
+            raise ValueError(f"n_best: expected at most beam = {call.beam}, got {call.n_best}")
+        if not 0 <= call.length_penalty <= 64:
+            raise ValueError(f"length_penalty: expected 0 to 64, got {length_penalty}")
+        H = max([each.h0.shape[2] for each in decoders])
+        terms = (call.steps + Te + 3.0) * (call.V + 9.0 * (H + 64))
+        if terms * max(call.N, 1) * <double> call.beam > 1e17:
+            raise MemoryError(f"beam: cannot allocate {call.beam} hypotheses of {call.N} rows")
+    cdef tuple answers = (call.N,)
+    if searches:
+        answers += (call.n_best,)
+    cdef np.ndarray ids = np.empty((*answers, call.steps), np.int64)
+    cdef np.ndarray taken = np.empty(answers, np.int64)
+    cdef np.ndarray totals = np.empty(answers, np.float64) if has_scores else None
+    cdef np.ndarray scores = np.empty(answers, np.float64) if searches else None
     cdef Buffer parts = Buffer()
     cdef fs_decoder *own = <fs_decoder *> parts.reserve(
         call.count * sizeof(fs_decoder) // sizeof(float))
@@ -319,6 +348,7 @@ cdef tuple _decode(list decoders, object start_id, object steps, object first_id
     call.ids = <int64_t *> np.PyArray_DATA(ids)
     call.taken = <ptrdiff_t *> np.PyArray_DATA(taken)
     call.log_probabilities = <double *> np.PyArray_DATA(totals) if has_scores else NULL
+    call.scores = <double *> np.PyArray_DATA(scores) if searches else NULL
     call.encoder_lengths = lengths_or_null(enc_lengths)
     call.limits = lengths_or_null(own_limits)
     call.scratch = scratch.reserve(now.kernels.decode_floats(&call, &now.context))
@@ -326,7 +356,7 @@ cdef tuple _decode(list decoders, object start_id, object steps, object first_id
     # call
     with nogil:
         now.kernels.decode(&call, &now.context)
-    return ids, taken, totals
+    return Found(ids, taken, totals, scores)
 
 
 def decode(cell, start_id, steps, h0, embedding, layers, output, *, c0=None, first_id=0,
@@ -335,20 +365,19 @@ def decode(cell, start_id, steps, h0, embedding, layers, output, *, c0=None, fir
     cdef Decoder own = Decoder(
         "", cell=cell, h0=h0, embedding=embedding, layers=layers, output=output, c0=c0, peek=peek,
         hs_enc=hs_enc, scale=scale, W_query=W_query, keys=keys, v=v, combine=combine, jump=jump)
-    ids, taken, totals = _decode(
-        [own], start_id, steps, first_id, end_id, limits, encoder_lengths, scored)
-    return Decoded(ids, taken, totals, own.h, own.c, own.weights)
+    found = _decode([own], start_id, steps, first_id, end_id, limits, encoder_lengths, scored)
+    return Decoded(*found[:3], own.h, own.c, own.weights)
 
 
 def decode_together(decoders, start_id, steps, *, first_id=0, end_id=None, limits=None,
                     encoder_lengths=None):
-    cdef list own = []
-    for i, given in enumerate(as_sequence(decoders, "decoders")):
-        if not isinstance(given, dict):
-            raise TypeError(f"decoders[{i}]: expected a dictionary, got {type(given).__name__}")
-        own.append(Decoder(f"decoders[{i}].", **given))
-    if not own:
-        raise ValueError("decoders: expected at least one, got none")
-    return Decoded(
-        *_decode(own, start_id, steps, first_id, end_id, limits, encoder_lengths, True),
-        None, None, None)
+    found = _decode(_as_decoders(decoders), start_id, steps, first_id, end_id, limits,
+                    encoder_lengths, True)
+    return Decoded(*found[:3], None, None, None)
+
+
+def beam_search(decoders, start_id, steps, beam, n_best=1, length_penalty=0.0, *, first_id=0,
+                end_id=None, limits=None, encoder_lengths=None):
+    return _decode(_as_decoders(decoders), start_id, steps, first_id, end_id, limits,
+                   encoder_lengths, True, as_size(beam, "beam", 1), n_best,
+                   length_penalty)

@@ -1,4 +1,4 @@
-"""Greedy decoding: a valid call of `decode`, and the same loop in NumPy."""
+"""Decoding: valid calls of `decode` and `beam_search`, and the greedy loop in NumPy."""
 
 from typing import Any
 
@@ -273,4 +273,44 @@ def decode_together(draw: Draw) -> Case:
     )
 
 
-DECODE = {"decode": decode, "decode_together": decode_together}
+def beam_search(draw: Draw) -> Case:
+    N, Te, V = draw.size(), draw.size(1), draw.size(1)
+    decoder, terms = _decoder(draw, N, V, Te)
+    shared = _decoding(draw, N, V, None if decoder["hs_enc"] is None else Te)
+    steps, beam = shared["steps"], int(draw.choice(1, 1, 3, 70))
+    if shared["limits"] is not None:
+        shared["limits"] = np.maximum(shared["limits"], min(steps, 1))
+
+    def call(given: Arguments) -> Any:
+        result = _kernels.beam_search(**given)
+        if beam > 1:
+            return np.mean(~(result.scores[:, :-1] < result.scores[:, 1:])) if N else 1.0
+        best = zip(result.ids[:, 0], result.taken[:, 0], strict=True)
+        ids = [row[:taken].tolist() for row, taken in best]
+        return ids, result.log_probabilities[:, 0].tolist()
+
+    def expected(given: Arguments) -> Any:
+        if beam > 1:
+            return 1.0, {}
+        lengths = {"encoder_lengths": given["encoder_lengths"]}
+        answers = answered(given | {"scored": True}, [given["decoders"][0] | lengths])
+        if answers is None or steps == 0:
+            return None
+        log_probabilities = [each.log_probability for each in answers]
+        if not np.isfinite(log_probabilities).all():
+            return None  # the search of such a row ends without an answer
+        return ([each.ids for each in answers], log_probabilities), {}
+
+    more = {"beam": beam, "n_best": beam, "length_penalty": draw.number(0.0, 0.6)}
+    return Case(
+        "beam_search",
+        call,
+        {"decoders": [decoder]} | shared | more,
+        expected,
+        limits={"limits": (0, steps), "encoder_lengths": (1, Te)},
+        terms=(steps + 1) * terms + V,
+        words=WORDS | set(decoder),
+    )
+
+
+DECODE = {"decode": decode, "decode_together": decode_together, "beam_search": beam_search}

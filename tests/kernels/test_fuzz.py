@@ -32,7 +32,7 @@ NOT_FUZZED = {
     _kernels: {
         **dict.fromkeys(("available_isas", "bfloat16_isas", "isa", "get_num_threads"), SETTINGS),
         **dict.fromkeys(("get_precision", "build_info"), SETTINGS),
-        **dict.fromkeys(("Workspace", "Decoded", "Cell"), PART),
+        **dict.fromkeys(("Workspace", "Decoded", "Found", "Cell"), PART),
     },
     fastseq: {
         **dict.fromkeys(("get_num_threads", "get_precision", "show_config"), SETTINGS),

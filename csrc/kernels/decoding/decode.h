@@ -1,5 +1,5 @@
-/* kernels/decoding/decode.h — greedy decoding: the input of each step is the id that the previous
- * step predicted. See layout.h for slots and memory. */
+/* kernels/decoding/decode.h — the steps of decoding, and their greedy choice of ids; beam.h has that
+ * of beam search. See layout.h for slots and memory. */
 #ifndef FS_DECODE_H
 #define FS_DECODE_H
 
@@ -60,49 +60,71 @@ static ptrdiff_t positions_of_row(const decoder_rank *rank, const fs_decode *cal
     return call->encoder_lengths ? call->encoder_lengths[n] : rank->plan->decoder->Te;
 }
 
-/* Puts batch row n into the next slot, unless its limit is 0. */
-static void begin_row(decoding_rank *rank, ptrdiff_t n) {
+/* Batch row n in the next slot, which is returned, before its first step. */
+static decoding_slot fill_slot(const decoding_rank *rank, ptrdiff_t n) {
     const fs_decode *call = rank->pass->call;
     for (ptrdiff_t k = 0; k < call->count; ++k) {
         const decoder_rank *own = &rank->decoders[k];
         const ptrdiff_t Te = own->plan->decoder->Te;
         load_slot(own, n, rank->active, call->N);
-        if (own->plan->decoder->weights) {
-            zero_rows(own->plan->decoder->weights, n, n + 1, Te);
-        }
         if (own->plan->is_hard) {
             begin_belief(own->belief + rank->active * Te, Te);
+        }
+    }
+    return (decoding_slot){
+        .row = n, .limit = call->limits ? call->limits[n] : call->steps, .id = call->start_id};
+}
+
+/* Puts batch row n into the next slot, unless its limit is 0. */
+static void begin_row(decoding_rank *rank, ptrdiff_t n) {
+    const fs_decode *call = rank->pass->call;
+    const decoding_slot slot = fill_slot(rank, n);
+    for (ptrdiff_t k = 0; k < call->count; ++k) {
+        const fs_decoder *decoder = rank->decoders[k].plan->decoder;
+        if (decoder->weights) {
+            zero_rows(decoder->weights, n, n + 1, decoder->Te);
         }
     }
     if (call->log_probabilities) {
         call->log_probabilities[n] = 0.0;
     }
-    const ptrdiff_t limit = call->limits ? call->limits[n] : call->steps;
-    if (limit == 0) {
+    if (slot.limit == 0) {
         end_row(rank, n, 0, rank->active);
         return;
     }
-    rank->slot[rank->active++] = (decoding_slot){n, 0, limit};
+    rank->slot[rank->active++] = slot;
+}
+
+/* The caller's weights of the batch row in slot i <- those of its last step. */
+static void store_weights(const decoding_rank *rank, ptrdiff_t i) {
+    const fs_decode *call = rank->pass->call;
+    const ptrdiff_t n = rank->slot[i].row;
+    for (ptrdiff_t k = 0; k < call->count; ++k) {
+        const decoder_rank *own = &rank->decoders[k];
+        const ptrdiff_t Te = own->plan->decoder->Te;
+        if (own->plan->decoder->weights) {
+            memcpy(own->plan->decoder->weights + n * Te, own->weights + i * Te,
+                   (size_t)positions_of_row(own, call, n) * sizeof(float));
+        }
+    }
 }
 
 /* ---- a step of all active rows ---- */
 
 /* Sets the first layer's x, and peek in outputs. */
 static void read_inputs(const decoding_rank *rank, const decoder_rank *own) {
-    const fs_decode *call = rank->pass->call;
     const decoder_plan *plan = own->plan;
     const fs_decoder *decoder = plan->decoder;
     const ptrdiff_t before = plan->peek_columns;
     const size_t bytes = (size_t)before * sizeof(float);
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
-        const ptrdiff_t n = rank->slot[i].row, taken = rank->slot[i].taken;
-        const int64_t id = taken > 0 ? call->ids[n * call->steps + taken - 1] : call->start_id;
+        const ptrdiff_t n = rank->slot[i].row;
         float *x = own->layers[0].x + i * plan->X;
         if (bytes > 0) {
             memcpy(x, decoder->peek + n * before, bytes);
             memcpy(own->outputs + i * plan->F, decoder->peek + n * before, bytes);
         }
-        embedding_forward(x + before, decoder->embedding, &id, 1, decoder->D,
+        embedding_forward(x + before, decoder->embedding, &rank->slot[i].id, 1, decoder->D,
                           &rank->pass->single_thread);
     }
 }
@@ -143,7 +165,7 @@ static void attend(const decoding_rank *rank, const decoder_rank *own) {
             .Td = 1,
             .H = H,
             .encoder_lengths = call->encoder_lengths ? call->encoder_lengths + n : NULL};
-        float *h = own->h + i * own->h_row, *weights = decoder->weights + n * Te;
+        float *h = own->h + i * own->h_row, *weights = own->weights + i * Te;
         const float *query = decoder->W_query.data ? own->queries + i * H : h;
         const float *enc = decoder->enc + n * Te * H;
         if (decoder->v) {
@@ -192,7 +214,7 @@ static void compute_hard_scores(const decoding_rank *rank, const decoder_rank *o
         const ptrdiff_t n = rank->slot[i].row;
         const chain_step s = step_of_slot(rank, own, i);
         const fs_attention_size size = {.N = 1, .Te = s.te, .Td = 1, .H = H};
-        float *prior = decoder->weights + n * Te;
+        float *prior = own->weights + i * Te;
         attention_weights_forward(own->content, decoder->enc + n * Te * H, own->queries + i * H,
                                   1.0f, size, &rank->pass->single_thread);
         features_of_step(own->a, decoder->keys + n * Te * H, own->combined + i * H, NULL, s.te, H);
@@ -262,17 +284,20 @@ static int64_t choose_id(const decoding_rank *rank, ptrdiff_t slot) {
     return id;
 }
 
-/* The row in slot i, whose states are in state row `from`, goes on in slot `to`. */
-static void continue_row(const decoding_rank *rank, ptrdiff_t to, ptrdiff_t i, ptrdiff_t from,
-                         int64_t id) {
-    const ptrdiff_t n = rank->slot[i].row;
+/* The state row of slot i after a step; of all decoders the same, as they have as many slots. */
+static ptrdiff_t state_after_step(const decoding_rank *rank, ptrdiff_t i) {
+    return rank->decoders[0].layers[0].state_rows + i;
+}
+
+/* What is in slot i goes on in slot `to`, after an id. */
+static void continue_slot(const decoding_rank *rank, ptrdiff_t to, ptrdiff_t i, int64_t id) {
     for (ptrdiff_t k = 0; k < rank->pass->call->count; ++k) {
         const decoder_rank *own = &rank->decoders[k];
         const ptrdiff_t Te = own->plan->decoder->Te;
-        move_slot(own, to, from);
+        move_slot(own, to, state_after_step(rank, i));
         if (own->plan->is_hard) {
             const chain_step s = step_of_slot(rank, own, i);
-            update_belief(own->belief + to * Te, &s, own->plan->decoder->weights + n * Te, id);
+            update_belief(own->belief + to * Te, &s, own->weights + i * Te, id);
         }
     }
 }
@@ -282,90 +307,19 @@ static void choose_ids(decoding_rank *rank) {
     const fs_decode *call = rank->pass->call;
     ptrdiff_t continuing = 0;
     for (ptrdiff_t i = 0; i < rank->active; ++i) {
-        /* after the step; of all decoders the same, as they have as many slots */
-        const ptrdiff_t state = rank->decoders[0].layers[0].state_rows + i;
-        const int64_t id = choose_id(rank, i);
         decoding_slot slot = rank->slot[i];
-        call->ids[slot.row * call->steps + slot.taken] = id;
+        slot.id = choose_id(rank, i);
+        call->ids[slot.row * call->steps + slot.taken] = slot.id;
         ++slot.taken;
-        if (id == call->end_id || slot.taken == slot.limit) {
-            end_row(rank, slot.row, slot.taken, state);
+        if (slot.id == call->end_id || slot.taken == slot.limit) {
+            store_weights(rank, i);
+            end_row(rank, slot.row, slot.taken, state_after_step(rank, i));
             continue;
         }
-        continue_row(rank, continuing, i, state, id);
+        continue_slot(rank, continuing, i, slot.id);
         rank->slot[continuing++] = slot;
     }
     rank->active = continuing;
-}
-
-/* ---- the call ---- */
-
-static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank_index) {
-    const decoding_pass *pass = argument;
-    decoding_rank rank;
-    place_rank(&rank, pass, pass->rank_memory + rank_index * pass->rank_floats);
-    /* if all rows have the same length, they are decoded in groups: equal sizes avoid a small last
-     * one */
-    const ptrdiff_t groups = (end - begin + pass->slots - 1) / pass->slots;
-    const ptrdiff_t most = (end - begin + groups - 1) / groups;
-    for (ptrdiff_t next = begin; next < end || rank.active > 0;) {
-        while (next < end && rank.active < most) {
-            begin_row(&rank, next++);
-        }
-        for (ptrdiff_t k = 0; k < pass->call->count; ++k) {
-            step_decoder(&rank, &rank.decoders[k]);
-        }
-        choose_ids(&rank);
-    }
-}
-
-/* The panels [begin, end) of one decoder's layers, then of its projections; returns their number in
- * all. */
-static ptrdiff_t pack_decoder(const decoder_plan *plan, ptrdiff_t begin, ptrdiff_t end) {
-    ptrdiff_t before = 0;
-    for (ptrdiff_t layer = 0; layer < plan->decoder->layers; ++layer) {
-        const recurrent_run *run = &plan->layers[layer];
-        const ptrdiff_t panels = count_all_panels(run);
-        if (!streams_weights(run)) {
-            pack_forward(run, min_size(max_size(begin - before, 0), panels),
-                         min_size(max_size(end - before, 0), panels));
-        }
-        before += panels;
-    }
-    for (int m = 0; m < DECODING_PROJECTIONS; ++m) {
-        const affine_projection *projection = &plan->projections[m];
-        const ptrdiff_t panels = count_panels(projection->columns);
-        if (projection->packed) {
-            pack_projection(projection, min_size(max_size(begin - before, 0), panels),
-                            min_size(max_size(end - before, 0), panels));
-        }
-        before += panels;
-    }
-    return before;
-}
-
-/* Panels [begin, end) of all decoders. */
-static void pack_decoding_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const decoding_pass *pass = argument;
-    (void)rank;
-    for (ptrdiff_t k = 0; k < pass->call->count; ++k) {
-        const ptrdiff_t panels = pack_decoder(&pass->plans[k], begin, end);
-        begin -= panels;
-        end -= panels;
-    }
-}
-
-static void decode(const fs_decode *call, const fs_context *context) {
-    decoding_pass pass = plan_decoding(call, context);
-    place_decoding(&pass, context, align_to_cache_line(call->scratch));
-    const double packing = pass.few_reads ? 0.0 : PACKING_OPERATIONS * pass.weight_count;
-    parallel_for(context, pass.panels, packing, pack_decoding_task, &pass);
-    parallel_for(context, call->N, pass.operations, decode_task, &pass);
-}
-
-static ptrdiff_t decode_floats(const fs_decode *call, const fs_context *context) {
-    decoding_pass pass = plan_decoding(call, context);
-    return ALIGNMENT_FLOATS + place_decoding(&pass, context, NULL);
 }
 
 #endif

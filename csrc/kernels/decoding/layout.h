@@ -1,8 +1,9 @@
-/* kernels/decoding/layout.h — the plan of a call of greedy decoding, and its memory layout.
+/* kernels/decoding/layout.h — the plan of a call of decoding, and its memory layout.
  *
  * Rows are independent. A thread decodes its rows in a few slots (continuous batching): a step
  * computes the rows in all slots together, each at its own step; when a row has ended, the next one
- * takes its slot. Every product sums in the order of the layers' kernels: a row has the same bits
+ * takes its slot. In beam search each hypothesis has a slot, and `beam` of them are for a row. Every
+ * product sums in the order of the layers' kernels: a row has the same bits
  * as when its steps are computed one by one. All decoders of the call compute a step before its ids
  * are chosen.
  *
@@ -21,6 +22,9 @@
 /* Rows that a thread decodes at once: enough to reuse the weights that a step loads, and few enough
  * that the encoder states, which attention reads at each step, stay in cache. */
 #define DECODING_SLOTS 24
+
+/* Slots of beam search, unless a row needs more: a row's hypotheses read the same encoder states. */
+#define BEAM_SLOTS 48
 
 /* The cost of packing one weight, in operations, for the number of threads. */
 #define PACKING_OPERATIONS 16.0
@@ -48,7 +52,8 @@ typedef struct {
 typedef struct {
     const fs_decode *call;
     fs_context single_thread; /* for kernels called inside a task */
-    ptrdiff_t slots;          /* at most DECODING_SLOTS */
+    ptrdiff_t rows;           /* that a thread decodes at once */
+    ptrdiff_t slots;          /* rows, or in beam search rows times beam */
     int few_reads;            /* whether weights are read too few times for packing to pay */
     double operations;        /* of all steps */
     double weight_count;      /* of layers and projections */
@@ -58,10 +63,34 @@ typedef struct {
     ptrdiff_t rank_floats;
 } decoding_pass;
 
-/* The batch row in a slot, the number of its steps so far, and the maximum. */
+/* The batch row in a slot, the number of its steps so far, the maximum, and the last id. */
 typedef struct {
     ptrdiff_t row, taken, limit;
+    int64_t id;
+    double total;    /* in beam search, the sum of log p so far */
+    ptrdiff_t place; /* in beam search, among the extensions that were chosen with it */
 } decoding_slot;
+
+/* A hypothesis extended by an id: in slot `from`. Or one that ended: the extension `from` of those
+ * chosen at the last of its steps. */
+typedef struct {
+    double score, total;
+    ptrdiff_t from, steps;
+    int64_t id;
+} hypothesis;
+
+/* The id of an extension, and the place of what it extends among those of the step before. */
+typedef struct {
+    int64_t id;
+    ptrdiff_t parent;
+} beam_link;
+
+/* The search of one row, whose hypotheses are in `count` slots. */
+typedef struct {
+    ptrdiff_t row, count, ended_count;
+    hypothesis *ended;  /* (n_best), best first */
+    beam_link *history; /* (steps,beam) */
+} beam_row;
 
 /* The data of one rank and decoder. */
 typedef struct {
@@ -70,6 +99,7 @@ typedef struct {
     float *h; /* of the top layer, in combined or in outputs, with the context before it */
     ptrdiff_t h_row;
     float *combined, *queries, *outputs, *log_p;
+    float *weights; /* (slots,Te): attention weights, of hard attention priors, of the step */
     /* of hard attention, with a (Te,H) of one slot */
     float *jump_scores, *content, *a, *q; /* (slots,J), (Te), (Te,H), (slots,Te,V) */
     double *belief, *inverses;            /* (slots,Te) */
@@ -80,8 +110,11 @@ typedef struct {
 /* The data of one rank. Rows are in its first `active` slots. */
 typedef struct {
     const decoding_pass *pass;
-    decoding_slot slot[DECODING_SLOTS];
+    decoding_slot *slot, *next_slot; /* (slots) */
     ptrdiff_t active;
+    beam_row *beams;        /* (rows): of beam search, in the order of the slots */
+    ptrdiff_t searched;     /* rows among these */
+    hypothesis *chosen;     /* (beam) of one row */
     decoder_rank *decoders; /* (count) */
     float *log_p, *mean;    /* (count,V) and (V) of one slot */
 } decoding_rank;
@@ -141,18 +174,20 @@ static double step_operations(const decoder_plan *plan, ptrdiff_t V) {
 }
 
 static decoding_pass plan_decoding(const fs_decode *call, const fs_context *context) {
-    decoding_pass pass = {.call = call,
-                          .single_thread = single_threaded(context),
-                          .slots = min_size(call->N, DECODING_SLOTS),
-                          .few_reads =
-                              !PACKS_ALWAYS && (call->N == 1 || call->N * call->steps <= FEW_ROWS)};
+    decoding_pass pass = {.call = call, .single_thread = single_threaded(context)};
+    const ptrdiff_t of_row = max_size(call->beam, 1),
+                    most = call->beam ? BEAM_SLOTS : DECODING_SLOTS;
+    pass.rows = min_size(call->N, max_size(most / of_row, 1));
+    pass.slots = pass.rows * of_row;
+    const ptrdiff_t rows = call->N * of_row;
+    pass.few_reads = !PACKS_ALWAYS && (rows == 1 || rows * call->steps <= FEW_ROWS);
     double each_step = 0;
     for (ptrdiff_t k = 0; k < call->count; ++k) {
         const decoder_plan plan = plan_decoder(&call->decoders[k], call->V);
         pass.weight_count += count_weights(&plan);
         each_step += step_operations(&plan, call->V);
     }
-    pass.operations = (double)(call->N * call->steps) * each_step;
+    pass.operations = (double)(rows * call->steps) * each_step;
     return pass;
 }
 
@@ -205,6 +240,7 @@ static ptrdiff_t place_decoder_rank(decoder_rank *rank, const decoding_pass *pas
     rank->h = memory ? h_rows + rank->h_row - H : NULL;
     rank->queries = arena_allocate(&scratch, decoder->W_query.data ? pass->slots * H : 0);
     rank->log_p = arena_allocate(&scratch, pass->slots * pass->call->V);
+    rank->weights = arena_allocate(&scratch, pass->slots * decoder->Te);
     if (plan->is_hard) {
         scratch.used += place_hard(rank, pass, arena_rest(&scratch));
     }
@@ -219,6 +255,23 @@ static ptrdiff_t place_decoder_rank(decoder_rank *rank, const decoding_pass *pas
     return scratch.used;
 }
 
+static ptrdiff_t place_beams(decoding_rank *rank, const decoding_pass *pass, float *memory) {
+    const fs_decode *call = pass->call;
+    arena scratch = {.memory = memory};
+    rank->chosen = allocate_structures(&scratch, call->beam, sizeof *rank->chosen);
+    rank->beams = allocate_structures(&scratch, pass->rows, sizeof *rank->beams);
+    for (ptrdiff_t i = 0; i < pass->rows; ++i) {
+        const beam_row beam = {
+            .ended = allocate_structures(&scratch, call->n_best, sizeof *beam.ended),
+            .history =
+                allocate_structures(&scratch, call->steps * call->beam, sizeof *beam.history)};
+        if (memory) {
+            rank->beams[i] = beam;
+        }
+    }
+    return scratch.used;
+}
+
 static ptrdiff_t place_rank(decoding_rank *rank, const decoding_pass *pass, float *memory) {
     const fs_decode *call = pass->call;
     arena scratch = {.memory = memory};
@@ -226,6 +279,11 @@ static ptrdiff_t place_rank(decoding_rank *rank, const decoding_pass *pass, floa
     rank->decoders = allocate_structures(&scratch, call->count, sizeof *rank->decoders);
     rank->log_p = arena_allocate(&scratch, call->count * call->V);
     rank->mean = arena_allocate(&scratch, call->V);
+    rank->slot = allocate_structures(&scratch, pass->slots, sizeof *rank->slot);
+    rank->next_slot = allocate_structures(&scratch, pass->slots, sizeof *rank->next_slot);
+    if (call->beam > 0) {
+        scratch.used += place_beams(rank, pass, arena_rest(&scratch));
+    }
     for (ptrdiff_t k = 0; k < call->count; ++k) {
         const decoder_plan plan =
             memory ? pass->plans[k] : plan_decoder(&call->decoders[k], call->V);

@@ -124,16 +124,32 @@ class Mixture:
         limits: Array,
     ) -> _kernels.Decoded:
         """The most probable symbol of each step, read by the next step, as `Network.answers`."""
-        encoded = self.encode(sources, source_lengths)
-        pairs = list(zip(self.networks, encoded.of, strict=True))
-        attends = any(network.has_attention for network in self.networks)
+        decoders, lengths = self._decoders(sources, source_lengths)
         with products_in(self._precisions[0]):
             return _kernels.decode_together(
-                [network.for_decoding(part) for network, part in pairs],
+                decoders,
                 start_id,
                 int(limits.max(initial=0)),
                 first_id=first_id,
                 end_id=end_id,
                 limits=limits,
-                encoder_lengths=encoded.of[0].lengths if attends else None,
+                encoder_lengths=lengths,
             )
+
+    def best_answers(self, sources: Array, source_lengths: Array, **search: Any) -> _kernels.Found:
+        """The best answers of a beam search, as `Network.best_answers`."""
+        decoders, lengths = self._decoders(sources, source_lengths)
+        with products_in(self._precisions[0]):
+            return _kernels.beam_search(decoders, encoder_lengths=lengths, **search)
+
+    def _decoders(
+        self, sources: Array, source_lengths: Array
+    ) -> tuple[list[dict[str, Any]], Array | None]:
+        """The networks for these sources as the kernels take them, and lengths if one attends."""
+        encoded = self.encode(sources, source_lengths)
+        attends = any(network.has_attention for network in self.networks)
+        pairs = zip(self.networks, encoded.of, strict=True)
+        return (
+            [network.for_decoding(part) for network, part in pairs],
+            encoded.of[0].lengths if attends else None,
+        )

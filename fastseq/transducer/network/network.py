@@ -307,6 +307,22 @@ class Network:
             **self.for_decoding(encoded),
         )
 
+    def best_answers(self, sources: Array, source_lengths: Array, **search: Any) -> _kernels.Found:
+        """The best answers of a beam search, unless the network copies.
+
+        The ids and the bits are those of as many calls of `step`.
+
+        Parameters
+        ----------
+        sources : ndarray of int, shape (N, Te)
+        source_lengths : ndarray of int, shape (N,)
+        search
+            The arguments of `_kernels.beam_search` that are not the network's.
+        """
+        encoded = self.encode(sources, source_lengths)
+        lengths = encoded.lengths if self.has_attention else None
+        return _kernels.beam_search([self.for_decoding(encoded)], encoder_lengths=lengths, **search)
+
     def for_decoding(self, encoded: Encoded) -> dict[str, Any]:
         """The arguments of `_kernels.decode` that are this network's, for some sources."""
         return self._decoder.for_decoding(encoded)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastseq._kernels import Decoded
+from fastseq._kernels import Decoded, Found
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ class Decodable(Protocol):
 
     @property
     def answers_at_once(self) -> bool:
-        """Whether it has `answers`, a greedy search in one call."""
+        """Whether it searches in one call: has `answers`, and unless it copies `best_answers`."""
 
     def answers(
         self,
@@ -56,6 +56,9 @@ class Decodable(Protocol):
         limits: Array,
     ) -> Decoded:
         """As `fastseq.transducer.network.network.Network.answers`."""
+
+    def best_answers(self, sources: Array, source_lengths: Array, **search: Any) -> Found:
+        """As `fastseq.transducer.network.network.Network.best_answers`."""
 
 
 class ActiveHypotheses:

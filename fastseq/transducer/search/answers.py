@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fastseq.transducer.data.batches import Sequences, batches_by_length
 from fastseq.transducer.search.active import Decodable
-from fastseq.transducer.search.beam_search import beam_search
+from fastseq.transducer.search.beam_search import beam_search, searches_at_once
 from fastseq.transducer.search.greedy import greedy
 from fastseq.transducer.search.hypothesis import Hypothesis
 from fastseq.transducer.search.limits import check_search
@@ -55,7 +55,11 @@ def search(
     check_search(beam_size, n_best, length_penalty)
     is_greedy = beam_size == n_best == 1 and not (length_penalty or with_weights)
     found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
-    for rows in batches_by_length(sources.lengths, max(1, _HYPOTHESES_AT_ONCE // int(beam_size))):
+    # A kernel has few hypotheses at once, whatever the batch.
+    rows_at_once = _HYPOTHESES_AT_ONCE
+    if not searches_at_once(network, with_weights):
+        rows_at_once = max(1, rows_at_once // int(beam_size))
+    for rows in batches_by_length(sources.lengths, rows_at_once):
         batch = (*sources.ended(rows), max_steps[rows])
         if is_greedy and network.answers_at_once:
             answers = [[best] for best in greedy(network, *batch)]

@@ -1,7 +1,8 @@
 """Beam search: the best answers of a network, among the most probable beginnings of each.
 
-Every hypothesis of every row is extended by one symbol with one call of the network; a finished one
-leaves the batch. The answer to a row does not depend on the other rows.
+A kernel searches in one call. Where it cannot, every hypothesis of every row is extended by one
+symbol with one call of the network, and a finished one leaves the batch: the answers are the same.
+The answer to a row does not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastseq._kernels import Found
 from fastseq.transducer.data.vocabulary import END, START
 from fastseq.transducer.search.active import ActiveHypotheses, Decodable
 from fastseq.transducer.search.hypothesis import Hypothesis
@@ -72,6 +74,23 @@ def beam_search(
     """
     limits = checked_steps(max_steps, len(sources))
     check_search(beam_size, n_best, length_penalty)
+    longest = int(limits.max(initial=0))
+    if searches_at_once(network, with_weights):
+        found = network.best_answers(
+            sources,
+            source_lengths,
+            start_id=START,
+            steps=longest,
+            beam=beam_size,
+            n_best=n_best,
+            length_penalty=length_penalty,
+            # <unk> and <s>, whose ids are below that of </s>, are never chosen
+            first_id=END,
+            end_id=END,
+            limits=limits,
+        )
+        return _listed(found)
+    penalty = _penalties(longest, length_penalty)
     active = ActiveHypotheses(network, sources, source_lengths)
     ended = _no_ended(len(limits), n_best)
     history: list[_Step] = []
@@ -88,9 +107,9 @@ def beam_search(
         history.append(_Step(ids, places[chosen], kept_weights))
 
         ends = (ids == END) | (limits[rows] == len(history))
-        scores = totals / _penalty(len(history), length_penalty)
+        scores = totals / penalty[len(history)]
         ended = _merge(ended, beam_size, rows, ends, scores, totals, len(history))
-        best_possible = totals / _penalty(limits[rows], length_penalty)
+        best_possible = totals / penalty[limits[rows]]
         # Of equal scores the answer that ended first is kept, so a hypothesis must be able to score
         # more. One that is pruned leaves its row's others as they are: only hypotheses that cannot
         # score more either could have had its place in the beam.
@@ -99,6 +118,31 @@ def beam_search(
         active.take(chosen[places])
         ids, totals = ids[places], totals[places]
     return _hypotheses(ended, history, np.asarray(source_lengths))
+
+
+def searches_at_once(network: Decodable, with_weights: bool) -> bool:
+    """Whether a kernel does the whole search."""
+    return network.answers_at_once and not (network.copies or with_weights)
+
+
+def _listed(found: Found) -> list[list[Hypothesis]]:
+    """What a kernel has found, without the places of answers that a row does not have."""
+    if len(found.scores):
+        check_possible(found.scores[:, 0])
+    answers: list[list[Hypothesis]] = [[] for _ in found.scores]
+    for row, place in np.argwhere(found.scores > -np.inf):
+        taken = found.taken[row, place]
+        ids = found.ids[row, place, :taken]
+        finished = bool(ids[-1] == END)
+        answers[row].append(
+            Hypothesis(
+                ids=ids[: taken - finished].tolist(),
+                score=float(found.scores[row, place]),
+                log_probability=float(found.log_probabilities[row, place]),
+                finished=finished,
+            )
+        )
+    return answers
 
 
 class _Step(NamedTuple):
@@ -231,8 +275,10 @@ def _hypotheses(
     return answers
 
 
-def _penalty(lengths: int | Array, alpha: float) -> Any:
-    return ((5 + lengths) / 6) ** alpha
+def _penalties(longest: int, alpha: float) -> Array:
+    """What the log probability of an answer is divided by, for each length from 0 on."""
+    # powers of Python numbers, which are those of C: NumPy's may differ in the last bit
+    return np.array([((5 + length) / 6) ** alpha for length in range(longest + 1)])
 
 
 def _bar(log_probabilities: Array) -> None:

@@ -1,8 +1,9 @@
-/* decoding/decoding.h — greedy decoding compared with the kernels of each step, which have checks of
+/* decoding/decoding.h — decoding compared with the kernels of each step, which have checks of
  * their own: results must be equal. */
 #ifndef CHECK_DECODING_H
 #define CHECK_DECODING_H
 
+#include "beam.h"
 #include "by_layers.h"
 
 /* Whether rows [first, N) of two calls have the same results. */
@@ -93,6 +94,9 @@ static void check_decoding_form(const fs_kernels *k, const ptrdiff_t *shape, dec
         run_decoding(k, &call, threads);
         expect(same_decoding(&call, &expected, 0), "results equal those of the layers");
     }
+    static ptrdiff_t beam;
+    beam = beam % CHECKED_BEAM + 1;
+    check_beam(k, &call, beam);
     const fs_decoder *first = &expected.decoders[0];
     if (N * first->H > 0) {
         check_decoding_in_place(k, &call);

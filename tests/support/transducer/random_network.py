@@ -39,6 +39,9 @@ class RandomNetwork:
     so many sums are equal; `end_bias` makes the end symbol likelier.
     """
 
+    answers_at_once = False
+    copies = False
+
     def __init__(self, vocabulary_size: int, *, ties: bool = False, end_bias: float = 0.0) -> None:
         self.vocabulary_size = vocabulary_size
         self.ties = ties

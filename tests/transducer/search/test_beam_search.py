@@ -347,11 +347,15 @@ def test_an_early_stop_that_ignores_the_penalty_is_noticed(
     network = RandomNetwork(9, end_bias=1.0)
     sources, lengths = batch(40)
     right = beam_search(network, sources, lengths, 8, 3, length_penalty=3.0)
-    penalty = decoding._penalty
+    penalties = decoding._penalties
 
-    def wrong(lengths: int | Array, alpha: float) -> Any:
-        # an array is only asked for by the bound
-        return 1.0 if isinstance(lengths, np.ndarray) else penalty(lengths, alpha)
+    class Unbounded(np.ndarray):  # type: ignore[type-arg]
+        def __getitem__(self, key: Any) -> Any:
+            # only the bound reads the penalties of an array
+            return 1.0 if isinstance(key, np.ndarray) else super().__getitem__(key)
 
-    monkeypatch.setattr(decoding, "_penalty", wrong)
+    def wrong(longest: int, alpha: float) -> Array:
+        return penalties(longest, alpha).view(Unbounded)
+
+    monkeypatch.setattr(decoding, "_penalties", wrong)
     assert beam_search(network, sources, lengths, 8, 3, length_penalty=3.0) != right
