@@ -15,8 +15,22 @@
 #include "fastseq.h"
 
 #define BLOCK 4096
-#define MAX_TABLES 8
 #define SMALLEST_NORMAL 0x1p-126
+
+/* Those of float32: the others have the same functions. */
+static const fs_kernels *const tables[] = {
+    &fs_kernels_baseline,
+#ifdef FS_HAVE_AVX2
+    &fs_kernels_avx2,
+#endif
+#ifdef FS_HAVE_AVX512
+    &fs_kernels_avx512,
+#endif
+#ifdef FS_HAVE_NEON
+    &fs_kernels_neon,
+#endif
+};
+#define TABLES ((int)(sizeof tables / sizeof tables[0]))
 
 enum { EXP, TANH, SIGMOID, FUNCTIONS };
 
@@ -116,14 +130,7 @@ int main(int argc, char **argv) {
         fputs("accuracy: expected a stride of at least 1, and the first bit pattern\n", stderr);
         return 2;
     }
-    const fs_kernels *tables[MAX_TABLES];
-    int count = 0;
-    for (int i = 0; count < MAX_TABLES && fs_table(i); ++i) {
-        if (fs_table(i)->precision == FS_FLOAT32) { /* the others have the same functions */
-            tables[count++] = fs_table(i);
-        }
-    }
-    static function_tally tallies[MAX_TABLES][FUNCTIONS];
+    static function_tally tallies[TABLES][FUNCTIONS];
     static float x[BLOCK], y[BLOCK];
     static double expected[BLOCK];
     uint64_t pattern = strtoull(argv[2], NULL, 10);
@@ -138,7 +145,7 @@ int main(int argc, char **argv) {
             for (int i = 0; i < n; ++i) {
                 expected[i] = exact(function, x[i]);
             }
-            for (int table = 0; table < count; ++table) {
+            for (int table = 0; table < TABLES; ++table) {
                 const fs_kernels *k = tables[table];
                 (function == EXP ? k->exp : function == TANH ? k->tanh : k->sigmoid)(y, x, n);
                 if (simple && all_nearest(y, expected, n)) {
@@ -149,7 +156,7 @@ int main(int argc, char **argv) {
             }
         }
     }
-    for (int table = 0; table < count; ++table) {
+    for (int table = 0; table < TABLES; ++table) {
         for (int function = 0; function < FUNCTIONS; ++function) {
             const function_tally t = tallies[table][function];
             printf("%s %s %.4f %.3f %.9g %.3f %.9g %llu\n", tables[table]->name, NAMES[function],

@@ -12,7 +12,6 @@ import argparse
 import os
 import platform
 import re
-import runpy
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import NamedTuple
 from accuracy_cases import LARGE_CASES, SMALL_CASES, Case, Measured, measure
 from fastseq import get_num_threads, set_num_threads
 from fastseq.config import get_config
-from instructions import CSRC, HERE, ROOT, CountError, compiler_flags, compiler_name, run
+from instructions import CSRC, HERE, CountError, compiler_flags, compiler_name, run
 
 MAX_ULP = 3.0
 PRECISIONS = ("float32", "bfloat16")
@@ -59,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     set_num_threads(1)
     try:
         name = compiler_name(compiler)
-        functions = measure_functions(compiler, options.stride)
+        isas = list(get_config()["available_isas"])
+        functions = measure_functions(compiler, options.stride, isas)
     except CountError as error:
         print(f"accuracy.py: {error}", file=sys.stderr)
         return 1
@@ -80,23 +80,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if complaints else 0
 
 
-def measure_functions(compiler: list[str], stride: int) -> list[Elementwise]:
-    """Compile accuracy.c with all tables of this machine, and run it."""
-    setup = runpy.run_path(str(ROOT / "setup.py"))
-    here = get_config()["available_isas"]
-    isas = [isa for isa in setup["ISAS"] if isa.name in here]
-    shared = [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
+def measure_functions(compiler: list[str], stride: int, isas: list[str]) -> list[Elementwise]:
+    """Compile accuracy.c with the tables of these instruction sets, and run it."""
     with tempfile.TemporaryDirectory() as folder:
-        objects = []
-        for isa in isas:
-            for table in isa.tables:
-                objects.append(Path(folder, table.replace("/", "_") + ".o"))
-                flags = [*compiler_flags(isa.name), *shared, "-pthread"]
-                run(*compiler, *flags, "-c", CSRC / f"isa/{table}.c", "-o", objects[-1])
+        objects = [Path(folder, f"{isa}.o") for isa in isas]
+        for isa, built in zip(isas, objects, strict=True):
+            run(*compiler, *compiler_flags(isa), "-c", CSRC / f"isa/{isa}.c", "-o", built)
         program = Path(folder, "accuracy")
-        flags = [*compiler_flags("baseline"), *shared, "-pthread"]
-        sources = (HERE / "accuracy.c", CSRC / "dispatch.c", CSRC / "thread_pool.c")
-        run(*compiler, *flags, *sources, *objects, "-lm", "-o", program)
+        flags = [*compiler_flags("baseline"), *(f"-DFS_HAVE_{isa.upper()}" for isa in isas)]
+        sources = (HERE / "accuracy.c", CSRC / "thread_pool.c", *objects)
+        run(*compiler, *flags, "-pthread", *sources, "-lm", "-o", program)
         # two processes: every second float each
         with ThreadPoolExecutor(2) as pool:
             halves = pool.map(lambda i: run(program, str(2 * stride), str(i * stride)), range(2))
