@@ -184,6 +184,8 @@ static void check_recurrent_layers(const fs_kernels *k) {
 
 static void check_linear_in_layouts(const fs_kernels *k) {
     check_in_layouts(k, check_linear);
+    /* A is larger than the caches, and packed for the panels of dW */
+    check_affine(k, (ptrdiff_t[MAX_DIMENSIONS]){300, 900, 270});
 }
 
 static void check_decoders_in_layouts(const fs_kernels *k) {
