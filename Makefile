@@ -21,7 +21,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-tsan fuzz fuzz-sanitize bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-valgrind test-tsan fuzz fuzz-sanitize mutants accuracy bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,6 +53,9 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    $(BIN)/python -m pytest $(ARGS)
 
+test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (minutes)
+	@sh tests/ckernels/run_valgrind.sh $(ARGS)
+
 test-tsan:  ## the thread pool and the kernels with the thread sanitizer
 	@sh tests/ckernels/run_tsan.sh $(ARGS)
 
@@ -66,6 +69,12 @@ fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2000 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
+
+mutants: $(VENV)/built $(VENV)/test-tools  ## small faults in 300 lines, which the tests should notice; ARGS="--count 9"
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
+accuracy: $(VENV)/built  ## measure the errors of the kernels, and write the tables of docs/accuracy.md
+	@PYTHONPATH=python $(BIN)/python benchmarks/native/accuracy.py -o docs/accuracy.md $(ARGS)
 
 bench: $(VENV)/built $(VENV)/bench-tools  ## measure every workload on every backend; also as build/bench.json
 	@mkdir -p build

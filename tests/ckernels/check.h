@@ -207,6 +207,9 @@ static void expect(int holds, const char *what) {
     current->failed += !holds;
     if (!holds && message_count++ < MAX_MESSAGES) {
         printf("FAILED %s, %s%s: %s\n", current->kernel, situation, form, what);
+#ifdef STOP_AT_FAILURE
+        exit(1);
+#endif
     }
 }
 

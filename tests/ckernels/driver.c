@@ -1,6 +1,6 @@
 /* driver.c — checks every kernel of every table of this build that this CPU supports.
  *
- *     driver [NAME ...]      only these tables; of bfloat16 products NAME:bfloat16
+ *     driver [--only TOPIC] [NAME ...]      only these tables; of bfloat16 products NAME:bfloat16
  *
  * Each kernel is compared with plain loops in double precision, for shapes on both sides of the
  * width of every vector register, and empty ones. Inputs, results, cache and scratch are surrounded
@@ -132,40 +132,95 @@ static void check_slots(const fs_kernels *k) {
     }
 }
 
-static void check_table(const fs_kernels *k) {
-    tally_count = 0;
-    precision = k->precision;
-    memset(slot_is_called, 0, sizeof slot_is_called);
-    check_vmath(k);
+/* In every layout of the weights. */
+static void check_in_layouts(const fs_kernels *k, void (*check)(const fs_kernels *k)) {
     for (weights_layout = 0; weights_layout < CHECKED_LAYOUTS; ++weights_layout) {
-        check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){400, 11, 4000});
-        check_shapes(k, check_affine, 3, (ptrdiff_t[MAX_DIMENSIONS]){33, 300, 257});
-        set_operands(1);
-        check_layers(k);
-        set_operands(0);
-        check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
+        check(k);
     }
     weights_layout = CONTIGUOUS;
-    /* A is larger than the caches, and packed for the panels of dW */
-    check_affine(k, (ptrdiff_t[MAX_DIMENSIONS]){300, 900, 270});
-    set_operands(1);
-    check_threads(k);
-    set_operands(0);
+}
+
+static void check_linear(const fs_kernels *k) {
+    check_shapes(k, check_embedding, 3, (ptrdiff_t[MAX_DIMENSIONS]){400, 11, 4000});
+    check_shapes(k, check_affine, 3, (ptrdiff_t[MAX_DIMENSIONS]){33, 300, 257});
+}
+
+static void check_decoders(const fs_kernels *k) {
+    check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
+}
+
+static void check_softmaxes(const fs_kernels *k) {
     check_shapes(k, check_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_log_softmax, 2, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000});
     check_shapes(k, check_log_mean_exp, 3, (ptrdiff_t[MAX_DIMENSIONS]){101, 1000, 5});
     check_shapes(k, check_softmax_loss, 2, (ptrdiff_t[MAX_DIMENSIONS]){1501, 1000});
+}
+
+static void check_attentions(const fs_kernels *k) {
     set_operands(1);
     check_shapes(k, check_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 300, 40, 25});
     set_operands(0);
+}
+
+static void check_hard_attentions(const fs_kernels *k) {
     check_shapes(k, check_features, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 60, 40, 25});
     check_shapes(k, check_hard_attention, 4, (ptrdiff_t[MAX_DIMENSIONS]){4, 21, 40, 31});
+}
+
+static void check_optimizers(const fs_kernels *k) {
     check_shapes(k, check_sgd, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_velocities, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_squares, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_adam, 1, (ptrdiff_t[MAX_DIMENSIONS]){500001});
     check_shapes(k, check_sum_and_scale, 1, (ptrdiff_t[MAX_DIMENSIONS]){500 * FS_SUM_RUN + 1});
-    check_slots(k);
+}
+
+static void check_recurrent_layers(const fs_kernels *k) {
+    set_operands(1);
+    check_in_layouts(k, check_layers);
+    check_threads(k);
+    set_operands(0);
+}
+
+static void check_linear_in_layouts(const fs_kernels *k) {
+    check_in_layouts(k, check_linear);
+    /* A is larger than the caches, and packed for the panels of dW */
+    check_affine(k, (ptrdiff_t[MAX_DIMENSIONS]){300, 900, 270});
+}
+
+static void check_decoders_in_layouts(const fs_kernels *k) {
+    check_in_layouts(k, check_decoders);
+}
+
+/* The topics of csrc/kernels, which can be checked alone. */
+static const struct {
+    const char *name;
+    void (*check)(const fs_kernels *k);
+} topics[] = {
+    {"vmath", check_vmath},
+    {"linear", check_linear_in_layouts},
+    {"recurrent", check_recurrent_layers},
+    {"decoding", check_decoders_in_layouts},
+    {"softmax", check_softmaxes},
+    {"attention", check_attentions},
+    {"hard_attention", check_hard_attentions},
+    {"optim", check_optimizers},
+};
+#define TOPICS (sizeof topics / sizeof topics[0])
+
+/* All topics, or `only` one. */
+static void check_table(const fs_kernels *k, const char *only) {
+    tally_count = 0;
+    precision = k->precision;
+    memset(slot_is_called, 0, sizeof slot_is_called);
+    for (size_t i = 0; i < TOPICS; ++i) {
+        if (only == NULL || strcmp(only, topics[i].name) == 0) {
+            topics[i].check(k);
+        }
+    }
+    if (only == NULL) {
+        check_slots(k);
+    }
     print_tallies(label_of(k));
 }
 
@@ -180,7 +235,13 @@ static const fs_kernels *find_table(const char *name) {
 
 int main(int argc, char **argv) {
     const fs_kernels *tables[MAX_TABLES];
+    const char *only = NULL;
     int count = 0;
+    if (argc > 2 && strcmp(argv[1], "--only") == 0) {
+        only = argv[2];
+        argc -= 2;
+        argv += 2;
+    }
     for (int i = 1; i < argc && count < MAX_TABLES; ++i) {
         tables[count] = find_table(argv[i]);
         if (tables[count++] == NULL) {
@@ -202,7 +263,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "driver: the system does not permit %s\n", label_of(tables[i]));
             return 2;
         }
-        check_table(tables[i]);
+        check_table(tables[i], only);
         for (int j = 0; j < tally_count; ++j) {
             passed += tallies[j].passed;
             failed += tallies[j].failed;
