@@ -210,7 +210,7 @@ static void compute_product(matrix_product product, const fs_context *context) {
     /* prefer columns: each panel is then packed by one thread only */
     product.split_columns = panels >= 2 * context->threads;
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
-    parallel_for(context, items, operations, matrix_product_task, &product);
+    interruptible_for(context, items, operations, matrix_product_task, &product);
 }
 
 #endif

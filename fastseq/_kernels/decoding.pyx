@@ -38,7 +38,7 @@ from fastseq._kernels.contract cimport (
     fs_recurrent_weights,
 )
 from fastseq._kernels.recurrent cimport check_memory
-from fastseq._kernels.runtime cimport Snapshot, snapshot
+from fastseq._kernels.runtime cimport Snapshot, allow_interrupt, check_interrupt, snapshot
 
 np.import_array()
 
@@ -324,8 +324,10 @@ cdef tuple _decode(list decoders, object start_id, object steps, object first_id
     call.scratch = scratch.reserve(now.kernels.decode_floats(&call, &now.context))
 
     # call
+    allow_interrupt(&now)
     with nogil:
         now.kernels.decode(&call, &now.context)
+    check_interrupt(&now, [])
     return ids, taken, totals
 
 

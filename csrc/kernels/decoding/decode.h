@@ -120,7 +120,7 @@ static void advance_layers(const decoding_rank *rank, const decoder_rank *own) {
         for (int g = 0; g < run->groups && streams_weights(run); ++g) {
             stream_inputs(run, &run->group[g], columns_of_parts(run, &run->group[g], 0, 1, 1));
         }
-        forward_rows(run, (recurrent_part){0, rank->active, team_of_one});
+        forward_rows(run, (recurrent_part){0, rank->active, team_of_one, 0});
     }
 }
 
@@ -309,6 +309,9 @@ static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank
     const ptrdiff_t groups = (end - begin + pass->slots - 1) / pass->slots;
     const ptrdiff_t most = (end - begin + groups - 1) / groups;
     for (ptrdiff_t next = begin; next < end || rank.active > 0;) {
+        if (is_interrupted(pass->interrupt, rank_index)) {
+            return;
+        }
         while (next < end && rank.active < most) {
             begin_row(&rank, next++);
         }
