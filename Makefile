@@ -21,7 +21,7 @@ requirements = $(BIN)/python -c 'import tomllib; \
 extra = $(call requirements,["project"]["optional-dependencies"]["$(1)"])
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-valgrind test-tsan fuzz fuzz-sanitize mutants accuracy bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
+.PHONY: help run test test-bfloat16 test-slow test-clients test-neon test-sanitize test-valgrind test-tsan test-processes fuzz fuzz-files fuzz-sanitize mutants accuracy bench bench-instructions bench-peaks lint format docs models wheel wheels test-wheels clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,8 +59,14 @@ test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, w
 test-tsan:  ## the thread pool and the kernels with the thread sanitizer
 	@sh tests/ckernels/run_tsan.sh $(ARGS)
 
+test-processes: $(VENV)/built $(VENV)/test-tools  ## kills, full disks and failing system calls while files are written; Ctrl-C
+	@$(BIN)/pytest -m "slow or not slow" tests/processes -o faulthandler_timeout=3600 $(ARGS)
+
 fuzz: $(VENV)/built $(VENV)/test-tools  ## 100,000 calls with hostile arguments; ARGS="--seed 1 --only exp" for others
 	@$(BIN)/python -m tests.fuzz --calls 100000 $(ARGS)
+
+fuzz-files: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## 20,000 damaged or hostile files; ARGS="--seed 1 --only pickle" for others
+	@$(BIN)/python -m tests.fuzz.files --cases 20000 $(ARGS)
 
 fuzz-sanitize: export FASTSEQ_SANITIZE = address,undefined
 fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels

@@ -28,12 +28,22 @@
  * and all other arithmetic are float32 in any precision. */
 typedef enum { FS_FLOAT32, FS_BFLOAT16 } fs_precision;
 
+/* How the caller may end a long call early: between steps, its thread asks `requested`. A call that
+ * ends early leaves its outputs and its cache in any state. */
+#define FS_NEVER PTRDIFF_MAX
+typedef struct fs_interrupt {
+    int (*requested)(struct fs_interrupt *interrupt); /* nonzero: end */
+    int64_t next_time;                                /* for the use of `requested` */
+    ptrdiff_t end_step; /* FS_NEVER, until it is requested: read by all threads */
+} fs_interrupt;
+
 /* The settings of a call. The caller reads them once into a context, computes the size of scratch
  * with it and passes the same context to the kernel: a setting that another thread changes in
  * between has no effect on the call. */
 typedef struct {
-    int threads;          /* the maximum, at least 1; small calls use fewer */
-    fs_thread_pool *pool; /* of the worker threads; NULL: only the calling thread */
+    int threads;             /* the maximum, at least 1; small calls use fewer */
+    fs_thread_pool *pool;    /* of the worker threads; NULL: only the calling thread */
+    fs_interrupt *interrupt; /* of the calls that end early; NULL: the call runs to its end */
 } fs_context;
 
 /* A matrix that may be a view: element (i, j) is data[i * row + j * column], strides in floats. */

@@ -69,6 +69,7 @@ typedef struct {
     float *room;       /* rows x depth floats, in which a transposed A may be packed; or NULL */
     int in_tiles;      /* A was packed by pack_left */
     int split_columns; /* threads split the panels of columns, else the rows */
+    fs_interrupt *interrupt; /* of a long call; else NULL */
 } matrix_product;
 
 /* c (columns) += sum over k < depth of a_k b_k;  element a_k at a + k a_depth, row b_k at b + k
@@ -187,9 +188,9 @@ static void compute_part(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t
         row_end - row_begin);
 }
 
-/* Rows [row_begin, row_end) of panels [panel_begin, panel_end). */
+/* Rows [row_begin, row_end) of panels [panel_begin, panel_end), in the thread of a rank. */
 static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
-                          ptrdiff_t panel_begin, ptrdiff_t panel_end) {
+                          ptrdiff_t panel_begin, ptrdiff_t panel_end, int rank) {
     if (!PACKS_ALWAYS && row_end - row_begin <= FS_TILE_ROWS && m->b_column == 1) {
         matrix_product few = *m;
         few.rows = row_end - row_begin;
@@ -209,7 +210,7 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
      * block of it stays in cache for all panels. */
     const int depth_first =
         (row_end - row_begin) * m->depth > CACHED_FLOATS && m->depth > m->columns;
-    for (ptrdiff_t i = 0; i < parts * panels; ++i) {
+    for (ptrdiff_t i = 0; i < parts * panels && !is_interrupted(m->interrupt, rank); ++i) {
         const ptrdiff_t panel = depth_first ? i % panels : i / parts;
         const ptrdiff_t part = depth_first ? i / panels : i % parts;
         compute_part(m, row_begin, row_end, panel_begin + panel, part * DEPTH_BLOCK);
@@ -218,11 +219,10 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
 
 static void matrix_product_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
     const matrix_product *m = argument;
-    (void)rank;
     if (m->split_columns) {
-        compute_block(m, 0, m->rows, begin, end);
+        compute_block(m, 0, m->rows, begin, end, rank);
     } else {
-        compute_block(m, begin, end, 0, count_panels(m->columns));
+        compute_block(m, begin, end, 0, count_panels(m->columns), rank);
     }
 }
 
@@ -244,6 +244,7 @@ static void compute_product(matrix_product product, const fs_context *context) {
         2.0 * (double)product.rows * (double)product.depth * (double)product.columns;
     /* prefer columns: each panel is then packed by one thread only */
     product.split_columns = panels >= 2 * context->threads;
+    product.interrupt = interrupt_of(context, operations);
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
     product.in_tiles = !PACKS_ALWAYS && product.room && product.a_row == 1 &&
                        product.split_columns && panels >= MIN_PANELS_OF_PACKED_INPUTS &&

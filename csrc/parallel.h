@@ -36,7 +36,36 @@ static inline fs_context single_threaded(const fs_context *context) {
     fs_context single = *context;
     single.threads = 1;
     single.pool = NULL;
+    single.interrupt = NULL;
     return single;
+}
+
+/* The operations after which a call asks whether to end early, if it has more: tens of
+ * milliseconds. */
+#define OPERATIONS_AT_ONCE 1.0e9
+
+/* The interrupt of a call of so many operations; NULL if it is short. */
+static inline fs_interrupt *interrupt_of(const fs_context *context, double operations) {
+    return operations > OPERATIONS_AT_ONCE ? context->interrupt : NULL;
+}
+
+/* Asks in the calling thread, which has rank 0, whether the call ends before a step, and tells the
+ * other threads. Returns whether it ends. */
+static inline int ends_at_step(fs_interrupt *interrupt, int rank, ptrdiff_t step,
+                               ptrdiff_t end_step) {
+    if (!interrupt) {
+        return 0;
+    }
+    if (rank == 0 && __atomic_load_n(&interrupt->end_step, __ATOMIC_RELAXED) == FS_NEVER &&
+        interrupt->requested(interrupt)) {
+        __atomic_store_n(&interrupt->end_step, end_step, __ATOMIC_RELAXED);
+    }
+    return step >= __atomic_load_n(&interrupt->end_step, __ATOMIC_RELAXED);
+}
+
+/* The same for work without steps. */
+static inline int is_interrupted(fs_interrupt *interrupt, int rank) {
+    return ends_at_step(interrupt, rank, FS_NEVER - 1, 0);
 }
 
 typedef struct {
@@ -87,6 +116,36 @@ static inline void parallel_for(const fs_context *context, ptrdiff_t items, doub
     const int chunks = fs_thread_pool_chunks(context->pool, ranks);
     parallel_range range = {task, argument, items, items < chunks ? (int)items : chunks};
     fs_thread_pool_run(context->pool, ranks, range.chunks, range_chunk, &range);
+}
+
+typedef struct {
+    range_task task;
+    void *argument;
+    ptrdiff_t items_at_once;
+    fs_interrupt *interrupt;
+} interruptible_range;
+
+static void interruptible_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const interruptible_range *range = argument;
+    while (begin < end && !is_interrupted(range->interrupt, rank)) {
+        const ptrdiff_t left = end - begin;
+        const ptrdiff_t items = left < range->items_at_once ? left : range->items_at_once;
+        range->task(range->argument, begin, begin + items, rank);
+        begin += items;
+    }
+}
+
+/* The same, in parts between which a long call may end early. */
+static inline void interruptible_for(const fs_context *context, ptrdiff_t items, double operations,
+                                     range_task task, void *argument) {
+    fs_interrupt *interrupt = interrupt_of(context, operations);
+    if (!interrupt) {
+        parallel_for(context, items, operations, task, argument);
+        return;
+    }
+    const double at_once = OPERATIONS_AT_ONCE / operations * (double)items;
+    interruptible_range range = {task, argument, at_once < 1.0 ? 1 : (ptrdiff_t)at_once, interrupt};
+    parallel_for(context, items, operations, interruptible_task, &range);
 }
 
 /* Threads that run one task concurrently and synchronize at barriers. */

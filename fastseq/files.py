@@ -12,6 +12,25 @@ import time
 from collections.abc import Callable, Mapping
 
 _AN_HOUR = 3600
+_LONGEST_REASON = 300
+
+
+def reason_of(error: Exception) -> str:
+    """What an error about a file says, as one line to read: it may quote what the file holds.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+        Of printable characters, at most 303.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text[: _LONGEST_REASON + 1]
+    text = "".join(symbol if symbol.isprintable() else ascii(symbol)[1:-1] for symbol in text)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def open_at_once(path: str, flags: int) -> int:

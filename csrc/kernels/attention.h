@@ -292,7 +292,8 @@ static double attention_operations(const fs_attention_size *size, int products) 
 
 static void run_attention(attention_call rows, range_task task, int products,
                           const fs_context *context) {
-    parallel_for(context, rows.size.N, attention_operations(&rows.size, products), task, &rows);
+    interruptible_for(context, rows.size.N, attention_operations(&rows.size, products), task,
+                      &rows);
 }
 
 static void attention_forward(float *out, float *weights, const float *enc, const float *dec,

@@ -18,7 +18,7 @@ from fastseq._kernels.arrays cimport (
     wrong_shape,
 )
 from fastseq._kernels.contract cimport fs_attention_size
-from fastseq._kernels.runtime cimport Snapshot, snapshot
+from fastseq._kernels.runtime cimport Snapshot, allow_interrupt, check_interrupt, snapshot
 
 np.import_array()
 
@@ -76,10 +76,12 @@ def attention_forward(hs_enc, hs_dec, scale=1.0, encoder_lengths=None, decoder_l
     # snapshot
     cdef Snapshot now = snapshot()
     # call
+    allow_interrupt(&now)
     with nogil:
         now.kernels.attention_forward(
             data_of(out), data_of(weights), data_of(enc), data_of(dec), factor, size,
             &now.context)
+    check_interrupt(&now, [])
     return out, weights
 
 
@@ -105,10 +107,12 @@ def attention_backward(dout, hs_enc, hs_dec, weights, scale=1.0, encoder_lengths
     cdef np.ndarray scratch = new_floats(
         (now.kernels.attention_backward_floats(size, &now.context),))
     # call
+    allow_interrupt(&now)
     with nogil:
         now.kernels.attention_backward(
             data_of(denc), data_of(ddec), data_of(scratch), data_of(d), data_of(enc),
             data_of(dec), data_of(w), factor, size, &now.context)
+    check_interrupt(&now, [])
     return denc, ddec
 
 

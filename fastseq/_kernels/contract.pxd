@@ -15,9 +15,17 @@ cdef extern from "fastseq.h" nogil:
         FS_FLOAT32
         FS_BFLOAT16
 
+    const ptrdiff_t FS_NEVER
+
+    ctypedef struct fs_interrupt:
+        int (*requested)(fs_interrupt *interrupt) noexcept nogil
+        int64_t next_time
+        ptrdiff_t end_step
+
     ctypedef struct fs_context:
         int threads
         fs_thread_pool *pool
+        fs_interrupt *interrupt
 
     ctypedef struct fs_matrix:
         const float *data

@@ -38,7 +38,7 @@ from fastseq._kernels.contract cimport (
     fs_recurrent_weights,
 )
 from fastseq._kernels.recurrent cimport check_memory
-from fastseq._kernels.runtime cimport Snapshot, snapshot
+from fastseq._kernels.runtime cimport Snapshot, allow_interrupt, check_interrupt, snapshot
 
 np.import_array()
 
@@ -354,8 +354,10 @@ cdef object _decode(list decoders, object start_id, object steps, object first_i
     call.scratch = scratch.reserve(now.kernels.decode_floats(&call, &now.context))
 
     # call
+    allow_interrupt(&now)
     with nogil:
         now.kernels.decode(&call, &now.context)
+    check_interrupt(&now, [])
     return Found(ids, taken, totals, scores)
 
 

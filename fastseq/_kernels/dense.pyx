@@ -31,7 +31,7 @@ from fastseq._kernels.arrays cimport (
     wrong_shape,
 )
 from fastseq._kernels.contract cimport fs_context, fs_matrix
-from fastseq._kernels.runtime cimport Snapshot, snapshot
+from fastseq._kernels.runtime cimport Snapshot, allow_interrupt, check_interrupt, snapshot
 
 np.import_array()
 
@@ -270,9 +270,11 @@ def affine_forward(x, W, b=None):
     # call
     cdef const float *bias_data = data_or_null(bias)
     cdef fs_matrix own_W = matrix_of(matrix)
+    allow_interrupt(&now)
     with nogil:
         now.kernels.affine_forward(
             data_of(ys), data_of(xs), own_W, bias_data, bias_row, R, K, M, &now.context)
+    check_interrupt(&now, [])
     return ys
 
 
@@ -303,10 +305,12 @@ def affine_backward(dout, x, W, dW, db=None):
     # call
     cdef float *db_data = data_or_null(direct_b)
     cdef fs_matrix own_W = matrix_of(matrix)
+    allow_interrupt(&now)
     with nogil:
         now.kernels.affine_backward(
             data_of(dxs), data_of(direct_W), db_data, data_of(dys), data_of(xs), own_W, R, K, M,
             &now.context)
+    check_interrupt(&now, [direct_W, direct_b])
     finish(out_W, direct_W)
     if out_b is not None:
         finish(out_b, direct_b)

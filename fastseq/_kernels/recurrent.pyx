@@ -39,7 +39,13 @@ from fastseq._kernels.contract cimport (
     fs_recurrent_forward,
     fs_recurrent_size,
 )
-from fastseq._kernels.runtime cimport Snapshot, fork_count, snapshot
+from fastseq._kernels.runtime cimport (
+    Snapshot,
+    allow_interrupt,
+    check_interrupt,
+    fork_count,
+    snapshot,
+)
 
 np.import_array()
 
@@ -220,8 +226,10 @@ def recurrent_forward(Workspace workspace, cell, xs, params, h0=None, c0=None, l
             now.kernels.recurrent_forward_floats(size, &now.context))
 
         # call
+        allow_interrupt(&now)
         with nogil:
             now.kernels.recurrent_forward(&call, &now.context)
+        check_interrupt(&now, [])
         if not size.inference:
             own_workspace.size = size[0]
             own_workspace.cell = own_cell
@@ -347,8 +355,10 @@ def recurrent_backward(Workspace workspace not None, dhs, params, grads, dh=None
             now.kernels.recurrent_backward_floats(size, &now.context))
 
         # call
+        allow_interrupt(&now)
         with nogil:
             now.kernels.recurrent_backward(&call, &now.context)
+        check_interrupt(&now, direct)
     finally:
         workspace.claimed = 0
     for i in range(len(outputs)):

@@ -4,14 +4,26 @@
 On import, the table of the best instruction set that this CPU supports is selected, for products of
 float32; ``FASTSEQ_ISA`` and ``FASTSEQ_PRECISION`` override it. The thread pool is created when a
 call first needs it. It is not destroyed at exit: a daemon thread may still be computing.
+
+Python runs the handlers of signals in the main thread, between its own instructions. A call of a
+kernel is one of these, so the kernels of long calls ask between steps: every 50 ms, if the main
+thread has made the call, handlers run. If one raises, as that of Ctrl-C does, the call ends, and
+raises the same.
 """
 
 import os
+import threading
+
+cimport numpy as np
+from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastseq._kernels.contract cimport (
     FS_BFLOAT16,
     FS_FLOAT32,
     FS_MAX_THREADS,
+    FS_NEVER,
+    fs_interrupt,
     fs_kernels,
     fs_permit,
     fs_precision,
@@ -42,7 +54,17 @@ cdef extern from *:
 
     /* The table of the calls of one thread, if it has chosen one; else NULL. */
     static _Thread_local const fs_kernels *thread_table;
+
+    #include <time.h>
+
+    /* Nanoseconds of a clock of any origin. */
+    static int64_t fs_nanoseconds(void) {
+        struct timespec now;
+        timespec_get(&now, TIME_UTC);
+        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
     """
+    int64_t fs_nanoseconds() nogil
     const fs_kernels *thread_table
     const char *FS_COMPILER
     const char *FS_THREADS
@@ -65,6 +87,7 @@ cdef Snapshot snapshot() noexcept:
     now.kernels = current_table()
     now.context.threads = threads
     now.context.pool = pool if threads > 1 else NULL
+    now.context.interrupt = NULL
     return now
 
 
@@ -72,11 +95,54 @@ cdef unsigned long fork_count() noexcept:
     return forks
 
 
+# ---- signals during a call ----
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()  # -1 with an exception, which stays set
+    unsigned long PyThread_get_thread_ident()
+
+cdef int64_t SIGNAL_INTERVAL = 50_000_000
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+cdef int requested(fs_interrupt *interrupt) noexcept nogil:
+    """Run the handlers of signals, if it is time; whether one has raised."""
+    cdef int64_t now = fs_nanoseconds()
+    # the clock may be set back
+    if interrupt.next_time - SIGNAL_INTERVAL <= now < interrupt.next_time:
+        return 0
+    cdef bint is_first = interrupt.next_time == 0
+    interrupt.next_time = now + SIGNAL_INTERVAL
+    if is_first:
+        return 0
+    with gil:
+        return PyErr_CheckSignals()
+
+
+cdef void allow_interrupt(Snapshot *now) noexcept:
+    if PyThread_get_thread_ident() == main_thread:
+        now.interrupt.requested = requested
+        now.interrupt.next_time = 0
+        now.interrupt.end_step = FS_NEVER
+        now.context.interrupt = &now.interrupt
+
+
+cdef int check_interrupt(Snapshot *now, list outputs) except -1:
+    cdef np.ndarray output
+    if now.context.interrupt == NULL or now.interrupt.end_step == FS_NEVER:
+        return 0
+    for output in outputs:
+        if output is not None:
+            memset(np.PyArray_DATA(output), 0, np.PyArray_NBYTES(output))
+    return -1  # the exception is set
+
+
 def _after_fork_in_child():
     # The parent's workers do not exist in the child: it creates its own pool.
-    global pool, forks
+    global pool, forks, main_thread
     pool = NULL
     forks += 1
+    main_thread = PyThread_get_thread_ident()
 
 
 # ---- instruction sets and precisions ----

@@ -103,7 +103,10 @@ def _convert_layers(layers: Any, arguments: argparse.Namespace) -> int:
     from fastseq.interop import load_safetensors
     from fastseq.interop.torch import to_torch_arrays
 
-    arrays = to_torch_arrays(layers)
+    try:
+        arrays = to_torch_arrays(layers)
+    except ValueError as error:
+        raise ValueError(f"{arguments.model}: {error}") from error
     replace_file(arguments.output, serialize(arrays, arguments.dtype, {}))
     converted = load_safetensors(arguments.output)
     _print_sizes(arguments)

@@ -12,6 +12,8 @@ from typing import Any
 from fastseq.transducer.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
 
 _NEVER = "none"
+_LARGEST_CONFIG = 2**16  # bytes; one with every hyperparameter explained has 3,000
+_LONGEST_LINE = 1000
 
 
 def check_files(
@@ -83,8 +85,10 @@ def read_config(path: str) -> dict[str, Any]:
     from fastseq.transducer.hyperparameters import check_names
 
     with open(path, "rb") as file:
+        content = file.read(_LARGEST_CONFIG + 1)
         try:
-            values = tomllib.load(file)
+            _check_size(content)
+            values = tomllib.loads(content.decode())
             check_names(values)
             values = {
                 k: None if v == _NEVER and BY_NAME[k].optional else v for k, v in values.items()
@@ -96,6 +100,17 @@ def read_config(path: str) -> dict[str, Any]:
         except RecursionError:
             raise ValueError(f"{path}: values are nested too deeply") from None
     return values
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse what no file of hyperparameters has: a key of many parts takes tomllib minutes."""
+    if len(content) > _LARGEST_CONFIG:
+        raise ValueError(f"expected at most {_LARGEST_CONFIG} bytes, got a larger file")
+    for number, line in enumerate(content.splitlines(), 1):
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(
+                f"line {number}: expected at most {_LONGEST_LINE} bytes, got {len(line)}"
+            )
 
 
 def config_text(values: Mapping[str, Any]) -> str:

@@ -9,9 +9,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from fastseq.files import open_at_once
+from fastseq.files import open_at_once, reason_of
 
-_LONGEST_REASON = 300
 _CHUNK = 2**20
 
 
@@ -34,14 +33,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # libraries raise many kinds of errors for damaged files
-            raise ValueError(f"{os.fspath(path)}: {one_line(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, without the control characters that a hostile file may bring into it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+            raise ValueError(f"{os.fspath(path)}: {reason_of(error)}") from error
 
 
 def size_of(file: BinaryIO) -> int:
@@ -60,7 +52,7 @@ class StoredEntries:
             self._archive = zipfile.ZipFile(file)
             entries = self._archive.infolist()
         except Exception as error:
-            raise ValueError(f"damaged, or no zip file: {one_line(error)}") from error
+            raise ValueError(f"damaged, or no zip file: {reason_of(error)}") from error
         self._entries = {entry.filename: entry for entry in entries}
         if len(self._entries) != len(entries):
             raise ValueError("damaged: two entries have the same name")
@@ -103,7 +95,7 @@ class StoredEntries:
                     content[at : at + len(part)] = part
                     at += len(part)
         except Exception as error:
-            raise ValueError(f"damaged: {one_line(error)}") from error
+            raise ValueError(f"damaged: {reason_of(error)}") from error
         if at != len(content):
             raise ValueError(f"entry {name!r}: damaged: {at} of {len(content)} bytes")
         return content

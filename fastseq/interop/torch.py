@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
+from fastseq.files import reason_of
 from fastseq.interop.dense import Dense
 from fastseq.interop.gates import TORCH, Weights, from_fastseq
-from fastseq.interop.sources import one_line
 from fastseq.interop.stacks import make_stack
 from fastseq.interop.tensor_files import find_state_dict, load_pt, load_safetensors
 from fastseq.layers import Affine, Embedding, MatMul, TimeAffine
@@ -110,7 +110,7 @@ def from_torch(
             return _layers(load(source), {}, name, batch_first)
         except ValueError as error:
             path = os.fspath(source)
-            text = one_line(error).removeprefix(f"{path}: ")
+            text = reason_of(error).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {text}") from error
     nn = getattr(sys.modules.get("torch"), "nn", None)  # a module of it cannot exist without it
     if nn is not None and isinstance(source, nn.Module):

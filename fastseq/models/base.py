@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.files import replace_file
+from fastseq.files import reason_of, replace_file
 from fastseq.models.pickles import load_pickle
 
 Array = npt.NDArray[Any]
@@ -161,8 +161,7 @@ class BaseModel:
         except ImportError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{path}: cannot be read as parameters: {reason}") from error
+            raise ValueError(f"{path}: cannot be read as parameters: {reason_of(error)}") from error
         _check_arrays(path, arrays, self.params)
         for param, array in zip(self.params, arrays, strict=True):
             param[...] = array

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastseq.files import open_at_once, replace_file
+from fastseq.files import open_at_once, reason_of, replace_file
 from fastseq.float_formats import (
     FLOAT_FORMATS,
     LENGTH_BYTES,
@@ -197,8 +197,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         try:
             yield file
         except (ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path}: {reason}") from error
+            raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def kind_of(path: str) -> str | None:

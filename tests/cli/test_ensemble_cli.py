@@ -1,6 +1,7 @@
 """fastseq with several models: train --ensemble, and the commands that take such a file."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -144,6 +145,7 @@ def test_ctrl_c_saves_the_models_so_far(data: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"FASTSEQ_NUM_THREADS": "2"},  # with one thread model 2 waits for model 1
     )
     assert process.stdout is not None
     begun: set[str] = set()

@@ -271,3 +271,20 @@ def test_a_config_that_nests_is_refused(depth: int, tmp_path: Path, capsys: Capt
     path.write_text(f"hidden_size = {'[' * depth}{']' * depth}\n")
     assert main(["train", "--config", str(path), "--print-config"]) == 1
     assert one_line(capsys.readouterr().err).startswith(f"fastseq: error: {path}: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (".".join("a" * 20_000) + " = 1", "line 2: expected at most 1000 bytes, got 40003"),
+        ("# more\n" * 20_000, "expected at most 65536 bytes, got a larger file"),
+    ],
+    ids=["parts", "lines"],
+)
+def test_a_config_that_takes_long_to_parse_is_refused(
+    line: str, reason: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"epochs = 3\n{line}\n")
+    assert main(["train", "--config", str(path), "--print-config"]) == 1
+    assert one_line(capsys.readouterr().err) == f"fastseq: error: {path}: {reason}"

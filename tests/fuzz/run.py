@@ -175,10 +175,10 @@ def _end(errors: list[str]) -> str:
 
 
 def _child_command(options: argparse.Namespace, first: int, calls: int, mode: str) -> list[str]:
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.run import main; main()"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {options.program} import main; main()"
     settings = ["--seed", options.seed, "--first", first, "--calls", calls, "--mode", mode]
     only = ["--only", options.only] if options.only else []
-    return [sys.executable, "-c", code, "--child", *map(str, settings), *only]
+    return [sys.executable, "-c", code, "--child", *map(str, settings), *only, *options.more]
 
 
 def block(options: argparse.Namespace, first: int, calls: int, mode: str, report: Report) -> None:
@@ -224,9 +224,9 @@ def fuzz(options: argparse.Namespace) -> Report:
     """Run all calls, with several children in parallel."""
     report = Report()
     blocks = []
-    for begin in range(options.first, options.first + options.calls, BLOCK):
-        calls = min(BLOCK, options.first + options.calls - begin)
-        mode = options.mode or MODES[begin // BLOCK % len(MODES)]
+    for begin in range(options.first, options.first + options.calls, options.block):
+        calls = min(options.block, options.first + options.calls - begin)
+        mode = options.mode or MODES[begin // options.block % len(MODES)]
         blocks.append((begin, calls, mode))
     start = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -235,7 +235,7 @@ def fuzz(options: argparse.Namespace) -> Report:
             each.result()
             if not options.quiet:
                 print(
-                    f"\r{finished * BLOCK} of {options.calls} calls, {len(report.findings)} "
+                    f"\r{finished * options.block} of {options.calls}, {len(report.findings)} "
                     f"findings, {time.monotonic() - start:.0f} s",
                     end="",
                     file=sys.stderr,
@@ -247,9 +247,10 @@ def fuzz(options: argparse.Namespace) -> Report:
     return report
 
 
-def shown(finding: dict[str, Any], seed: int) -> str:
+def shown(finding: dict[str, Any], options: argparse.Namespace) -> str:
     """A finding, and the command line that repeats it."""
-    again = f"--seed {seed} --first {finding['call']} --calls 1 --mode {finding['mode']}"
+    again = f"--seed {options.seed} --first {finding['call']} --calls 1 --mode {finding['mode']}"
+    again += f" --only {options.only}" if options.only else ""
     lines = [f"call {finding['call']} ({finding['name']}): {finding['finding']}", f"    {again}"]
     lines += [f"    {finding[key]}" for key in ("arguments", "stderr") if key in finding]
     return "\n".join(lines)
@@ -267,6 +268,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds that a call may take")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.set_defaults(block=BLOCK, program=f"{__package__}.run", more=[])  # of a child
     return parser.parse_args(arguments)
 
 
@@ -279,6 +281,6 @@ def main(arguments: list[str] | None = None) -> int:
     report = fuzz(options)
     print(report.table())
     for finding in report.findings:
-        print(shown(finding, options.seed))
+        print(shown(finding, options))
     print(f"{sum(report.counts.values())} calls, {len(report.findings)} findings")
     return int(bool(report.findings))

@@ -48,3 +48,14 @@ def test_accuracy_is_of_a_model_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     command = ["convert", str(DATA / "network.pt"), "-o", str(tmp_path / "x"), "--data", "x.tsv"]
     assert main(command) == 2
     assert "--data needs a model that fastseq train has saved" in capsys.readouterr().err
+
+
+def test_layers_that_pytorch_does_not_have_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("h5py")
+    path = DATA / "keras3.keras"
+    assert main(["convert", str(path), "-o", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"fastseq: error: {path}: before: reset_after: expected True")
+    assert not (tmp_path / "out").exists()

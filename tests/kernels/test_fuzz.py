@@ -18,7 +18,7 @@ CALLS = 1500
 def test_no_call_of_a_short_run_is_a_finding() -> None:
     options = fuzz.run.parsed(["--calls", str(CALLS), "--quiet"])
     report = fuzz.run.fuzz(options)
-    findings = [fuzz.run.shown(each, options.seed) for each in report.findings]
+    findings = [fuzz.run.shown(each, options) for each in report.findings]
     assert not findings, "\n".join(findings[:20])
     assert report.counts.total() == CALLS
 

@@ -13,6 +13,9 @@ static void decode_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank
     const ptrdiff_t groups = (end - begin + pass->rows - 1) / pass->rows;
     const ptrdiff_t most = (end - begin + groups - 1) / groups;
     for (ptrdiff_t next = begin; next < end || rank.active > 0;) {
+        if (is_interrupted(pass->interrupt, rank_index)) {
+            return;
+        }
         if (searches) {
             while (next < end && rank.searched < most) {
                 begin_search(&rank, next++);

@@ -142,7 +142,7 @@ static void advance_layers(const decoding_rank *rank, const decoder_rank *own) {
         for (int g = 0; g < run->groups && streams_weights(run); ++g) {
             stream_inputs(run, &run->group[g], columns_of_parts(run, &run->group[g], 0, 1, 1));
         }
-        forward_rows(run, (recurrent_part){0, rank->active, team_of_one});
+        forward_rows(run, (recurrent_part){0, rank->active, team_of_one, 0});
     }
 }
 

@@ -56,6 +56,7 @@ typedef struct {
     ptrdiff_t slots;          /* rows, or in beam search rows times beam */
     int few_reads;            /* whether weights are read too few times for packing to pay */
     double operations;        /* of all steps */
+    fs_interrupt *interrupt;  /* of a long call; else NULL */
     double weight_count;      /* of layers and projections */
     ptrdiff_t panels;         /* of their weights */
     decoder_plan *plans;      /* (count) */
@@ -188,6 +189,7 @@ static decoding_pass plan_decoding(const fs_decode *call, const fs_context *cont
         each_step += step_operations(&plan, call->V);
     }
     pass.operations = (double)(rows * call->steps) * each_step;
+    pass.interrupt = interrupt_of(context, pass.operations);
     return pass;
 }
 

@@ -62,7 +62,7 @@ static void stream_inputs(const recurrent_run *run, const gate_group *group,
         }
         const matrix_product product =
             group_product(run, group, group->streamed_context, run->context, C, run->Wc, C, N);
-        compute_block(&product, 0, N, columns.begin, columns.end);
+        compute_block(&product, 0, N, columns.begin, columns.end, 0);
     }
     for (ptrdiff_t t = 0; t < run->size.T; ++t) {
         for (ptrdiff_t n = 0; n < count_rows(run, t); ++n) {
@@ -76,7 +76,7 @@ static void stream_inputs(const recurrent_run *run, const gate_group *group,
     }
     const matrix_product product =
         group_product(run, group, group->streamed, run->x, D, run->Wx, D, run->rows);
-    compute_block(&product, 0, run->rows, columns.begin, columns.end);
+    compute_block(&product, 0, run->rows, columns.begin, columns.end, 0);
     for (ptrdiff_t t = 0; C > 0 && run->gathers && t < run->size.T; ++t) {
         for (ptrdiff_t n = 0; n < count_rows(run, t); ++n) {
             add_floats(group->streamed + (first_row(run, t) + n) * row + first,
@@ -106,7 +106,7 @@ static void stream_states(const recurrent_run *run, const gate_group *group, rec
         product.start_row = 0;
     }
     if (rows > 0 && (group->separate_M || !zero_initial_state)) {
-        compute_block(&product, 0, rows, columns.begin, columns.end);
+        compute_block(&product, 0, rows, columns.begin, columns.end, 0);
     }
     barrier(part.team);
 }

@@ -60,6 +60,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t begin, end;
     parallel_team team;
+    int rank; /* of the thread in the call */
 } recurrent_part;
 
 /* The gate groups of a cell, and its steps. The loop over the steps is in pass.h. */
@@ -78,6 +79,7 @@ typedef struct {
 /* One direction of a layer in one call. */
 typedef struct recurrent_run {
     const cell_kernel *kernel;
+    fs_interrupt *interrupt; /* of a long call; else NULL */
     fs_recurrent_size size;
     ptrdiff_t P, Hp, rows;   /* vectors, padded H, packed rows */
     ptrdiff_t steps_at_once; /* whose inputs are projected together */

@@ -12,9 +12,17 @@
  * few us, with weights in cache. */
 #define MIN_OPERATIONS_PER_STEP 1.0e5
 
+/* Whether the pass of a part ends before step t, as the caller requests. A rank of a team may be
+ * ahead of rank 0 by less than a step, because each step has a barrier: they end with the next one,
+ * all at the same. */
+static int ends_before_step(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
+    const ptrdiff_t end_step = part.team.ranks > 1 ? t + 1 : 0;
+    return ends_at_step(run->interrupt, part.rank, t, end_step);
+}
+
 /* The forward pass of a part, over all its steps. */
 static void forward_rows(const recurrent_run *run, recurrent_part part) {
-    for (ptrdiff_t t = 0; t < run->size.T; ++t) {
+    for (ptrdiff_t t = 0; t < run->size.T && !ends_before_step(run, part, t); ++t) {
         project_inputs(run, part, t);
         run->kernel->forward_step(run, part, t);
         store_outputs(run, part, t);
@@ -22,12 +30,12 @@ static void forward_rows(const recurrent_run *run, recurrent_part part) {
 }
 
 /* The backward pass of batch rows [begin, end), over all their steps. */
-static void backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end) {
+static void backward_rows(const recurrent_run *run, ptrdiff_t begin, ptrdiff_t end, int rank) {
     load_states(run->dh, run->dh_last, run, begin, end);
     if (run->has_cell) {
         load_states(run->dc, run->dc_last, run, begin, end);
     }
-    for (ptrdiff_t t = run->size.T - 1; t >= 0; --t) {
+    for (ptrdiff_t t = run->size.T - 1; t >= 0 && !is_interrupted(run->interrupt, rank); --t) {
         const ptrdiff_t last = min_size(end, count_rows(run, t));
         load_output_gradients(run, t, begin, last);
         run->kernel->backward_step(run, t, begin, last);
@@ -86,7 +94,7 @@ static ptrdiff_t row_of_item(const recurrent_run *run, ptrdiff_t item) {
 }
 
 static void process_rows(const recurrent_pass *pass, int backward, ptrdiff_t first_item,
-                         ptrdiff_t end_item) {
+                         ptrdiff_t end_item, int rank) {
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
         ptrdiff_t begin = first_item, end = end_item;
@@ -95,21 +103,19 @@ static void process_rows(const recurrent_pass *pass, int backward, ptrdiff_t fir
         end = row_of_item(run, end);
         if (begin < end) {
             if (backward) {
-                backward_rows(run, begin, end);
+                backward_rows(run, begin, end, rank);
                 continue;
             }
             if (!pass->is_loaded) {
                 load_inputs(run, begin, end);
             }
-            forward_rows(run, (recurrent_part){begin, end, team_of_one});
+            forward_rows(run, (recurrent_part){begin, end, team_of_one, rank});
         }
     }
 }
 
 static void forward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const recurrent_pass *pass = argument;
-    (void)rank;
-    process_rows(pass, 0, begin, end);
+    process_rows(argument, 0, begin, end, rank);
 }
 
 /* The same for fewer rows than ranks: the ranks split the panels of each step. */
@@ -117,14 +123,12 @@ static void team_forward_task(void *argument, parallel_team team) {
     const recurrent_pass *pass = argument;
     for (int k = 0; k < pass->directions; ++k) {
         const recurrent_run *run = &pass->runs[k];
-        forward_rows(run, (recurrent_part){0, run->size.N, team});
+        forward_rows(run, (recurrent_part){0, run->size.N, team, team.rank});
     }
 }
 
 static void backward_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
-    const recurrent_pass *pass = argument;
-    (void)rank;
-    process_rows(pass, 1, begin, end);
+    process_rows(argument, 1, begin, end, rank);
 }
 
 static void pack_inputs_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
@@ -185,7 +189,7 @@ static int team_size(const recurrent_pass *pass, const fs_context *context) {
 }
 
 static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurrent_weights *weights,
-                                const float *cache) {
+                                const float *cache, const fs_context *context) {
     recurrent_pass pass = {.directions = size->directions};
     for (int k = 0; k < size->directions; ++k) {
         recurrent_run *run = &pass.runs[k];
@@ -198,6 +202,9 @@ static recurrent_pass plan_pass(const fs_recurrent_size *size, const fs_recurren
     /* multiply-adds of the two products are two operations each */
     pass.operations = 2.0 * (double)(pass.directions * run->rows) * run->gates *
                       (double)run->size.H * (double)(run->size.D + run->size.H);
+    for (int k = 0; k < pass.directions; ++k) {
+        pass.runs[k].interrupt = interrupt_of(context, pass.operations);
+    }
     return pass;
 }
 
@@ -210,7 +217,7 @@ static ptrdiff_t cache_floats(const fs_recurrent_size *size) {
 static void recurrent_forward(const fs_recurrent_forward *call, const fs_context *context) {
     const int inference = call->size.inference;
     recurrent_pass pass =
-        plan_pass(&call->size, call->weights, inference ? call->scratch : call->cache);
+        plan_pass(&call->size, call->weights, inference ? call->scratch : call->cache, context);
     float *scratch = call->scratch + (inference ? cache_floats(&call->size) : 0);
     for (int k = 0; k < pass.directions; ++k) {
         recurrent_run *run = &pass.runs[k];
@@ -261,14 +268,14 @@ static void weight_pass(recurrent_pass *pass, const fs_context *context) {
             parallel_for(context, pass->directions * blocks, share * pass->operations,
                          pack_inputs_task, pass);
         }
-        parallel_for(context, panels, share * pass->operations, weights_task, pass);
+        interruptible_for(context, panels, share * pass->operations, weights_task, pass);
         pass->first_row = pass->end_row;
-    } while (pass->first_row < run->rows);
+    } while (pass->first_row < run->rows && !is_interrupted(run->interrupt, 0));
 }
 
 static void recurrent_backward(const fs_recurrent_backward *call, const fs_context *context) {
     assert(!call->size.inference);
-    recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache);
+    recurrent_pass pass = plan_pass(&call->size, call->weights, call->cache, context);
     float *scratch = call->scratch;
     for (int k = 0; k < pass.directions; ++k) {
         recurrent_run *run = &pass.runs[k];

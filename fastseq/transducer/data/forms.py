@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,35 @@ UnicodeForm = Literal["none", "NFC", "NFD", "NFKC"]
 # "Much smaller": decomposed, the texts have at most so many symbols for each composed one.
 _MUCH_SMALLER = 0.7
 _MOST_TAG_COLUMNS = 1000
+_MANY_MARKS = 100
+
+
+def normalized(form: UnicodeForm, text: str) -> str:
+    """A text in a Unicode normalization form, in time proportional to its length.
+
+    `unicodedata.normalize` sorts a run of combining marks in time that is quadratic in its length:
+    minutes for a hostile line of a megabyte. A run that is in order already is left as it is.
+    """
+    if form == "none":
+        return text
+    if len(text) > _MANY_MARKS and not text.isascii():
+        text = "".join(map(_ordered, *_runs(text)))
+    return unicodedata.normalize(form, text)
+
+
+def _runs(text: str) -> tuple[list[bool], list[str]]:
+    """The runs of marks and of other characters of a text, and which they are."""
+    runs = itertools.groupby(text, key=lambda symbol: unicodedata.combining(symbol) > 0)
+    are_marks, parts = zip(*((is_marks, "".join(run)) for is_marks, run in runs), strict=True)
+    return list(are_marks), list(parts)
+
+
+def _ordered(is_marks: bool, run: str) -> str:
+    """A run of many marks decomposed, in the canonical order."""
+    if not is_marks or len(run) <= _MANY_MARKS:
+        return run
+    marks = "".join(unicodedata.normalize("NFD", mark) for mark in run)
+    return "".join(sorted(marks, key=unicodedata.combining))
 
 
 def as_string(text: Text) -> str:
@@ -95,7 +125,7 @@ class TextForm:
         if self.tokens == "list":
             return list(symbols)
         text = ("" if self.tokens == "char" else " ").join(symbols)
-        return unicodedata.normalize("NFC", text) if self.compose else text
+        return normalized("NFC", text) if self.compose else text
 
     def cut(self, text: str) -> list[str]:
         """The symbols of a string as it is."""
@@ -104,9 +134,7 @@ class TextForm:
     def _split(self, text: Text) -> list[str]:
         if isinstance(text, str) and self.tokens != "list":
             text = text.lower() if self.lowercase else text
-            if self.normalize != "none":
-                text = unicodedata.normalize(self.normalize, text)
-            return self.cut(text)
+            return self.cut(normalized(self.normalize, text))
         if self.tokens != "list":
             raise TypeError(f"expected a string, got {type(text).__name__}")
         if isinstance(text, str):
@@ -243,8 +271,8 @@ class _Symbols:
             self._decomposed |= raw
             return
         for text in texts:
-            self._composed.update(cut(unicodedata.normalize("NFC", text)))
-            self._decomposed.update(cut(unicodedata.normalize("NFD", text)))
+            self._composed.update(cut(normalized("NFC", text)))
+            self._decomposed.update(cut(normalized("NFD", text)))
         is_in = unicodedata.is_normalized
         self.are_composed &= all(is_in("NFC", text) for text in texts)
         self.are_decomposed &= all(is_in("NFD", text) for text in texts)

@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +22,13 @@ import numpy.typing as npt
 from fastseq.transducer.data.batches import Pairs, Sequences
 from fastseq.transducer.data.columns import Columns
 from fastseq.transducer.data.forms import FormChoice, Text
-from fastseq.transducer.data.stored import StoredSequences
+from fastseq.transducer.data.stored import (
+    IDS,
+    StoreDocument,
+    StoredSequences,
+    id_type,
+    write_numbers,
+)
 from fastseq.transducer.data.vocabulary import SymbolCounts, Vocabulary
 
 # The hyperparameters that decide how texts become ids, and what is held out.
@@ -28,7 +36,8 @@ _SETTINGS = (
     *("source_tokens", "target_tokens", "columns", "feature_separators", "normalize"),
     *("lowercase", "max_length", "seed"),
 )
-_FORMAT = 1
+_FORMAT = 2
+_AN_HOUR = 3600
 _DOCUMENT = "document.json"
 _SIDES = ("source", "target")
 
@@ -58,18 +67,16 @@ class PairStore:
     """
 
     def __init__(self, folder: str) -> None:
-        with open(os.path.join(folder, _DOCUMENT), encoding="utf-8") as file:
-            document = json.load(file)
-        self._settings = document["settings"]
-        self.vocabularies = [Vocabulary.from_json(each) for each in document["vocabularies"]]
-        self.lengths: list[int] = document["lengths"]
-        self.left_out: int = document["left_out"]
-        checksum = os.path.basename(folder)
-        sources, targets = _opened(folder, "train", checksum, self.vocabularies)
+        self._path = os.path.join(folder, _DOCUMENT)
+        document = StoreDocument.read(self._path)
+        self._settings = document.settings
+        self.vocabularies, self.lengths = document.vocabularies, document.lengths
+        self.left_out = document.left_out
+        sources, targets = self._opened(folder, "train")
         self.pairs = Pairs(sources, targets)
         self.held_out = None
-        if document["held_out"]:
-            sources, targets = _opened(folder, "held_out", checksum, self.vocabularies)
+        if document.held_out:
+            sources, targets = self._opened(folder, "held_out")
             rows = np.arange(len(sources))
             self.held_out = Pairs(sources.take(rows), targets.take(rows))
 
@@ -89,21 +96,22 @@ class PairStore:
         for name, value in self._settings.items():
             if params[name] != value:
                 raise ValueError(
-                    f"{name}: expected {value!r}, as in the cache of pairs; got {params[name]!r}"
+                    f"{self._path}: {name}: expected {value!r}, as in the cache of pairs; got "
+                    f"{params[name]!r}"
                 )
 
-
-def _opened(
-    folder: str, group: str, checksum: str, vocabularies: Iterable[Vocabulary]
-) -> list[StoredSequences]:
-    sides = []
-    for side, vocabulary in zip(_SIDES, vocabularies, strict=True):
-        path = os.path.join(folder, f"{group}.{side}")
-        lengths = np.load(f"{path}.lengths.npy")
-        counts = np.load(f"{path}.counts.npy")
-        dtype = _smallest(len(vocabulary))
-        sides.append(StoredSequences(f"{path}.ids", dtype, lengths, counts, checksum + group))
-    return sides
+    def _opened(self, folder: str, group: str) -> list[StoredSequences]:
+        checksum = os.path.basename(folder) + group
+        sides = [
+            StoredSequences(os.path.join(folder, f"{group}.{side}"), len(vocabulary), checksum)
+            for side, vocabulary in zip(_SIDES, self.vocabularies, strict=True)
+        ]
+        if len(sides[0]) != len(sides[1]):
+            raise ValueError(
+                f"{os.path.join(folder, group)}: damaged: expected as many sources as targets, got "
+                f"{len(sides[0])} and {len(sides[1])}"
+            )
+        return sides
 
 
 def store_of(
@@ -150,7 +158,8 @@ def store_of(
     target = os.path.join(cache, hashlib.sha256(facts).hexdigest()[:32])
     if write and not os.path.exists(os.path.join(target, _DOCUMENT)):
         os.makedirs(cache, exist_ok=True)
-        beside = f"{target}.{os.getpid()}"
+        _remove_abandoned(target)
+        beside = f"{target}.{os.urandom(8).hex()}"
         os.makedirs(beside)
         try:
             _Encoding(parts, params, share, read).write(beside, settings)
@@ -159,6 +168,17 @@ def store_of(
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return target
+
+
+def _remove_abandoned(target: str) -> None:
+    """Remove what killed processes have left of this store: folders not written to for an hour."""
+    cache, name = os.path.split(target)
+    left = [entry.path for entry in os.scandir(cache) if entry.name.startswith(f"{name}.")]
+    for folder in left:
+        with suppress(OSError):  # another process may be removing it
+            times = [entry.stat().st_mtime for entry in os.scandir(folder)]
+            if time.time() - max(times, default=os.stat(folder).st_mtime) > _AN_HOUR:
+                shutil.rmtree(folder)
 
 
 class _Encoding:
@@ -204,15 +224,10 @@ class _Encoding:
                     f"{os.path.dirname(self._parts[0])}: expected pairs to train on and to hold "
                     f"out, got none ({name})"
                 )
-        document = {
-            "settings": settings,
-            "vocabularies": [vocabulary.to_json() for vocabulary in vocabularies],
-            "lengths": [max(writer.longest[side] for writer in groups.values()) for side in (0, 1)],
-            "left_out": self._left_out,
-            "held_out": self._share is not None,
-        }
-        with open(os.path.join(folder, _DOCUMENT), "w", encoding="utf-8") as file:
-            json.dump(document, file)
+        lengths = [max(writer.longest[side] for writer in groups.values()) for side in (0, 1)]
+        has_held_out = self._share is not None
+        document = StoreDocument(settings, vocabularies, lengths, self._left_out, has_held_out)
+        document.write(os.path.join(folder, _DOCUMENT))
 
     def _kept_parts(self) -> Iterator[Texts]:
         for part in self._parts:
@@ -265,7 +280,7 @@ class _Writer:
         self._paths = [os.path.join(folder, f"{group}.{side}") for side in _SIDES]
         self._sides = [
             # closed by `close`, when all sides are written
-            _Written(open(f"{path}.ids", "wb"), [], np.zeros(len(vocabulary), np.int64))  # noqa: SIM115
+            _Written(open(f"{path}{IDS}", "wb"), [], np.zeros(len(vocabulary), np.int64))  # noqa: SIM115
             for path, vocabulary in zip(self._paths, vocabularies, strict=True)
         ]
         self.longest = [0, 0]
@@ -274,9 +289,9 @@ class _Writer:
         """Add the rows of both sides."""
         for number, (written, side) in enumerate(zip(self._sides, sides, strict=True)):
             size = len(written.counts)
-            written.ids.write(side.ids.astype(_smallest(size)).tobytes())
+            written.ids.write(side.ids.astype(id_type(size)).tobytes())
             longest = int(side.lengths.max(initial=0))
-            written.lengths.append(side.lengths.astype(_smallest(longest + 1)))
+            written.lengths.append(side.lengths.astype(id_type(longest + 1)))
             self.longest[number] = max(self.longest[number], longest)
             written.counts[:] += side.counts(size)
 
@@ -289,11 +304,5 @@ class _Writer:
             side.ids.close()
             lengths = np.concatenate(side.lengths)
             count = len(lengths)
-            np.save(f"{path}.lengths.npy", lengths)
-            np.save(f"{path}.counts.npy", side.counts)
+            write_numbers(path, lengths, side.counts)
         return count
-
-
-def _smallest(count: int) -> npt.DTypeLike:
-    """The smallest type of numbers from 0 to below `count`."""
-    return np.min_scalar_type(count - 1)

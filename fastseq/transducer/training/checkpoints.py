@@ -101,10 +101,14 @@ def trained_with(path: str, params: dict[str, Any]) -> dict[str, Any]:
     saved = files.read_document(path, KIND, ModelConfig.ENTRIES)["configuration"]
     if not isinstance(saved, dict):
         raise ValueError(f"{path}: configuration: expected an object")
-    return {
-        name: _saved_value(saved, name) if is_undecided(name, value) else value
-        for name, value in params.items()
-    }
+    undecided = [name for name, value in params.items() if is_undecided(name, value)]
+    decided = {name: _saved_value(saved, name) for name in undecided}
+    for name, value in decided.items():
+        try:
+            BY_NAME[name].check(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+    return params | decided
 
 
 def _saved_value(saved: dict[str, Any], name: str) -> Any:

@@ -275,3 +275,11 @@ def test_nested_tuples_are_refused_at_once(tmp_path: Path, content: bytes) -> No
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"ValueError: {path}: cannot be read as parameters")
     assert len(last) < 500
+
+
+def test_a_name_that_moves_the_cursor_is_escaped_and_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x04]cnumpy\n\x1b[2J" + b"a" * 5000 + b"\n.")
+    with pytest.raises(ValueError, match=r"it refers to numpy\.\\x1b\[2Ja+\.\.\.$") as raised:
+        Two().load_params(path)
+    assert len(str(raised.value)) < len(str(path)) + 400

@@ -1,11 +1,13 @@
 """What a text is: its Unicode form, its symbols, its tags; and what "auto" chooses."""
 
+import random
+import time
 import unicodedata
 from typing import Any
 
 import pytest
 
-from fastseq.transducer.data.forms import TextForm, choose_forms
+from fastseq.transducer.data.forms import TextForm, choose_forms, normalized
 from fastseq.transducer.data.vocabulary import UNKNOWN, Vocabulary
 from fastseq.transducer.hyperparameters import HYPERPARAMETERS
 
@@ -115,3 +117,23 @@ def test_a_plain_form_is_written_as_before() -> None:
 def test_a_form_of_a_file_is_not_trusted(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Vocabulary.from_json({"form": "char", "symbols": ["b"]} | changes)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC"])
+def test_long_runs_of_marks_are_normalized_as_short_ones(form: Any) -> None:
+    rng = random.Random(0)
+    marks = ["\u0300", "\u0315", "\u0327", "\u0344", "\u0345", "\u05b0", "\u3099", "\U0001d165"]
+    for _ in range(50):
+        run = "".join(rng.choices(marks, k=rng.choice((1, 99, 100, 101, 300))))
+        after = rng.choice(("", "\u00e9" + run, "\u1161"))
+        text = rng.choice("ae\u00e9\uac00\ufb03x") + run + after
+        assert normalized(form, text) == unicodedata.normalize(form, text)
+
+
+def test_a_line_of_marks_is_read_at_once() -> None:
+    """`unicodedata.normalize` takes minutes for it, and neither a signal nor a thread ends it."""
+    text = "a" + "\u0315\u0300\u0327" * 100_000
+    start = time.process_time()
+    assert len(chosen([text], normalize="auto")) == 3
+    assert len(TextForm(normalize="NFC").split(text)) > 290_000
+    assert time.process_time() - start < 10

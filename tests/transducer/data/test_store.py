@@ -2,8 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +144,52 @@ def test_what_was_not_finished_is_not_there(folder: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
+def test_what_a_killed_process_left_is_removed(folder: Path) -> None:
+    store(folder)
+    [place] = (folder.parent / "cache").iterdir()
+    shutil.rmtree(place)
+    abandoned = place.parent / f"{place.name}.0123456789abcdef"
+    kept = place.parent / f"{place.name}.fedcba9876543210"  # may be written to now
+    other = place.parent / "other.0123456789abcdef"
+    for each in (abandoned, kept, other):
+        each.mkdir()
+        (each / "train.source.ids").write_bytes(b"half of it")
+    for path in (abandoned / "train.source.ids", other / "train.source.ids"):
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
+    store(folder)
+    assert sorted(place.parent.iterdir()) == sorted([place, kept, other])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("document.json", lambda old: old[:-1], "Expecting"),
+        ("document.json", lambda old: b"[" * 100_000, "maximum recursion"),
+        ("document.json", lambda old: b"{}", "expected an object with settings"),
+        ("document.json", lambda old: old.replace(b'"left_out": 0', b'"left_out": -1'), "left out"),
+        ("document.json", lambda old: old.replace(b'"symbols"', b'"s"'), "form and symbols"),
+        ("train.source.ids", lambda old: old[:-1], "bytes, got"),
+        ("train.source.ids", lambda old: b"\xff" * len(old), "expected ids below 9, got 255"),
+        ("train.target.ids", lambda old: b"\xff" * len(old), "expected ids below 9, got 255"),
+        ("train.source.lengths", lambda old: old[:9], "expected lengths|bytes, got"),
+        ("train.source.lengths", lambda old: old[:8], "expected lengths"),
+        ("train.source.lengths", lambda old: b"\xff" * 8 + old[8:], "expected sequences"),
+        ("train.source.counts", lambda old: old[:-8], "expected 9 counts"),
+        ("train.source.counts", lambda old: old[:-3], "buffer size"),
+        ("train.source.counts", lambda old: b"\xff" * len(old), "expected 9 counts"),
+    ],
+)
+def test_a_damaged_store_is_refused(
+    name: str, change: Callable[[bytes], bytes], reason: str, folder: Path
+) -> None:
+    store(folder)
+    [place] = (folder.parent / "cache").iterdir()
+    path = place / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}: damaged: .*{reason}.*encoded anew$"):
+        tiny_transducer(epochs=1).fit(store(folder), validation=None)
+
+
 def test_other_settings_than_those_of_the_store_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="lowercase: expected False, as in the cache of pairs"):
         tiny_transducer(lowercase=True).fit(store(folder))
@@ -180,7 +229,7 @@ def test_the_command_line(folder: Path, tmp_path: Path) -> None:
     os.truncate(next(Path(cache).glob("*/train.source.ids")), 100)
     done = fastseq_process(*command, "--valid", "none")
     assert done.returncode == 1
-    assert "train.source.ids: expected" in one_line(done.stderr)
+    assert "train.source.ids: damaged" in one_line(done.stderr)
 
 
 @pytest.mark.slow

@@ -166,6 +166,9 @@ def test_train_says_in_one_line_that_a_checkpoint_is_damaged(
     path = write_edited(checkpoint, put("1", "epoch", "steps"), state)
     expected = "training: epoch.steps: expected a whole number from 0 to 7, got 1"
     assert error() == f"fastseq: error: {path}: {expected}"
+    expected = "unknown_rate: expected 0 to 1099511627776, got -1.0"
+    write_edited(checkpoint, unchanged, state, put(-1.0, "unknown_rate"))
+    assert error() == f"fastseq: error: {path}: {expected}"
     path.write_bytes(checkpoint[:-4])
     assert "damaged or not complete" in error()
     path.write_bytes(b"no checkpoint")
