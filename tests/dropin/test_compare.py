@@ -42,6 +42,7 @@ def twin(name: str) -> Any:
     return next(getattr(holder, name) for holder in TWINS if hasattr(holder, name))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize(("module", "name"), NAMES)
 def test_other_words_of_the_same_are_the_same(module: str, name: str) -> None:
     if name in WITHOUT_TWIN:
