@@ -55,7 +55,7 @@ class Tolerance(NamedTuple):
 TOLERANCES = {
     FLOAT32: Tolerance(LOSS_TOLERANCE, ARRAY_TOLERANCE, 0.0),
     BFLOAT16: Tolerance(1e-2, 5e-2, 0.2),
-    INT8: Tolerance(1e-2, 1e-1, 0.5),
+    INT8: Tolerance(1e-2, 2e-1, 0.5),
 }
 
 # The pause between two turns, in which the idle threads of the previous backend stop spinning.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastseq.bench.result import OURS, SLOW_PEAK, Entry, Figure, Group, Run
-from fastseq.bench.workloads.base import FLOAT32
+from fastseq.bench.workloads.base import FLOAT32, ONE_THREAD
 
 KINDS = {
     "step": "Training steps",
@@ -28,8 +28,11 @@ def backend_name(backend: str) -> str:
 
 
 def named(backend: str) -> str:
-    """A backend within a sentence."""
-    return "the reference" if backend == "reference" else backend_name(backend)
+    """A backend within a sentence: ``PyTorch in int8``."""
+    if backend == "reference":
+        return "the reference"
+    preposition = "on" if backend.endswith(ONE_THREAD) else "in"
+    return backend_name(backend).replace(", ", f" {preposition} ")
 
 
 def kind_name(kind: str) -> str:
