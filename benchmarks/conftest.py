@@ -103,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--threads: expected at least 1")
     skipped = measure.absent([name for name in wanted if name in measure.PEERS])
     backends = [name for name in BACKENDS if name in wanted and name not in skipped]
+    skipped |= measure.without_bfloat16(backends, config.getoption("precision"))
     config.stash[SESSION] = Session(
         backends,
         skipped,

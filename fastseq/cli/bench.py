@@ -175,6 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     skipped = measure.absent(measure.PEERS)
     names = [name for name in ("reference", "fastseq", *measure.PEERS) if name not in skipped]
+    skipped |= measure.without_bfloat16(names, arguments.precision)
     here = machine.describe(names, skipped)
     settings = measure.QUICK if arguments.quick else measure.Settings()
     date = datetime.now(UTC).isoformat()

@@ -90,7 +90,8 @@ def test_backends_of_a_workload() -> None:
     assert names(WORKLOADS["import"]) == ["numpy", "fastseq avx2", "torch"]
 
 
-def test_backends_in_bfloat16() -> None:
+def test_backends_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "multiplies_bfloat16", lambda: True)
     lstm, many = in_precisions([TINY["lstm"], TINY["many"]], ["bfloat16"])
     names = ["reference", "fastseq", "torch", "jax"]
     with products_in("float32"):
@@ -99,6 +100,12 @@ def test_backends_in_bfloat16() -> None:
     assert measure.backends_of(lstm, names, ["amx"]) == both
     assert measure.backends_of(many, names, ["amx"]) == [*both[:3], Backend("torch int8"), PEAK]
     assert measure.backends_of(many, ["fastseq"], ["amx"]) == [*both[:2], PEAK]
+    assert measure.without_bfloat16(names, ["bfloat16"]) == {}
+    monkeypatch.setattr(measure, "multiplies_bfloat16", lambda: False)
+    assert measure.backends_of(many, names, ["amx"]) == [*both[:2], Backend("torch int8"), PEAK]
+    assert measure.without_bfloat16(names, ["float32", "bfloat16"]).keys() == {"torch bfloat16"}
+    assert measure.without_bfloat16(names, ["float32"]) == {}
+    assert measure.without_bfloat16(["fastseq"], ["bfloat16"]) == {}
 
 
 def test_what_a_backend_is() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +171,13 @@ def test_a_peer_computes_what_the_reference_does(backend: str, workload: Workloa
     ],
 )
 def test_results_in_bfloat16_are_near(backend: str, workload: Workload) -> None:
+    # oneDNN has no LSTM in bfloat16 for some processors; PyTorch itself has
+    one_dnn = nullcontext()
     if backend.startswith("torch"):
-        pytest.importorskip("torch")
+        one_dnn = pytest.importorskip("torch").backends.mkldnn.flags(enabled=backend != "torch")
     precision = Backend(backend).precision(workload)
     expected = numpy_layers.prepare("reference", workload).results()
-    with products_in("float32" if precision == "int8" else precision):
+    with one_dnn, products_in("float32" if precision == "int8" else precision):
         actual = numpy_layers.prepare(backend, workload).results()
     as_arrays = ({name: np.asarray(a) for name, a in each.items()} for each in (actual, expected))
     largest = measure.largest_difference(backend, *as_arrays, measure.TOLERANCES[precision])

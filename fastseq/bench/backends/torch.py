@@ -41,8 +41,6 @@ def build(workload: Workload, precision: str = FLOAT32) -> tuple[Step, Results]:
 
     In bfloat16 it runs under ``autocast``; in int8 with dynamically quantized weights.
     """
-    if precision == BFLOAT16 and not _one_dnn_has_bfloat16(workload.inference):
-        torch.backends.mkldnn.set_flags(False)  # PyTorch's own loops have it
     if isinstance(workload, TrainingStep):
         return _training_step(workload, precision)
     if isinstance(workload, Layer):
@@ -50,16 +48,6 @@ def build(workload: Workload, precision: str = FLOAT32) -> tuple[Step, Results]:
     if isinstance(workload, Decoding):
         return _decoding(workload, precision)
     raise TypeError(f"{workload.name}: not written for PyTorch")
-
-
-def _one_dnn_has_bfloat16(inference: bool) -> bool:
-    """Whether an LSTM runs with products of bfloat16 as it is: oneDNN's raises on some CPUs."""
-    try:
-        with torch.inference_mode(inference), _products(BFLOAT16):
-            nn.LSTM(16, 16)(torch.zeros(1, 1, 16))
-    except RuntimeError:
-        return False
-    return True
 
 
 def _layer(workload: Layer, precision: str) -> tuple[Step, Results]:
