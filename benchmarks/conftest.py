@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fastseq.bench import machine, measure, record
+from fastseq.bench.backends import Backend
 from fastseq.bench.measure import Settings
 from fastseq.bench.result import Group, group_name
-from fastseq.bench.workers import Backend
-from fastseq.bench.workloads import Workload
+from fastseq.bench.workloads import Workload, in_precisions
 
 BACKENDS = ("reference", "fastseq", *measure.PEERS)
 
@@ -38,6 +38,7 @@ class Session:
     backends: list[str]
     skipped: dict[str, str]
     threads: list[int]
+    precisions: list[str]
     settings: Settings
     machine: Mapping[str, Any]
     outcomes: dict[tuple[str, int], Group | Exception] = field(default_factory=dict)
@@ -46,7 +47,9 @@ class Session:
         """Measure all backends in turn, once; a failure is raised for each test, not repeated."""
         key = workload.name, threads
         if key not in self.outcomes:
-            backends = measure.backends_of(workload, self.backends, measure.isas())
+            backends = measure.backends_of(
+                workload, self.backends, measure.isas(workload.precision)
+            )
             try:
                 self.outcomes[key] = measure.measure(
                     workload, backends, threads, self.settings, progress=lambda _: None
@@ -73,6 +76,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"of {','.join(BACKENDS)} (default: all; those not installed are skipped)",
     )
     group.addoption(
+        "--precision",
+        type=lambda text: text.split(","),
+        default=["float32"],
+        metavar="NAME,NAME",
+        help="of products: float32 (default), bfloat16, or both",
+    )
+    group.addoption(
         "--threads",
         type=lambda text: [int(count) for count in text.split(",")],
         default=sorted({1, measure.cores()}),
@@ -86,14 +96,19 @@ def pytest_configure(config: pytest.Config) -> None:
     unknown = sorted(set(wanted) - set(BACKENDS))
     if unknown:
         raise pytest.UsageError(f"--backends: there is no {', '.join(unknown)}")
+    others = set(config.getoption("precision")) - {"float32", "bfloat16"}
+    if others:
+        raise pytest.UsageError("--precision: expected float32, bfloat16 or both")
     if min(config.getoption("threads")) < 1:
         raise pytest.UsageError("--threads: expected at least 1")
     skipped = measure.absent([name for name in wanted if name in measure.PEERS])
     backends = [name for name in BACKENDS if name in wanted and name not in skipped]
+    skipped |= measure.without_bfloat16(backends, config.getoption("precision"))
     config.stash[SESSION] = Session(
         backends,
         skipped,
         config.getoption("threads"),
+        config.getoption("precision"),
         measure.QUICK if config.getoption("quick") else Settings(),
         machine.describe(backends, skipped),
     )
@@ -120,15 +135,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each of the file's WORKLOADS, number of threads, and backend."""
     session = metafunc.config.stash[SESSION]
     cases = []
-    for workload in metafunc.module.WORKLOADS:
-        for threads in session.threads if workload.threaded else [1]:
+    for workload in in_precisions(metafunc.module.WORKLOADS, session.precisions):
+        for threads in workload.numbers_of_threads(session.threads):
             group = group_name(workload.name, threads)
-            for backend in measure.backends_of(workload, BACKENDS, measure.isas()):
+            for backend in measure.backends_of(
+                workload, BACKENDS, measure.isas(workload.precision)
+            ):
                 marks = [pytest.mark.benchmark(group=group, timer=ReplayClock())]
-                if backend.name in session.skipped:
-                    reason = f"{backend.name}: {session.skipped[backend.name]}"
+                if backend.library in session.skipped:
+                    reason = f"{backend.library}: {session.skipped[backend.library]}"
                     marks.append(pytest.mark.skip(reason=reason))
-                elif backend.name in BACKENDS and backend.name not in session.backends:
+                elif backend.library in BACKENDS and backend.library not in session.backends:
                     continue
                 name = f"{workload.name}-{str(backend).replace(' ', '-')}-{threads}"
                 cases.append(pytest.param(workload, backend, threads, marks=marks, id=name))

@@ -29,6 +29,7 @@ def describe(backends: Sequence[str], skipped: Mapping[str, str]) -> dict[str, A
         "cpu": config["cpu"],
         "cores": cores(),
         "isas": config["available_isas"],
+        "bfloat16": config["bfloat16"],
         "compiler": build["compiler"],
         "versions": {
             "fastseq": config["fastseq"],
@@ -48,6 +49,7 @@ def format_machine(machine: Mapping[str, Any]) -> str:
     rows = [
         ("cpu", f"{machine['cpu']}, {machine['cores']} cores; load at the start {machine['load']}"),
         ("isas", ", ".join(machine["isas"])),
+        ("bfloat16", machine.get("bfloat16", "not recorded")),  # as in files of earlier versions
         ("compiler", machine["compiler"]),
         ("blas", machine["blas"]),
         ("versions", versions),

@@ -16,16 +16,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
+from fastseq.bench.backends import Backend
 from fastseq.bench.backends.numpy_layers import MODULES
 from fastseq.bench.result import Entry, Group
-from fastseq.bench.workers import Backend, Worker, WorkerError
+from fastseq.bench.workers import Worker, WorkerError, busy_cores
 from fastseq.bench.workloads import Peak, Workload
+from fastseq.bench.workloads.base import BFLOAT16, FLOAT32, INT8
+from fastseq.config import get_config
+from fastseq.precision import products_in
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +41,23 @@ PEERS = ("torch", "jax")
 # where a backend's Adam adds its ε elsewhere. Whole numbers, the answers of a model, are equal.
 LOSS_TOLERANCE = 1e-4
 ARRAY_TOLERANCE = 1e-5
+
+
+class Tolerance(NamedTuple):
+    """How far losses and arrays may differ, and which part of a model's answers may."""
+
+    loss: float
+    array: float
+    answers: float
+
+
+# Operands of 8 bits, bfloat16's, and of 7, a weight's in int8, make errors of a hundredth; the
+# answers of a model of random weights part where two symbols are about as probable.
+TOLERANCES = {
+    FLOAT32: Tolerance(LOSS_TOLERANCE, ARRAY_TOLERANCE, 0.0),
+    BFLOAT16: Tolerance(1e-2, 5e-2, 0.2),
+    INT8: Tolerance(1e-2, 2e-1, 0.5),
+}
 
 # The pause between two turns, in which the idle threads of the previous backend stop spinning.
 # OpenBLAS was seen to spin for 60 ms. With one thread there are none.
@@ -85,16 +106,33 @@ def absent(backends: Sequence[str]) -> dict[str, str]:
     }
 
 
-def isas() -> tuple[str, ...]:
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16.
+
+    PyTorch needs them: without, its matrix product takes thirty times as long in bfloat16 as in
+    float32 (measured with 2.13 on a Zen 3), and its LSTM raises.
+    """
+    return bool(get_config()["bfloat16"] != "emulated")
+
+
+def without_bfloat16(backends: Sequence[str], precisions: Sequence[str]) -> dict[str, str]:
+    """What of these backends is not measured in bfloat16, and why."""
+    if "torch" in backends and BFLOAT16 in precisions and not multiplies_bfloat16():
+        return {f"torch {BFLOAT16}": "the processor has no instructions for it"}
+    return {}
+
+
+def isas(precision: str = FLOAT32) -> tuple[str, ...]:
     """The instruction sets to measure, the one in use first: only that if FASTSEQ_ISA is set."""
-    used = _kernels.isa()
+    with products_in(precision):
+        used, available = _kernels.isa(), _kernels.available_isas()
     if os.environ.get("FASTSEQ_ISA"):
         return (used,)
-    return (used, *(isa for isa in _kernels.available_isas() if isa != used))
+    return (used, *(isa for isa in available if isa != used))
 
 
-def backends_of(workload: Workload, names: Sequence[str], isas: Sequence[str]) -> list[Backend]:
-    """The backends that can carry a workload out, fastseq once for each instruction set.
+def backends_of(workload: Workload, names: Sequence[str], own: Sequence[str]) -> list[Backend]:
+    """The backends that are timed with a workload, fastseq once for each instruction set.
 
     Parameters
     ----------
@@ -102,16 +140,23 @@ def backends_of(workload: Workload, names: Sequence[str], isas: Sequence[str]) -
     names : sequence of str
         Those to choose from. NumPy is always one where its import is measured, and the peak where
         the workload has products of matrices.
-    isas : sequence of str
-        Of fastseq; a curve has the first only.
+    own : sequence of str
+        Instruction sets of fastseq, in the workload's precision; of most kinds the first only.
     """
     chosen = []
-    for name in workload.backends:
-        if name == "fastseq" and name in names:
-            own = isas[:1] if workload.kind in ("scaling", "import") else isas
-            chosen += [Backend(name, isa) for isa in own]
-        elif name in names or name == "numpy":
-            chosen.append(Backend(name))
+    for backend in map(Backend, workload.timed):
+        if backend.library not in (*names, "numpy"):
+            continue
+        low = backend.library == "torch" and backend.precision(workload) == BFLOAT16
+        if low and not multiplies_bfloat16():
+            continue
+        if backend.library != "fastseq":
+            chosen.append(backend)
+        elif backend.variant == FLOAT32:
+            chosen.append(backend._replace(isa=isas(FLOAT32)[0]))
+        else:
+            several = workload.kind not in ("scaling", "import", "busy")
+            chosen += [backend._replace(isa=isa) for isa in (own if several else own[:1])]
     if workload.operations is not None:
         chosen.append(PEAK)
     return chosen
@@ -145,20 +190,25 @@ def measure(
     ------
     ParityError
         A loss differs from the reference's by more than 1e-4, relative, an output or gradient by
-        more than 1e-5, or an answer in any symbol. Nothing was timed then.
+        more than 1e-5, or an answer in any symbol; in another precision than float32 by more than
+        its tolerance. Nothing was timed then.
     WorkerError
         A worker failed, or uses another number of threads.
     """
     place = f"{workload.name}, threads: {threads}"
     untimed = [REFERENCE] if workload.compared and REFERENCE not in backends else []
     progress(f"{place}: starting the processes")
-    with _started([*untimed, *backends], workload, threads) as workers:
+    with ExitStack() as stack:
+        workers = stack.enter_context(_started([*untimed, *backends], workload, threads))
         parity: dict[Backend, float] = {}
         if workload.compared:
             progress(f"{place}: comparing the results")
             parity = _check_parity(workload, workers)
         for backend in untimed:
             workers[backend].close()
+        if workload.beside:
+            progress(f"{place}: starting busy processes")
+            stack.enter_context(busy_cores(cores()))
         steps, seconds = {}, {}
         for backend in backends:
             progress(f"{place}: warming up {backend}")
@@ -183,7 +233,8 @@ def measure(
             )
             for backend, rounds in seconds.items()
         ]
-    return Group(tuple(entries), _kernels.available_isas())
+    with products_in(workload.precision):
+        return Group(tuple(entries), _kernels.available_isas())
 
 
 def entry(
@@ -199,16 +250,17 @@ def entry(
         workload=workload.name,
         noun=workload.noun,
         kind=workload.kind,
-        title=workload.title,
+        title=workload.description,
         sizes=workload.sizes,
         curve=workload.curve,
         backend=backend.name,
         isa=backend.isa,
-        threads=threads,
+        threads=backend.threads(threads),
         operations=Peak().operations if backend == PEAK else workload.operations,
         parity=parity,
         peak_bytes=peak_bytes,
         seconds=tuple(seconds),
+        precision=backend.precision(workload),
     )
 
 
@@ -226,9 +278,14 @@ def _started(
             stack.callback(workers[backend].close)
         for backend, worker in workers.items():
             worker.wait_until_ready()
-            used = worker.about.get("threads", threads)  # NumPy and JAX do not report it
-            if used != threads:
-                raise WorkerError(f"{backend}: asked for {threads} threads, it uses {used}")
+            wanted = {
+                "threads": backend.threads(threads),
+                "precision": backend.precision(workload),
+            }
+            for name, value in wanted.items():
+                used = worker.about.get(name, value)  # not all report it
+                if used != value:
+                    raise WorkerError(f"{backend}: asked for {value} {name}, it uses {used}")
         yield workers
 
 
@@ -245,13 +302,23 @@ def _check_parity(workload: Workload, workers: dict[Backend, Worker]) -> dict[Ba
     """The largest difference between the results of each worker and those of the reference."""
     expected = workers[REFERENCE].results()
     return {
-        backend: largest_difference(f"{workload.name}: {backend}", worker.results(), expected)
+        backend: largest_difference(
+            f"{workload.name}: {backend}",
+            worker.results(),
+            expected,
+            TOLERANCES[backend.precision(workload)],
+        )
         for backend, worker in workers.items()
         if backend not in (REFERENCE, PEAK)
     }
 
 
-def largest_difference(label: str, results: dict[str, Array], expected: dict[str, Array]) -> float:
+def largest_difference(
+    label: str,
+    results: dict[str, Array],
+    expected: dict[str, Array],
+    allowed: Tolerance = TOLERANCES[FLOAT32],
+) -> float:
     """The largest relative difference of two dicts of results.
 
     Raises
@@ -263,7 +330,8 @@ def largest_difference(label: str, results: dict[str, Array], expected: dict[str
         raise ParityError(f"{label} returned {sorted(results)}, the reference {sorted(expected)}")
     largest = 0.0
     for name, array in results.items():
-        difference, tolerance = relative_difference(array, expected[name]), tolerance_of(array)
+        difference = relative_difference(array, expected[name])
+        tolerance = tolerance_of(array, allowed)
         if not difference <= tolerance:  # a NaN does not pass either
             raise ParityError(
                 f"{label}: {name} differs from the reference's by {difference:.1e} relative, "
@@ -273,17 +341,22 @@ def largest_difference(label: str, results: dict[str, Array], expected: dict[str
     return largest
 
 
-def tolerance_of(array: Array) -> float:
+def tolerance_of(array: Array, allowed: Tolerance) -> float:
     """How far an array may be from the reference's."""
     if array.dtype.kind in "iu":
-        return 0.0
-    return LOSS_TOLERANCE if array.ndim == 0 else ARRAY_TOLERANCE
+        return allowed.answers
+    return allowed.loss if array.ndim == 0 else allowed.array
 
 
 def relative_difference(actual: Array, expected: Array) -> float:
-    """The largest difference of two elements, over the largest magnitude that is expected."""
+    """The largest difference of two elements, over the largest magnitude that is expected.
+
+    Of whole numbers it is the share that differs.
+    """
     if actual.shape != expected.shape:
         return math.inf
+    if expected.dtype.kind in "iu":
+        return float((actual != expected).mean())
     scale = float(np.max(np.abs(expected)))
     difference = float(np.max(np.abs(actual.astype(np.float64) - expected)))
     return difference / scale if scale else difference

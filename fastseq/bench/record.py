@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastseq.bench.result import OURS, PEAK, Entry, Group, Run
-from fastseq.bench.workloads.base import Curve
+from fastseq.bench.workloads.base import FLOAT32, Curve
 from fastseq.version import __version__
 
 # Files of version 0.1.0 before its release had other words for three things.
@@ -187,6 +187,9 @@ def _entry(place: str, benchmark: Mapping[str, Any]) -> Entry:
         threads=value("threads", _is_count, count),
         parity=value("parity", _is_parity, "a number of at least 0, or null"),
         seconds=tuple(seconds),
+        precision=_value(
+            f"{place}extra_info.", {"precision": FLOAT32} | extra, "precision", _is_name, "a string"
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fastseq.bench.workloads.base import Curve
+from fastseq.bench.workloads.base import FLOAT32, Curve
 
 OURS, PEAK = "fastseq", "peak"
 
@@ -61,6 +61,8 @@ class Entry:
         The most memory that was resident in the process; None if unknown.
     seconds : tuple of float
         The median step of each round.
+    precision : str
+        Of the operands of products: "float32", "bfloat16" or "int8".
     """
 
     workload: str
@@ -76,6 +78,7 @@ class Entry:
     parity: float | None
     peak_bytes: int | None
     seconds: tuple[float, ...]
+    precision: str = FLOAT32
 
     @property
     def label(self) -> str:

@@ -5,7 +5,8 @@ process, and so does an allocator's state. So each backend has a process of its 
 blocked on reading its standard input, until it gets a request.
 
 The protocol: one line of JSON a message. The first is the workload (`workloads.as_message`). The
-worker sends one message when it is ready, with its number of threads; then it responds to each of
+worker sends one message when it is ready, with its number of threads and precision; then it
+responds to each of
 
     {"do": "results", "file": PATH}     run the workload, store what must agree between backends
                                         -> {"done": true}
@@ -24,13 +25,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.bench.backends import Backend
 from fastseq.bench.workloads import Peak, Workload, as_message, from_message
 
 Array = npt.NDArray[Any]
@@ -45,30 +47,16 @@ THREAD_VARIABLES = (
 )
 
 # What a worker does not inherit: without bytecode each import would compile again, and OpenBLAS
-# bound to the kernels of an older processor would slow the reference and lower the peak.
-_DROPPED_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+# bound to the kernels of an older processor would slow the reference and lower the peak. Those of
+# fastseq are set where fastseq is the backend.
+_DROPPED_VARIABLES = (
+    *("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+    *("FASTSEQ_ISA", "FASTSEQ_PRECISION"),
+)
 
 
 class WorkerError(Exception):
     """A worker ended, or uses another number of threads."""
-
-
-class Backend(NamedTuple):
-    """What carries a workload out.
-
-    Attributes
-    ----------
-    name : str
-        A key of `numpy_layers.MODULES`, or "peak".
-    isa : str or None
-        The instruction set of fastseq's kernels; None for every other backend.
-    """
-
-    name: str
-    isa: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.isa}" if self.isa else self.name
 
 
 class Worker:
@@ -79,25 +67,27 @@ class Worker:
     backend : Backend
     workload : Workload or Peak
     threads : int
-        Set in the environment of the process, so that it holds before NumPy is imported.
+        Set in the environment of the process, so that it holds before NumPy is imported; 1 for a
+        backend of one thread.
     folder : Path
         For the results; the caller removes it after `close`.
 
     Attributes
     ----------
     about : dict
-        The number of threads, where the backend reports it; filled by `wait_until_ready`.
+        The number of threads and the precision, where the backend reports them; filled by
+        `wait_until_ready`.
     """
 
     def __init__(
         self, backend: Backend, workload: Workload | Peak, threads: int, folder: Path
     ) -> None:
-        self.backend, self.workload, self.threads = backend, workload, threads
+        self.backend, self.workload, self.threads = backend, workload, backend.threads(threads)
         self._folder = folder
         self.about: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastseq.bench.workers", backend.name],
-            env=_environment(backend, threads),
+            env=_environment(backend, workload, self.threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -168,9 +158,26 @@ class Worker:
         )
 
 
-def _environment(backend: Backend, threads: int) -> dict[str, str]:
+@contextlib.contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """Keep this many cores busy, with a process for each, while the block runs."""
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def _environment(backend: Backend, workload: Workload | Peak, threads: int) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k not in _DROPPED_VARIABLES}
     environment = inherited | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if backend.library == "fastseq":
+        environment["FASTSEQ_PRECISION"] = backend.precision(workload)
     if backend.isa is not None:
         environment["FASTSEQ_ISA"] = backend.isa
     return environment

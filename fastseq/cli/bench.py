@@ -29,6 +29,8 @@ examples:
   fastseq bench -o bench.html                     everything, also as a page with charts
   fastseq bench --workloads dates lstm-both --threads 1
   fastseq bench --workloads layer --json bench.json
+  fastseq bench --precision float32 bfloat16      all of it in both
+  fastseq bench --workloads dates-busy            on cores that other processes keep busy
 
 The machine must be idle otherwise. Milliseconds belong to one machine and one hour; quote ratios.
 """
@@ -46,6 +48,7 @@ examples:
   fastseq report new.json --compare old.json --regression 5
 """
 
+_PRECISIONS = ("float32", "bfloat16")
 _FORMATS = ("table", "markdown", "json")
 _REPORT_FORMATS = ("html", "markdown", "json", "svg")
 _DEFAULT_KINDS = ("step", "layer", "decoding")
@@ -92,6 +95,15 @@ def _describe_bench(parser: argparse.ArgumentParser) -> None:
         dest="workloads",
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=_PRECISIONS,
+        metavar="PRECISION",
+        default=["float32"],
+        help="of products: float32 (default), bfloat16, or both; in bfloat16 against fastseq's own "
+        "float32, PyTorch's autocast and, where a model answers, its int8",
     )
     parser.add_argument(
         "--threads",
@@ -163,6 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     skipped = measure.absent(measure.PEERS)
     names = [name for name in ("reference", "fastseq", *measure.PEERS) if name not in skipped]
+    skipped |= measure.without_bfloat16(names, arguments.precision)
     here = machine.describe(names, skipped)
     settings = measure.QUICK if arguments.quick else measure.Settings()
     date = datetime.now(UTC).isoformat()
@@ -171,7 +184,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for workload in workloads:
             for threads in _threads(arguments, workload, here["cores"]):
-                backends = measure.backends_of(workload, names, measure.isas()[:1])
+                backends = measure.backends_of(
+                    workload, names, measure.isas(workload.precision)[:1]
+                )
                 groups.append(measure.measure(workload, backends, threads, settings, progress))
     finally:
         progress.clear()
@@ -224,7 +239,7 @@ def report_run(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> list[Workload]:
     """The workloads to measure, in the order of `workloads.WORKLOADS`."""
-    from fastseq.bench.workloads import KINDS, WORKLOADS
+    from fastseq.bench.workloads import KINDS, WORKLOADS, in_precisions
 
     names = arguments.workloads or (_QUICK_WORKLOADS if arguments.quick else _DEFAULT_KINDS)
     for name in names:
@@ -233,19 +248,17 @@ def _chosen(arguments: argparse.Namespace) -> list[Workload]:
                 f"--workloads: there is no {name!r}; kinds: {', '.join(KINDS)}; "
                 f"workloads: {', '.join(WORKLOADS)}"
             )
-    return [
+    chosen = [
         workload
         for workload in WORKLOADS.values()
         if workload.name in names or workload.kind in names
     ]
+    return in_precisions(chosen, arguments.precision)
 
 
 def _threads(arguments: argparse.Namespace, workload: Workload, cores: int) -> list[int]:
-    if not workload.threaded:
-        return [1]
-    if arguments.threads:
-        return list(dict.fromkeys(arguments.threads))
-    return [cores] if arguments.quick else sorted({1, cores})
+    wanted = arguments.threads or ([cores] if arguments.quick else sorted({1, cores}))
+    return workload.numbers_of_threads(list(dict.fromkeys(wanted)))
 
 
 def _formatted(result: Run, form: str) -> str:

@@ -14,6 +14,11 @@ def find_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", python_path())
 
 
+@pytest.fixture(autouse=True)
+def products(float32_products: None) -> None:
+    """Precisions are part of what is measured: that of the test run is not."""
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     fresh: dict[str, Any] = {"log": [], "results_of": {}, "seconds_of": {}, "about": {}}

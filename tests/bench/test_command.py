@@ -52,6 +52,48 @@ def test_the_command_measures_and_writes(tmp_path: Path, capsys: Capture) -> Non
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("form", ["table", "markdown", "json"])
+def test_workloads_in_bfloat16_have_rows_of_their_own(
+    form: str, fake: type[FakeWorker], capsys: Capture, tmp_path: Path
+) -> None:
+    """Beside fastseq's float32, which is in the same rounds."""
+    fake.seconds_of.update({"fastseq": 0.5, "fastseq float32": 0.75})
+    arguments = ["--quick", "--workloads", "lstm", "loss", "--threads", "1"]
+    precisions = ["--precision", "float32", "bfloat16", "--format", form]
+    page = tmp_path / "page.html"
+    assert main(["bench", *arguments, *precisions, "-o", str(page)]) == 0
+    text = capsys.readouterr().out
+    if form == "json":
+        found = {
+            (info["workload"], info["backend"], info["precision"])
+            for info in (each["extra_info"] for each in json.loads(text)["benchmarks"])
+        }
+        assert {
+            ("lstm", "fastseq", "float32"),
+            ("lstm-bfloat16", "fastseq", "bfloat16"),
+            ("lstm-bfloat16", "fastseq float32", "float32"),
+        } <= found
+    else:
+        name = "fastseq, float32 ÷ fastseq" if form == "markdown" else "fastseq float32 ÷ fastseq"
+        assert name in text
+        rows = [line for line in text.splitlines() if "lstm-bfloat16" in line]
+        assert "1.50" in rows[0]
+    assert "loss-bfloat16" not in text
+    shown = page.read_text("utf-8")
+    assert "Against fastseq in float32" in shown
+    assert "products of bfloat16" in shown
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_busy_machine_needs_two_threads(fake: type[FakeWorker], capsys: Capture) -> None:
+    assert main(["bench", "--quick", "--workloads", "busy", "--threads", "1", "2"]) == 0
+    [row] = [
+        line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("busy ")
+    ][:1]
+    assert row[1] == "2"
+
+
+@pytest.mark.usefixtures("tiny")
 def test_the_command_prints_a_table(fake: type[FakeWorker], capsys: Capture) -> None:
     fake.seconds_of.update(reference=0.75, fastseq=0.25)
     assert main(["bench", "--quick", "--workloads", "decoding", "loss", "--threads", "1"]) == 0
@@ -78,6 +120,7 @@ def test_results_that_differ_are_one_line_and_1(fake: type[FakeWorker], capsys: 
         (["--workloads", "weather"], "there is no 'weather'"),
         (["--works", "weather"], "there is no 'weather'"),  # the option's former name
         (["--threads", "0"], "at least 1"),
+        (["--precision", "int8"], "invalid choice: 'int8'"),
         (["-o", "no/such/folder.html"], "there is no such folder"),
         (["-o", "bench.json"], "expected a name in .html; --json has numbers"),
         (["--json", "no/such/folder.json"], "there is no such folder"),

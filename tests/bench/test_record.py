@@ -7,10 +7,10 @@ from typing import Any
 
 import fastseq
 from fastseq.bench import machine, measure, record, report
+from fastseq.bench.backends import Backend
 from fastseq.bench.measure import PEAK, REFERENCE
 from fastseq.bench.report import as_markdown, as_text
 from fastseq.bench.result import Entry, Group, Run
-from fastseq.bench.workers import Backend
 from fastseq.bench.workloads import Peak
 from fastseq.bench.workloads.base import Curve
 from support.bench.benchmarking import FASTSEQ, TINY
@@ -20,6 +20,7 @@ MACHINE: dict[str, Any] = {
     "cpu": "a CPU",
     "cores": 2,
     "isas": ["baseline"],
+    "bfloat16": "emulated",
     "compiler": "a compiler",
     "versions": {"fastseq": "0"},
     "blas": "a BLAS",
@@ -67,6 +68,7 @@ def test_an_entry_says_what_was_measured() -> None:
         "parity": 1e-6,
         "peak_bytes": 2**20,
         "curve": None,
+        "precision": "float32",
     }
     assert reference["extra_info"]["parity"] is None
     assert peak["extra_info"]["operations"] == Peak().operations

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 import fastseq
 from fastseq.bench import measure, workloads
-from fastseq.bench.backends import numpy_layers
+from fastseq.bench.backends import Backend, numpy_layers
 from fastseq.bench.measure import ParityError
 from fastseq.bench.workloads import WORKLOADS, Peak, Workload
 from fastseq.bench.workloads.base import Curve
+from fastseq.precision import products_in
 from support.bench.benchmarking import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,7 @@ ROOT = Path(__file__).parents[2]
                 + 2 * (2 * 2 * 4 * 3 + 2 * 2 * 3 * 4)
             ),
         ),
+        ("busy", None),
         # two LSTM layers of 3 steps from 4 to 4, affine map of 2 · 3 rows from 4 to 5
         ("rnnlm", 3 * (2 * 3 * (2 * 2 * 4 * 16 + 2 * 2 * 4 * 16) + 2 * 6 * 4 * 5)),
         # forward only, one row
@@ -101,6 +104,23 @@ def test_the_files_of_benchmarks_measure_all_workloads() -> None:
     assert sorted(measured) == sorted(WORKLOADS)
 
 
+def test_numbers_of_threads() -> None:
+    assert TINY["lstm"].numbers_of_threads([1, 2]) == [1, 2]
+    assert TINY["busy"].numbers_of_threads([1, 2, 4]) == [2, 4]
+    assert WORKLOADS["import"].numbers_of_threads([2, 4]) == [1]
+
+
+def test_workloads_in_bfloat16_are_those_with_products() -> None:
+    names = [each.name for each in workloads.in_precisions(TINY.values(), ["bfloat16"])]
+    without = {"embedding", "loss", "busy", "lstm-N2"}
+    assert names == [f"{name}-bfloat16" for name in TINY if name not in without]
+    assert workloads.in_precisions(TINY.values()) == list(TINY.values())
+    both = workloads.in_precisions([TINY["lstm"]], ["float32", "bfloat16"])
+    assert [each.precision for each in both] == ["float32", "bfloat16"]
+    assert both[1].description == f"{both[0].title}, products of bfloat16"
+    assert workloads.from_message(workloads.as_message(both[1])) == both[1]
+
+
 def test_scaling_points_lie_on_their_curve() -> None:
     workload = WORKLOADS["lstm-both-H64"]
     assert workload.curve == Curve("lstm-both", "H", 64)
@@ -140,6 +160,29 @@ def test_fastseq_computes_what_the_reference_does(workload: Workload) -> None:
 def test_a_peer_computes_what_the_reference_does(backend: str, workload: Workload) -> None:
     pytest.importorskip(backend)
     assert compare(workload, backend) < measure.LOSS_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("backend", "workload"),
+    [
+        pytest.param(name, workload, id=f"{name}-{workload.name}")
+        for workload in workloads.in_precisions(TINY.values(), ["bfloat16"])
+        for name in workload.timed
+    ],
+)
+def test_results_in_bfloat16_are_near(backend: str, workload: Workload) -> None:
+    # oneDNN has no LSTM in bfloat16 for some processors; PyTorch itself has
+    one_dnn = nullcontext()
+    if backend.startswith("torch"):
+        one_dnn = pytest.importorskip("torch").backends.mkldnn.flags(enabled=backend != "torch")
+    precision = Backend(backend).precision(workload)
+    expected = numpy_layers.prepare("reference", workload).results()
+    with one_dnn, products_in("float32" if precision == "int8" else precision):
+        actual = numpy_layers.prepare(backend, workload).results()
+    as_arrays = ({name: np.asarray(a) for name, a in each.items()} for each in (actual, expected))
+    largest = measure.largest_difference(backend, *as_arrays, measure.TOLERANCES[precision])
+    rounded = precision != "float32" and workload.kind in ("layer", "step")
+    assert largest > 1e-3 or not rounded
 
 
 @pytest.mark.parametrize("peer", measure.PEERS)

@@ -42,6 +42,7 @@ def twin(name: str) -> Any:
     return next(getattr(holder, name) for holder in TWINS if hasattr(holder, name))
 
 
+@pytest.mark.usefixtures("float32_products")
 @pytest.mark.parametrize(("module", "name"), NAMES)
 def test_other_words_of_the_same_are_the_same(module: str, name: str) -> None:
     if name in WITHOUT_TWIN:
@@ -117,7 +118,12 @@ def test_edits_that_a_single_call_does_not_show(
     assert expected in found.text
 
 
-def test_the_same_in_a_file_is_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_in_a_file_is_the_same(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTSEQ_PRECISION", precision)
+    monkeypatch.delenv("FASTSEQ_ISA", raising=False)  # not every one has both
     holder = twin("TimeLSTM").__module__
     text = f"from {holder} import TimeLSTM as Twin\nclass TimeLSTM(Twin):\n    pass\n"
     assert edited("TimeLSTM", text, tmp_path) == Comparison(True)

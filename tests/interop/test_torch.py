@@ -12,6 +12,7 @@ import pytest
 
 from fastseq.interop import Dense, from_torch, to_torch
 from fastseq.layers import Affine, Embedding, MatMul, RecurrentStack, TimeAffine
+from support.helpers import operand_rounding
 from support.interop.files import expected, run_all, stored
 
 Array = npt.NDArray[Any]
@@ -46,10 +47,10 @@ def test_a_stored_network_gives_the_stored_outputs(name: str) -> None:
     }
     order = ("embedding", "lstm", "gru", "rnn", "fc")
     outputs = run_all({key: layers[key] for key in order}, wanted["ids"])
-    np.testing.assert_allclose(outputs, wanted["outputs"], atol=1e-6)
+    np.testing.assert_allclose(outputs, wanted["outputs"], atol=1e-6 + operand_rounding())
     _, (h, c) = layers["lstm"].run(layers["embedding"].forward(wanted["ids"]))
-    np.testing.assert_allclose(h, wanted["h"], atol=1e-6)
-    np.testing.assert_allclose(c, wanted["c"], atol=1e-6)
+    np.testing.assert_allclose(h, wanted["h"], atol=1e-6 + operand_rounding())
+    np.testing.assert_allclose(c, wanted["c"], atol=1e-6 + operand_rounding())
 
 
 def test_a_stored_network_read_wrongly_is_found() -> None:
@@ -107,7 +108,10 @@ def test_kinds_follow_from_names_and_shapes() -> None:
     }
     x = generator.normal(size=(2, 3)).astype("f")
     np.testing.assert_allclose(
-        layers["fc"].forward(x), x @ matrix.T + np.arange(5), rtol=1e-5, atol=1e-5
+        layers["fc"].forward(x),
+        x @ matrix.T + np.arange(5),
+        rtol=1e-5,
+        atol=1e-5 + 5 * operand_rounding(),
     )
     assert all(param.dtype == np.float32 for each in layers.values() for param in each.params)
 
@@ -209,9 +213,11 @@ def torch() -> Any:
 
 
 def close(ours: Array, theirs: Any) -> None:
-    """Equal within 1e-5 of the largest entry."""
+    """Equal within 1e-5 of the largest entry, and the rounding of operands."""
     theirs = theirs.detach().numpy()
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+    np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=(1e-5 + operand_rounding()) * np.abs(theirs).max()
+    )
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -233,10 +239,12 @@ def test_a_module(
     xs = torch.randn((N, T, D) if batch_first else (T, N, D), requires_grad=True)
     theirs, state = module(xs)
     hs, own_state = stack.forward(xs.detach().numpy())
-    np.testing.assert_allclose(hs, theirs.detach().numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(hs, theirs.detach().numpy(), rtol=0, atol=1e-6 + operand_rounding())
     pairs = zip(own_state, state, strict=True) if kind == "LSTM" else [(own_state, state)]
     for own, their in pairs:
-        np.testing.assert_allclose(own, their.detach().numpy(), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            own, their.detach().numpy(), rtol=0, atol=1e-6 + operand_rounding()
+        )
 
     dhs = torch.randn_like(theirs)
     theirs.backward(dhs)
@@ -248,7 +256,11 @@ def test_a_module(
     for index, (ours, theirs_) in enumerate(zip(stack.grads, gradients.params, strict=True)):
         if index % single < 2:  # biases are two there, whose gradients must not be added
             np.testing.assert_allclose(
-                ours, theirs_, rtol=0, atol=1e-5 * np.abs(theirs_).max(), err_msg=str(index)
+                ours,
+                theirs_,
+                rtol=0,
+                atol=(1e-5 + operand_rounding()) * np.abs(theirs_).max(),
+                err_msg=str(index),
             )
 
     again = getattr(torch.nn, kind)(D, H, layers, **options)
@@ -264,7 +276,9 @@ def test_a_cell(torch: Any, kind: str, bias: bool) -> None:
     xs = torch.randn(N, D)
     theirs = cell(xs)[0] if kind == "LSTM" else cell(xs)
     hs, _ = from_torch(cell).run(xs.numpy()[:, np.newaxis])
-    np.testing.assert_allclose(hs[:, 0], theirs.detach().numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        hs[:, 0], theirs.detach().numpy(), rtol=0, atol=1e-6 + operand_rounding()
+    )
 
 
 def network(torch: Any) -> Any:
@@ -294,10 +308,12 @@ def test_classes_of_modules_decide(torch: Any) -> None:
     hs, _ = layers["rnn.0"].run(layers["encoder"].forward(ids.numpy()))
     with torch.no_grad():
         theirs, _ = module["rnn"](module["encoder"](ids))
-        np.testing.assert_allclose(hs, theirs.numpy(), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(hs, theirs.numpy(), rtol=0, atol=1e-6 + operand_rounding())
         for name in ("emb_out", "fc"):
             outputs = module[name](theirs).numpy()
-            np.testing.assert_allclose(layers[name].forward(theirs.numpy()), outputs, atol=1e-6)
+            np.testing.assert_allclose(
+                layers[name].forward(theirs.numpy()), outputs, atol=1e-6 + operand_rounding()
+            )
 
 
 def test_a_layer_that_two_modules_have_in_common(torch: Any) -> None:

@@ -46,7 +46,7 @@ def run_both(N: int, T: int, V: int, D: int) -> tuple[tuple[Array, Array], tuple
 
 def assert_gradient_close(actual: Array, expected: Array, N: int, T: int) -> None:
     magnitude = max(1.0, float(np.abs(expected).max()))
-    assert_close(actual, expected, **float32_tolerance(N * T, magnitude, products=False))
+    assert_close(actual, expected, **float32_tolerance(N * T, magnitude, products=0))
 
 
 @pytest.mark.parametrize(("N", "T", "V", "D"), CASES)

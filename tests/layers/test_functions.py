@@ -40,7 +40,7 @@ def test_function_is_the_reference(isa: str, name: str, shape: tuple[int, ...]) 
     assert actual.dtype == np.float32
     assert not np.shares_memory(actual, x)
     assert np.array_equal(x, kept)
-    assert_close(actual, expected, **float32_tolerance(shape[-1], products=False))
+    assert_close(actual, expected, **float32_tolerance(shape[-1], products=0))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -138,7 +138,7 @@ def test_layer_is_the_reference(isa: str, name: str, shape: tuple[int, ...]) -> 
         assert one.dtype == np.float32
         # the gradient is a sum of products of probabilities, which add up to 1, and dout
         assert_close(
-            one, other, **float32_tolerance(shape[-1], float(np.abs(dout).max()), products=False)
+            one, other, **float32_tolerance(shape[-1], float(np.abs(dout).max()), products=0)
         )
 
 
@@ -151,9 +151,7 @@ def test_comparison_notices_one_wrong_element(isa: str, name: str, factor: float
         wrong = one.astype(np.float64)
         wrong.flat[np.abs(wrong).argmax()] *= factor
         with pytest.raises(AssertionError):
-            assert_close(
-                one, wrong, **float32_tolerance(9, float(np.abs(dout).max()), products=False)
-            )
+            assert_close(one, wrong, **float32_tolerance(9, float(np.abs(dout).max()), products=0))
 
 
 @pytest.mark.parametrize("name", LAYERS)

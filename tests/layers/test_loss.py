@@ -45,10 +45,10 @@ def run_both(N: int, T: int, V: int) -> tuple[tuple[float, Array], tuple[float, 
 def assert_results_close(
     actual: tuple[float, Array], expected: tuple[float, Array], N: int, T: int, V: int
 ) -> None:
-    assert_close(actual[0], expected[0], **float32_tolerance(V + N * T, products=False))
+    assert_close(actual[0], expected[0], **float32_tolerance(V + N * T, products=0))
     # every element is a difference of numbers below 1 / count, so it is compared on that scale
     count = 1 / max(float(np.abs(expected[1]).max()), 1 / (N * T))
-    assert_close(actual[1] * count, expected[1] * count, **float32_tolerance(V, products=False))
+    assert_close(actual[1] * count, expected[1] * count, **float32_tolerance(V, products=0))
 
 
 @pytest.mark.parametrize(("N", "T", "V"), CASES)
@@ -142,7 +142,7 @@ def test_gradient_is_scaled(isa: str, dout: float) -> None:
 def test_huge_scores(isa: str) -> None:
     xs = np.array([[[1e30, -1e30, 0], [-3e38, 3e38, 0], [1e4, 1e4, 1e4]]], dtype=np.float32)
     loss, dxs = run(TimeSoftmaxWithLoss(), xs, np.array([[0, 1, 2]]))
-    assert_close(loss, np.log(3) / 3, **float32_tolerance(3, products=False))
+    assert_close(loss, np.log(3) / 3, **float32_tolerance(3, products=0))
     assert_close(dxs[0, :2], np.zeros((2, 3)), rtol=0, atol=0)
     assert run(TimeSoftmaxWithLoss(), xs, np.array([[1, 1, 2]]))[0] > 1e29
 

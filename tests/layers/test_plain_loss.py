@@ -62,9 +62,9 @@ def run_both(name: str, shape: tuple[int, ...] | None = None) -> tuple[Any, Any,
 
 def assert_results_close(actual: Any, expected: Any, rows: int) -> None:
     columns = expected[1].size // rows
-    assert_close(actual[0], expected[0], **float32_tolerance(columns + rows, products=False))
+    assert_close(actual[0], expected[0], **float32_tolerance(columns + rows, products=0))
     # every element is a difference of numbers below 1 / rows, so it is compared on that scale
-    assert_close(actual[1] * rows, expected[1] * rows, **float32_tolerance(columns, products=False))
+    assert_close(actual[1] * rows, expected[1] * rows, **float32_tolerance(columns, products=0))
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
@@ -95,7 +95,7 @@ def test_over_time_is_over_all_rows(isa: str) -> None:
     loss, dx = run(Simple_TimeSoftmaxWithLoss(), x / 3, t)
     other = run(TimeSoftmaxWithLoss(), x / 3, t)  # without the 1e-7, of probabilities above 1e-3
     assert_close(loss, other[0], rtol=1e-4, atol=0)
-    assert_close(dx, other[1], **float32_tolerance(9, products=False))
+    assert_close(dx, other[1], **float32_tolerance(9, products=0))
 
     x, t = arguments("TimeSigmoidWithLoss")
     loss, dx = run(TimeSigmoidWithLoss(), x, t)

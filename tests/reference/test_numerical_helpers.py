@@ -59,7 +59,7 @@ def test_float32_tolerance_fits_dot_products_and_nothing_much_larger() -> None:
         a32, b32 = a.astype(np.float32), b.astype(np.float32)
         exact = a32.astype(np.float64) @ b32.astype(np.float64)
         magnitude = float(np.max(np.abs(a) @ np.abs(b)))
-        tolerance = float32_tolerance(size, magnitude, products=False)
+        tolerance = float32_tolerance(size, magnitude, products=0)
         assert_close(a32 @ b32, exact, **tolerance)
         assert_close(np.add.accumulate(a32 * b32, axis=1)[:, -1], exact, **tolerance)
         assert tolerance["rtol"] < 1e-4
@@ -78,7 +78,7 @@ def test_in_bfloat16_the_tolerance_fits_rounded_operands_and_nothing_much_larger
             exact_products = float32_tolerance(size, magnitude=1.0)
         with products_in("bfloat16"):
             tolerance = float32_tolerance(size, magnitude=1.0)
-            assert float32_tolerance(size, magnitude=1.0, products=False) == exact_products
+            assert float32_tolerance(size, magnitude=1.0, products=0) == exact_products
         assert_close(found, exact, **tolerance)
         with pytest.raises(AssertionError):
             assert_close(found, exact, **exact_products)

@@ -97,23 +97,27 @@ def assert_close(actual: object, expected: object, *, rtol: float, atol: float) 
 BFLOAT16_ROUNDOFF = 2.0**-8
 
 
-def operand_rounding() -> float:
+def operand_rounding(products: int = 4) -> float:
     """What the rounding of operands may change, of the size of a result; 0 in float32.
 
     Where the precision in use is bfloat16 (``FASTSEQ_PRECISION``), each operand is rounded by at
     most the unit roundoff ``u = 2^-8``, with a standard deviation below ``u / sqrt(3)``. The errors
     of the terms are independent, so an element is off by ``sqrt(2 / 3) u`` of the size of the
-    elements, and after four products that depend on each other, as forward, loss and backward
-    have, by twice that. This is six standard deviations, ``9.8 u``.
+    elements, and after ``n`` products that depend on each other by ``sqrt(n)`` times that. This is
+    six standard deviations: ``9.8 u`` after the four that forward, loss and backward of one layer
+    have.
+
+    Parameters
+    ----------
+    products : int
+        How many products depend on each other on the way to a result: four for each layer.
     """
     if _kernels.get_precision() == "float32":
         return 0.0
-    return 6 * 2 * float(np.sqrt(2 / 3)) * BFLOAT16_ROUNDOFF
+    return 6 * float(np.sqrt(products * 2 / 3)) * BFLOAT16_ROUNDOFF
 
 
-def float32_tolerance(
-    length: int, magnitude: float = 1.0, products: bool = True
-) -> dict[str, float]:
+def float32_tolerance(length: int, magnitude: float = 1.0, products: int = 4) -> dict[str, float]:
     """Tolerance between two float32 computations of a sum of ``length`` terms.
 
     Rounding errors of a sum are modelled as a random walk. With unit roundoff ``u = eps / 2``, the
@@ -133,8 +137,9 @@ def float32_tolerance(
     magnitude : float
         Bound of the sum of the absolute terms. Cancellation makes a result smaller than this sum,
         but not its error.
-    products : bool, default True
-        Whether fastseq's products of matrices take part: only they have operands in bfloat16.
+    products : int, default 4
+        Of fastseq's, how many depend on each other: four for each layer, forward and backward; 0
+        where none takes part, as only they have operands in bfloat16.
 
     Returns
     -------
@@ -142,8 +147,7 @@ def float32_tolerance(
         ``rtol`` and ``atol``, for `assert_close`.
     """
     relative = (6 * np.sqrt(max(length, 1)) + 6) * float(np.finfo(np.float32).eps)
-    rounding = operand_rounding() if products else 0.0
-    return {"rtol": relative, "atol": (relative + rounding) * magnitude}
+    return {"rtol": relative, "atol": (relative + operand_rounding(products)) * magnitude}
 
 
 def convert_model(model: Any, dtype: npt.DTypeLike) -> Any:

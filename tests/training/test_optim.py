@@ -15,7 +15,7 @@ Array = Any
 STEPS = 6
 MANY_STEPS = 20
 # a handful of float32 operations an element, none of them a long sum
-ELEMENTWISE = float32_tolerance(4, products=False)
+ELEMENTWISE = float32_tolerance(4, products=0)
 
 
 def arrays(*shapes: tuple[int, ...], seed: int = 0, dtype: str = "f4") -> list[Array]:
@@ -96,9 +96,7 @@ def test_adam_keeps_the_moments_and_counts() -> None:
         assert kept is not None
         assert [moment.shape for moment in kept] == [(4, 3), (5,)]
         for moment, value in zip(kept, expected, strict=True):
-            assert_close(
-                moment, value, **float32_tolerance(STEPS, np.abs(value).max(), products=False)
-            )
+            assert_close(moment, value, **float32_tolerance(STEPS, np.abs(value).max(), products=0))
 
 
 def test_adams_first_step_is_the_learning_rate() -> None:
@@ -265,10 +263,10 @@ def test_twenty_steps_by_the_formula(package: Any, name: str) -> None:
     for grad in grads:
         optimizer.update([param], [grad])
     # each step adds a few roundings of values below 5
-    tolerance = float32_tolerance(4 * MANY_STEPS, 5, products=False)
+    tolerance = float32_tolerance(4 * MANY_STEPS, 5, products=0)
     assert_close(param, expected, **tolerance)
     [state] = getattr(optimizer, attribute)
-    assert_close(state, expected_state, **float32_tolerance(4 * MANY_STEPS, 50, products=False))
+    assert_close(state, expected_state, **float32_tolerance(4 * MANY_STEPS, 50, products=0))
     for broken in (0.049, 0.051):
         [other] = arrays((33,))
         optimizer = getattr(package, name)(lr=broken, **settings)
@@ -294,7 +292,7 @@ def test_another_decay_is_told_apart(name: str, change: dict[str, float]) -> Non
     for grad in grads:
         optimizer.update([param], [grad])
     with pytest.raises(AssertionError, match="differ"):
-        assert_close(param, expected, **float32_tolerance(4 * MANY_STEPS, 5, products=False))
+        assert_close(param, expected, **float32_tolerance(4 * MANY_STEPS, 5, products=0))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -373,7 +371,7 @@ def test_clipping_like_the_reference(
     fastseq_reference.clip_grads(expected, 5.0)
     for grad, value in zip(grads, expected, strict=True):
         assert grad.dtype == value.dtype
-        assert_close(grad, value, **float32_tolerance(elements, products=False))
+        assert_close(grad, value, **float32_tolerance(elements, products=0))
     norm = np.sqrt(sum(np.sum(np.square(grad, dtype="f8")) for grad in grads))
     assert norm == pytest.approx(5.0, rel=1e-5)
 

@@ -20,7 +20,7 @@ from jax import lax
 import fastseq_reference
 from fastseq.bench.backends.numpy_layers import Results, Step, first_steps
 from fastseq.bench.workloads import Workload
-from fastseq.bench.workloads.base import SEED
+from fastseq.bench.workloads.base import FLOAT32, SEED
 from fastseq.bench.workloads.models import Seq2seqStep
 from fastseq.bench.workloads.recurrent import RecurrentLayer
 
@@ -34,11 +34,11 @@ def about() -> dict[str, Any]:
     return {}
 
 
-def build(workload: Workload) -> tuple[Step, Results]:
+def build(workload: Workload, precision: str = FLOAT32) -> tuple[Step, Results]:
     """Build a workload; see `numpy_layers.prepare`."""
-    if isinstance(workload, Seq2seqStep):
+    if precision == FLOAT32 and isinstance(workload, Seq2seqStep):
         return _training_step(workload)
-    if isinstance(workload, RecurrentLayer):
+    if precision == FLOAT32 and isinstance(workload, RecurrentLayer):
         return _lstm_layer(workload)
     raise TypeError(f"{workload.name}: not written for JAX")
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.bench.backends import Backend
 from fastseq.bench.memory import STATUS, peak_bytes
 from fastseq.bench.workloads import Peak, Workload
 from fastseq.bench.workloads.base import SEED, Layer
@@ -47,7 +48,7 @@ class Prepared(NamedTuple):
     results : callable
         Runs the workload, and returns what must agree between backends, by name.
     about : dict
-        The number of threads, where the backend reports it.
+        The number of threads and the precision, where the backend reports them.
     peak_bytes : callable
         The most memory that was resident so far, in bytes; None where the system does not report
         it.
@@ -65,6 +66,7 @@ def prepare(backend: str, workload: Workload | Peak) -> Prepared:
     Parameters
     ----------
     backend : {"fastseq", "reference", "torch", "jax", "numpy", "peak"}
+        Or one of them with a variant, as the name of a `Backend`.
     workload : Workload or Peak
         "peak" takes a `Peak`, the others a `Workload`; "numpy" an `Import` only.
     """
@@ -73,13 +75,16 @@ def prepare(backend: str, workload: Workload | Peak) -> Prepared:
     if isinstance(workload, Peak):
         step, results = _peak(workload)
         return Prepared(step, results, {}, peak_bytes)
-    if backend in ("torch", "jax"):
-        peer = importlib.import_module(f"fastseq.bench.backends.{backend}")
-        step, results = peer.build(workload)
+    library, precision = Backend(backend).library, Backend(backend).precision(workload)
+    if library in ("torch", "jax"):
+        peer = importlib.import_module(f"fastseq.bench.backends.{library}")
+        step, results = peer.build(workload, precision)
         return Prepared(step, results, peer.about(), peak_bytes)
-    module = importlib.import_module(MODULES[backend])
+    module = importlib.import_module(MODULES[library])
     step, results = _build(module, workload)
-    about = {"threads": module.get_num_threads()} if backend == "fastseq" else {}
+    about = {}
+    if library == "fastseq":
+        about = {"threads": module.get_num_threads(), "precision": module.get_precision()}
     return Prepared(step, results, about, peak_bytes)
 
 
@@ -95,7 +100,8 @@ def first_steps(
     step : callable
         Does a training step and returns its loss.
     gradients : callable
-        Returns the gradients of the last step, clipped, in the order of the models' ``grads``.
+        Returns the gradients of the last step, clipped, in the order of the models' ``grads``,
+        without those of parameters that are the same as an earlier one.
     """
     results: dict[str, Any] = {"loss of step 1": step()}
     for number, gradient in enumerate(gradients()):
@@ -131,6 +137,7 @@ def _training_step(module: Any, workload: TrainingStep) -> tuple[Step, Results]:
     model = getattr(module, workload.model)(*workload.arguments)
     optimizer = getattr(module, workload.optimizer)(lr=workload.learning_rate)
     batches = itertools.cycle(workload.batches())
+    updated: list[Array] = []
 
     def step() -> float:
         xs, ts = next(batches)
@@ -139,9 +146,10 @@ def _training_step(module: Any, workload: TrainingStep) -> tuple[Step, Results]:
         params, grads = module.remove_duplicate(model.params, model.grads)
         module.clip_grads(grads, workload.max_norm)
         optimizer.update(params, grads)
+        updated[:] = grads
         return float(loss)
 
-    return step, lambda: first_steps(step, lambda: model.grads)
+    return step, lambda: first_steps(step, lambda: updated)
 
 
 def _layer(module: Any, workload: Layer) -> tuple[Step, Results]:

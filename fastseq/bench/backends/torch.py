@@ -20,11 +20,12 @@ from torch.nn import functional
 import fastseq_reference
 from fastseq.bench.backends import torch_weights as weights
 from fastseq.bench.backends.numpy_layers import Results, Step, decoding_model, first_steps
+from fastseq.bench.backends.torch_models import LanguageModel, Seq2seq, quantized, reference_masks
 from fastseq.bench.workloads import Workload
-from fastseq.bench.workloads.base import SEED, Layer
+from fastseq.bench.workloads.base import BFLOAT16, FLOAT32, INT8, SEED, Layer
 from fastseq.bench.workloads.decoding import START_ID, Decoding, Evaluation
 from fastseq.bench.workloads.layers import AffineLayer, AttentionLayer, EmbeddingLayer, LossLayer
-from fastseq.bench.workloads.models import Seq2seqStep
+from fastseq.bench.workloads.models import LanguageModelStep, TrainingStep
 from fastseq.bench.workloads.recurrent import RecurrentLayer
 
 Array = npt.NDArray[Any]
@@ -35,28 +36,33 @@ def about() -> dict[str, Any]:
     return {"threads": torch.get_num_threads()}
 
 
-def build(workload: Workload) -> tuple[Step, Results]:
-    """Build a workload; see `numpy_layers.prepare`."""
-    if isinstance(workload, Seq2seqStep):
-        return _training_step(workload)
+def build(workload: Workload, precision: str = FLOAT32) -> tuple[Step, Results]:
+    """Build a workload; see `numpy_layers.prepare`.
+
+    In bfloat16 it runs under ``autocast``; in int8 with dynamically quantized weights.
+    """
+    if isinstance(workload, TrainingStep):
+        return _training_step(workload, precision)
     if isinstance(workload, Layer):
-        return _layer(workload)
+        return _layer(workload, precision)
     if isinstance(workload, Decoding):
-        return _decoding(workload)
+        return _decoding(workload, precision)
     raise TypeError(f"{workload.name}: not written for PyTorch")
 
 
-def _layer(workload: Layer) -> tuple[Step, Results]:
+def _layer(workload: Layer, precision: str) -> tuple[Step, Results]:
     data = workload.data()
     inputs = [torch.from_numpy(array) for array in data.inputs]
     for tensor in inputs:
         tensor.requires_grad_(workload.backward and tensor.is_floating_point())
     upstream = [torch.from_numpy(array) for array in data.upstream]
     function, weight_gradients = _function(workload, data.weights)
+    if precision == INT8:
+        function = quantized(nn.Sequential(function))
     module = function if isinstance(function, nn.Module) else None
 
     def forward() -> Any:
-        with torch.inference_mode():
+        with torch.inference_mode(), _products(precision):
             return _output(function(*inputs))
 
     def both() -> Any:
@@ -64,14 +70,15 @@ def _layer(workload: Layer) -> tuple[Step, Results]:
             module.zero_grad()
         for tensor in inputs:
             tensor.grad = None
-        output = _output(function(*inputs))
+        with _products(precision):
+            output = _output(function(*inputs))
         output.backward(*upstream)
         return output
 
     def results() -> dict[str, Any]:
         if not workload.backward:
-            return {workload.results[0]: forward().numpy()}
-        output = both().detach().numpy()
+            return {workload.results[0]: forward().float().numpy()}
+        output = both().detach().float().numpy()
         input_gradients = [weights.gradient(tensor) for tensor in inputs if tensor.requires_grad]
         arrays = [output, *input_gradients, *weight_gradients()]
         return dict(zip(workload.results, arrays, strict=False))
@@ -109,93 +116,51 @@ def _loss(scores: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(scores.flatten(0, 1), labels.flatten())
 
 
-class Seq2seq(nn.Module):
-    """Plain, Peeky or with attention, with the weights of a model of the reference."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.kind = type(model).__name__
-        self.encoder_embed = weights.embedding(*model.encoder.embed.params)
-        self.encoder_lstm = weights.recurrent(nn.LSTM, *model.encoder.lstm.params)
-        self.decoder_embed = weights.embedding(*model.decoder.embed.params)
-        self.decoder_lstm = weights.recurrent(nn.LSTM, *model.decoder.lstm.params)
-        self.affine = weights.linear(*model.decoder.affine.params)
-
-    def forward(self, xs: Tensor, ts: Tensor) -> Tensor:
-        """Scores (N, Td, V) of the symbols after those of ``ts`` (N, Td)."""
-        enc_hs, (h, c) = self.encode(xs)
-        return self.decode(ts, enc_hs, h, (h, torch.zeros_like(c)))[0]
-
-    def encode(self, xs: Tensor) -> Any:
-        """All states of the encoder, and its last ``(h, c)``."""
-        return self.encoder_lstm(self.encoder_embed(xs))
-
-    def decode(self, ts: Tensor, enc_hs: Tensor, enc_h: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Scores of the symbols after those of ``ts``, and the decoder's next state."""
-        embedded = self.decoder_embed(ts)
-        repeated_h = enc_h[0].unsqueeze(1).expand(-1, ts.shape[1], -1)
-        if self.kind == "PeekySeq2seq":
-            embedded = torch.cat((repeated_h, embedded), dim=2)
-        dec_hs, state = self.decoder_lstm(embedded, state)
-        if self.kind == "PeekySeq2seq":
-            dec_hs = torch.cat((repeated_h, dec_hs), dim=2)
-        elif self.kind == "AttentionSeq2seq":
-            dec_hs = torch.cat((weights.attention(enc_hs, dec_hs), dec_hs), dim=2)
-        return self.affine(dec_hs), state
-
-    def gradients(self) -> list[Array]:
-        """Those of all parameters, laid out and ordered as in the textbook."""
-        return [
-            weights.gradient(self.encoder_embed.weight),
-            *weights.recurrent_gradients(self.encoder_lstm),
-            weights.gradient(self.decoder_embed.weight),
-            *weights.recurrent_gradients(self.decoder_lstm),
-            *weights.linear_gradients(self.affine),
-        ]
-
-    @torch.inference_mode()
-    def generate(self, xs: Tensor, start_id: int, sample_size: int) -> Tensor:
-        """The best symbols (N, sample_size), each fed to the next step."""
-        enc_hs, (h, c) = self.encode(xs)
-        state = (h, torch.zeros_like(c))
-        symbols = torch.full((len(xs), 1), start_id)
-        samples = []
-        for _ in range(sample_size):
-            score, state = self.decode(symbols, enc_hs, h, state)
-            symbols = score.argmax(dim=2)
-            samples.append(symbols)
-        return torch.cat(samples, dim=1)
+def _trained(workload: TrainingStep) -> Seq2seq | LanguageModel:
+    """The model with the weights of the reference's."""
+    np.random.seed(SEED)  # the comparison draws its dropout masks from it, too, after the weights
+    model = getattr(fastseq_reference, workload.model)(*workload.arguments)
+    return LanguageModel(model) if isinstance(workload, LanguageModelStep) else Seq2seq(model)
 
 
-def _training_step(workload: Seq2seqStep) -> tuple[Step, Results]:
-    np.random.seed(SEED)
-    model = Seq2seq(getattr(fastseq_reference, workload.model)(*workload.arguments))
+def _training_step(workload: TrainingStep, precision: str) -> tuple[Step, Results]:
+    model = _trained(workload)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=workload.learning_rate, eps=1e-7)
-    criterion = nn.CrossEntropyLoss()
+    optimizer: torch.optim.Optimizer
+    if workload.optimizer == "SGD":
+        optimizer = torch.optim.SGD(trained, lr=workload.learning_rate)
+    else:
+        optimizer = torch.optim.Adam(trained, lr=workload.learning_rate, eps=1e-7)
     batches = itertools.cycle(
         [(torch.from_numpy(xs), torch.from_numpy(ts)) for xs, ts in workload.batches()]
     )
 
     def step() -> float:
-        xs, ts = next(batches)
-        score = model(xs, ts[:, :-1])
-        loss = criterion(score.reshape(-1, workload.V), ts[:, 1:].reshape(-1))
+        with _products(precision):
+            loss = model.loss(*next(batches))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, workload.max_norm)
         optimizer.step()
         return float(loss.item())
 
-    return step, lambda: first_steps(step, model.gradients)
+    def results() -> dict[str, Any]:
+        with reference_masks(model):
+            return first_steps(step, model.gradients)
+
+    return step, results
 
 
-def _decoding(workload: Decoding) -> tuple[Step, Results]:
-    model = Seq2seq(decoding_model(fastseq_reference, workload)).eval()
+def _decoding(workload: Decoding, precision: str) -> tuple[Step, Results]:
+    model: Any = Seq2seq(decoding_model(fastseq_reference, workload)).eval()
+    if precision == INT8:
+        model = quantized(model)
     questions = torch.from_numpy(workload.questions())
 
     def answers() -> Tensor:
-        return model.generate(questions, START_ID, workload.Td)
+        with _products(precision):
+            found: Tensor = model.generate(questions, START_ID, workload.Td)
+            return found
 
     if not isinstance(workload, Evaluation):
         return answers, lambda: {"answers": answers().numpy()}
@@ -205,3 +170,8 @@ def _decoding(workload: Decoding) -> tuple[Step, Results]:
         return float((answers() == corrects).all(dim=1).float().mean())
 
     return share, lambda: {"answers": answers().numpy(), "share": share()}
+
+
+def _products(precision: str) -> torch.autocast:
+    """Let products round their operands to bfloat16, where that is the precision."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == BFLOAT16)

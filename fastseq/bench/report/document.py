@@ -51,6 +51,7 @@ def _group(group: Group) -> dict[str, Any]:
         "curve": None if ours.curve is None else ours.curve._asdict(),
         "threads": ours.threads,
         "isa": ours.isa,
+        "precision": ours.precision,
         "milliseconds": {
             OURS: _figure(ours.milliseconds),
             **{entry.backend: _figure(entry.milliseconds) for entry in others},

@@ -15,7 +15,12 @@ from fastseq.files import replace_file
 from fastseq.page import body, definitions, page, section
 from fastseq.page import table as in_box
 
-_PEERS = ("reference", "torch")  # those that have charts of their own
+_PEERS = (
+    "reference",
+    "torch",
+    "torch int8",
+    "fastseq float32",
+)  # those that have charts of their own
 _BLOCKS = 5  # workloads in a picture: few enough that columns come out even
 _LETTERS = {
     "N": "batch size",
@@ -193,7 +198,7 @@ def _speedups(run: Run, backend: str) -> str:
         color = charts.color_of(backend if slower else OURS)
         return [charts.Bar(words.threads(group.ours.threads), ratio, text, color, slower)]
 
-    name, who = f"speedup-{backend}", words.named(backend)
+    name, who = f"speedup-{backend.replace(' ', '-')}", words.named(backend)
     shown = f"how many times as long as fastseq {who} takes"
     pictures = _bar_charts(
         name, words.workloads(run), bars_of, (words.times, words.round_times), shown

@@ -13,7 +13,7 @@ def as_text(run: Run) -> str:
     """Format a run: the machine, the table, and a line about each workload."""
     entries = [entry for group in run.groups for entry in group.entries]
     labels = list(dict.fromkeys(entry.label for entry in entries if entry.backend != PEAK))
-    others = [label for label in labels if not label.startswith(OURS)]
+    others = list(dict.fromkeys(e.backend for e in entries if e.backend not in (OURS, PEAK)))
 
     head = ["workload", "threads", *labels, *(f"{other} ÷ fastseq" for other in others), "of peak"]
     rows = [head]

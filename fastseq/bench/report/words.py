@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastseq.bench.result import OURS, SLOW_PEAK, Entry, Figure, Group, Run
+from fastseq.bench.workloads.base import FLOAT32, ONE_THREAD
 
 KINDS = {
     "step": "Training steps",
+    "busy": "Beside busy processes",
     "layer": "Layers",
     "decoding": "Decoding",
     "evaluation": "Evaluation",
@@ -20,13 +22,17 @@ Phrases = list[tuple[str, bool]]  # texts, and whether each is to be emphasised
 
 
 def backend_name(backend: str) -> str:
-    """A backend as its own project spells it."""
-    return _BACKENDS.get(backend, backend)
+    """A backend as its own project spells it, and its variant: ``PyTorch, int8``."""
+    library, _, variant = backend.partition(" ")
+    return ", ".join(filter(None, [_BACKENDS.get(library, library), variant]))
 
 
 def named(backend: str) -> str:
-    """A backend within a sentence."""
-    return "the reference" if backend == "reference" else backend_name(backend)
+    """A backend within a sentence: ``PyTorch in int8``."""
+    if backend == "reference":
+        return "the reference"
+    preposition = "on" if backend.endswith(ONE_THREAD) else "in"
+    return backend_name(backend).replace(", ", f" {preposition} ")
 
 
 def kind_name(kind: str) -> str:
@@ -148,6 +154,7 @@ def machine(run: Run) -> list[tuple[str, str]]:
         ("CPU", about.get("cpu")),
         ("cores", about.get("cores")),
         ("instruction sets", ", ".join(map(str, about.get("isas", [])))),
+        ("products of bfloat16", about.get("bfloat16")),
         ("compiler", about.get("compiler")),
         ("BLAS of NumPy", about.get("blas")),
         ("versions", versions),
@@ -192,8 +199,14 @@ def mixed_modes(run: Run) -> str:
 
 
 def _parity(run: Run) -> str:
-    """The worst difference of all backends' results."""
-    parities = [
-        entry.parity for group in run.groups for entry in group.entries if entry.parity is not None
-    ]
-    return f"to {max(parities):.0e} of the largest element" if parities else ""
+    """The worst difference of all backends' results, in each precision."""
+    worst: dict[str, float] = {}
+    for group in run.groups:
+        for entry in group.entries:
+            if entry.parity is not None:
+                worst[entry.precision] = max(worst.get(entry.precision, 0.0), entry.parity)
+    return "; ".join(
+        f"to {parity:.0e} of the largest element"
+        + ("" if precision == FLOAT32 else f" with products of {precision}")
+        for precision, parity in worst.items()
+    )

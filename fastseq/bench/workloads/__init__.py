@@ -17,13 +17,14 @@ is not compared with the peak.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 from fastseq.bench.workloads import decoding, layers, models, recurrent
-from fastseq.bench.workloads.base import Peak, Workload
+from fastseq.bench.workloads.base import FLOAT32, Peak, Workload
 
-__all__ = ["KINDS", "WORKLOADS", "Peak", "Workload", "as_message", "from_message"]
+__all__ = ["KINDS", "WORKLOADS", "Peak", "Workload", "as_message", "from_message", "in_precisions"]
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
@@ -45,6 +46,7 @@ _CLASSES: dict[str, type] = {
     work_class.__name__: work_class
     for work_class in (
         models.Seq2seqStep,
+        models.BusyStep,
         models.LanguageModelStep,
         recurrent.RecurrentLayer,
         recurrent.ScalingPoint,
@@ -58,6 +60,20 @@ _CLASSES: dict[str, type] = {
         Peak,
     )
 }
+
+
+def in_precisions(
+    workloads: Iterable[Workload], precisions: Sequence[str] = (FLOAT32,)
+) -> list[Workload]:
+    """The workloads in each precision; those without a product, and curves, in float32 alone."""
+    return [
+        workload
+        if precision == FLOAT32
+        else replace(workload, name=f"{workload.name}-{precision}", precision=precision)
+        for workload in workloads
+        for precision in precisions
+        if precision == FLOAT32 or (workload.operations is not None and workload.curve is None)
+    ]
 
 
 def as_message(workload: Workload | Peak) -> dict[str, Any]:

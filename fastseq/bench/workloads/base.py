@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ Array = npt.NDArray[Any]
 SEED = 1984
 
 Operations = int | None
+
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+ONE_THREAD = "1 thread"
 
 
 def product(m: int, k: int, n: int) -> int:
@@ -42,21 +46,48 @@ class Workload:
         Those that are timed. All results are compared with the reference's, timed or not.
     compared : bool
         Whether there are results to compare.
-    threaded : bool
-        Whether the number of threads matters.
+    beside : bool
+        Whether a busy process runs on every core while it is timed.
+    precision : {"float32", "bfloat16"}
+        What the operands of fastseq's and PyTorch's products are rounded to.
     """
 
     name: str
+    precision: str = field(default=FLOAT32, kw_only=True)
 
     noun: ClassVar[str]
     kind: ClassVar[str]
     compared: ClassVar[bool] = True
-    threaded: ClassVar[bool] = True
+    beside: ClassVar[bool] = False
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """Which backends can carry it out."""
+        """Which backends can carry it out in float32."""
         return ("reference", "fastseq", "torch")
+
+    @property
+    def inference(self) -> bool:
+        """Whether PyTorch can do it with weights in int8: a network answers."""
+        return False
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """Which backends are timed.
+
+        In bfloat16 those that have it, with fastseq's own float32 beside them, and PyTorch's int8
+        where a network answers. What follows a backend's name replaces the precision of the
+        workload, or the number of threads.
+        """
+        if self.precision == FLOAT32:
+            return self.backends
+        timed = ["fastseq", f"fastseq {FLOAT32}"]
+        if "torch" in self.backends:
+            timed += ["torch", f"torch {INT8}"] if self.inference else ["torch"]
+        return tuple(timed)
+
+    def numbers_of_threads(self, wanted: Sequence[int]) -> list[int]:
+        """Those of `wanted` with which it is measured."""
+        return list(wanted)
 
     @property
     def title(self) -> str:
@@ -81,6 +112,13 @@ class Workload:
     def curve(self) -> Curve | None:
         """Which point of which scaling curve it is, if any."""
         return None
+
+    @property
+    def description(self) -> str:
+        """Its title, and its precision where that is not float32."""
+        if self.precision == FLOAT32:
+            return self.title
+        return f"{self.title}, products of {self.precision}"
 
     @property
     def shapes(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,11 @@ class Decoding(Workload):
     noun = "decoding"
     kind = "decoding"
     model = "AttentionSeq2seq"
+
+    @property
+    def inference(self) -> bool:
+        """A model answers."""
+        return True
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -89,7 +96,6 @@ class Import(Workload):
     noun = "import"
     kind = "import"
     compared = False
-    threaded = False
     operations = None
     title = "a new Python process that imports the library and ends"
 
@@ -98,8 +104,12 @@ class Import(Workload):
         """NumPy is one of them: fastseq's own import includes it."""
         return ("numpy", "fastseq", "torch")
 
+    def numbers_of_threads(self, wanted: Sequence[int]) -> list[int]:
+        """One: an import has no threads."""
+        return [1]
 
-_DATES = {"V": 59, "D": 16, "H": 256, "Te": 29, "Td": 10}
+
+_DATES: dict[str, Any] = {"V": 59, "D": 16, "H": 256, "Te": 29, "Td": 10}
 DECODING = (
     Decoding("decode-one", N=1, **_DATES),
     Decoding("decode-many", N=1000, **_DATES),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from fastseq.bench.workloads.base import SEED, Array, Workload, product
+from fastseq.bench.workloads.base import ONE_THREAD, SEED, Array, Operations, Workload, product
 from fastseq.bench.workloads.layers import attention_operations
 from fastseq.bench.workloads.recurrent import recurrent_operations
 
@@ -73,7 +74,7 @@ class Seq2seqStep(TrainingStep):
         return f"{self.model} N{N} V{V} D{D} H{H}, {self.Te} to {self.Td} steps, training step"
 
     @property
-    def operations(self) -> int:
+    def operations(self) -> Operations:
         """Operations of the encoder, the decoder, its affine layer and its attention."""
         return 3 * seq2seq_operations(self.model, self.N, self.V, self.D, self.H, self.Te, self.Td)
 
@@ -110,8 +111,8 @@ class LanguageModelStep(TrainingStep):
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """Those that draw the same dropout masks from one seed: others have other results."""
-        return ("reference", "fastseq")
+        """Those with dropout masks of their own can take the reference's for the comparison."""
+        return ("reference", "fastseq", "torch")
 
     @property
     def title(self) -> str:
@@ -137,6 +138,36 @@ class LanguageModelStep(TrainingStep):
         return [(text[:, :-1], text[:, 1:]) for text in texts]
 
 
+@dataclass(frozen=True)
+class BusyStep(Seq2seqStep):
+    """A training step while other processes keep every core busy: on all cores, and on one.
+
+    It has no count of operations: the peak would be that of a machine that is idle otherwise.
+    """
+
+    kind = "busy"
+    beside = True
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """PyTorch and fastseq, and each on one thread."""
+        return ("fastseq", f"fastseq {ONE_THREAD}", "torch", f"torch {ONE_THREAD}")
+
+    @property
+    def title(self) -> str:
+        """The model, the sizes, and what runs beside it."""
+        return f"{super().title}, beside a busy process on each core"
+
+    @property
+    def operations(self) -> None:
+        """None."""
+        return None
+
+    def numbers_of_threads(self, wanted: Sequence[int]) -> list[int]:
+        """Those above one, which each is compared with."""
+        return [threads for threads in wanted if threads > 1]
+
+
 def seq2seq_operations(model: str, N: int, V: int, D: int, H: int, Te: int, Td: int) -> int:
     """Forward: the encoder, the decoder, its affine layer and its attention."""
     decoder_input, affine_input, attention = D, H, 0
@@ -157,4 +188,5 @@ MODELS = (
     Seq2seqStep("addition", "Seq2seq", N=128, V=13, D=16, H=128, Te=7, Td=4),
     Seq2seqStep("peeky", "PeekySeq2seq", N=128, V=13, D=16, H=128, Te=7, Td=4),
     LanguageModelStep("better-rnnlm", "BetterRnnlm", N=20, V=10_000, D=650, H=650, T=35),
+    BusyStep("dates-busy", "AttentionSeq2seq", N=128, V=59, D=16, H=256, Te=29, Td=10),
 )

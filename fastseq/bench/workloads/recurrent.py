@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,6 +46,11 @@ class RecurrentLayer(Layer):
         if self.layer == "TimeLSTM":
             return ("reference", "fastseq", "torch", "jax")
         return ("reference", "fastseq", "torch")
+
+    @property
+    def inference(self) -> bool:
+        """PyTorch has int8 for the weights of an LSTM."""
+        return self.layer == "TimeLSTM" and not self.backward
 
     @property
     def directions(self) -> int:
@@ -106,7 +111,7 @@ class ScalingPoint(RecurrentLayer):
 
 
 def _scaling_points() -> tuple[ScalingPoint, ...]:
-    usual = {"N": 128, "T": 29, "D": 16, "H": 256}
+    usual: dict[str, Any] = {"N": 128, "T": 29, "D": 16, "H": 256}
     values = {"N": (1, 4, 16, 64, 256), "T": (1, 4, 16, 64), "H": (32, 64, 128, 256, 512)}
     return tuple(
         ScalingPoint(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastseq.precision import products_in
 from fastseq.transducer.data.batches import Sequences
 from fastseq.transducer.data.vocabulary import END, SPECIAL_SYMBOLS, START
 from fastseq.transducer.estimator import Transducer
@@ -40,6 +41,7 @@ class Comparison(NamedTuple):
     runtime: str
 
 
+@products_in("float32")  # whatever the model's own precision is: the graphs have this one
 def compare(model: Transducer, content: bytes) -> Comparison:
     """Answer sources of random symbols, of all lengths seen in training, by both.
 

@@ -12,6 +12,7 @@ from fastseq import Transducer
 from fastseq.interop.export import check
 from fastseq.interop.export.check import compare
 from fastseq.interop.export.folder import model_files
+from fastseq.precision import products_in
 from fastseq.transducer.data.vocabulary import END
 from support.interop.exported import LOGARITHMS
 from support.transducer.tiny_transducer import tiny_pairs, tiny_transducer
@@ -38,6 +39,11 @@ def test_another_weight_fails(model: Transducer, name: str) -> None:
     model.network_.params[name] += np.float32(0.05)
     with pytest.raises(ArithmeticError, match=r"^greedy.onnx: expected ids \[.*\] of log prob"):
         compare(model, content)
+
+
+def test_the_precision_of_the_model_does_not_matter(model: Transducer) -> None:
+    with products_in("bfloat16"):
+        assert compare(model, model_files(model)["greedy.onnx"]).difference <= 10 * LOGARITHMS
 
 
 def test_hard_attention_passes_and_other_jumps_fail() -> None:

@@ -20,6 +20,8 @@ from support.models.seq2seq_models import build
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+# The graphs compute in float32, and their states are compared to the rounding of its sums.
+pytestmark = pytest.mark.usefixtures("float32_products")
 
 Array = npt.NDArray[Any]
 

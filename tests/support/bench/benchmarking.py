@@ -9,7 +9,7 @@ import numpy as np
 import fastseq
 import fastseq_reference
 from fastseq import _kernels
-from fastseq.bench.workers import Backend
+from fastseq.bench.backends import Backend
 from fastseq.bench.workloads import Workload, decoding, layers, models
 from fastseq.bench.workloads.recurrent import RecurrentLayer, ScalingPoint
 
@@ -32,6 +32,7 @@ TINY: dict[str, Workload] = {
         models.Seq2seqStep("seq2seq", "Seq2seq", N=2, **_SMALL_MODEL),
         models.Seq2seqStep("peeky", "PeekySeq2seq", N=2, **_SMALL_MODEL),
         models.Seq2seqStep("attention-model", "AttentionSeq2seq", N=2, **_SMALL_MODEL),
+        models.BusyStep("busy", "AttentionSeq2seq", N=2, **_SMALL_MODEL),
         models.LanguageModelStep("rnnlm", "BetterRnnlm", N=2, V=5, D=4, H=4, T=3),
         decoding.Decoding("one", N=1, **_SMALL_MODEL),
         decoding.Decoding("many", N=3, **_SMALL_MODEL),

@@ -142,7 +142,8 @@ def assert_results_close(actual: Results, expected: Results, config: NetworkConf
     terms = 2 * config.layers * 7 * wide + config.target_size
     for name, value in expected.items():
         magnitude = float(np.abs(value).max())
-        assert_close(actual[name], value, **float32_tolerance(terms, magnitude))
+        tolerance = float32_tolerance(terms, magnitude, products=4 * config.layers)
+        assert_close(actual[name], value, **tolerance)
 
 
 def assert_same_bits(actual: Array, expected: Array) -> None:

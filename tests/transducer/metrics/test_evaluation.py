@@ -25,7 +25,7 @@ def judged(expected: str, answer: str, source: str = "", rank: int | None = None
 
 
 def test_the_oracle_is_the_share_with_a_right_one_among_the_best(trained: Transducer) -> None:
-    sources, targets = tiny_pairs(100, seed=7)
+    sources, targets = tiny_pairs(300, seed=7)
     result = evaluate(trained, sources, targets, beam_size=4, n_best=4)
     lists = dict(zip(sources, trained.predict(sources, 4, 4), strict=True))
     asked = set(sources)
