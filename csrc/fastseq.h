@@ -252,7 +252,7 @@ typedef struct fs_kernels {
     void (*affine_forward)(float *ys, const float *xs, fs_matrix W, const float *b, ptrdiff_t b_row,
                            ptrdiff_t R, ptrdiff_t K, ptrdiff_t M, const fs_context *context);
     /* dxs = dys W^T;  dW = xs^T dys;  db = sum over rows of dys.
-     * dxs (R,K) out;  dW (K,M) out;  db (M) out or NULL */
+     * dxs (R,K) out, also scratch;  dW (K,M) out;  db (M) out or NULL */
     void (*affine_backward)(float *dxs, float *dW, float *db, const float *dys, const float *xs,
                             fs_matrix W, ptrdiff_t R, ptrdiff_t K, ptrdiff_t M,
                             const fs_context *context);

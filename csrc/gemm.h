@@ -13,6 +13,10 @@
 #define DEPTH_BLOCK 256
 /* With so few rows, B stays in cache without packing. */
 #define SHALLOW_DEPTH 64
+/* A of more floats is out of the caches when the next panel reads it. */
+#define CACHED_FLOATS ((ptrdiff_t)1 << 18)
+/* With fewer panels, packing a transposed A takes longer than it saves. */
+#define MIN_PANELS_OF_PACKED_INPUTS 4
 /* Rows of B that stream_product reads at once. */
 #define STREAM_DEPTH 4
 
@@ -62,6 +66,8 @@ typedef struct {
     const float *b;
     ptrdiff_t b_row, b_column;
     ptrdiff_t rows, depth, columns;
+    float *room;       /* rows x depth floats, in which a transposed A may be packed; or NULL */
+    int in_tiles;      /* A was packed by pack_left */
     int split_columns; /* threads split the panels of columns, else the rows */
 } matrix_product;
 
@@ -131,10 +137,59 @@ static inline ptrdiff_t column_of_panel(ptrdiff_t panel, ptrdiff_t columns) {
                                          : columns;
 }
 
+/* The parts of the depth that are multiplied one after the other. */
+static inline ptrdiff_t count_parts(const matrix_product *m) {
+    return (m->depth + DEPTH_BLOCK - 1) / DEPTH_BLOCK;
+}
+
+/* C of rows [row_begin, row_end) and one panel: the part of DEPTH_BLOCK rows of B from row k on,
+ * added to the parts before. */
+static void compute_part(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
+                         ptrdiff_t panel, ptrdiff_t k) {
+    _Alignas(64) float packed[DEPTH_BLOCK * PANEL_COLUMNS];
+    const panel_span span = span_of_panel(panel, m->columns);
+    const ptrdiff_t column = span.first_vector * FS_LANES;
+    const ptrdiff_t lanes = m->columns - column;
+    const ptrdiff_t depth = min_size(DEPTH_BLOCK, m->depth - k);
+    const float *b = m->b + k * m->b_row + column * m->b_column;
+    const int whole = lanes >= span.vectors * FS_LANES;
+    /* packing would not pay: read B in place */
+    const int in_place = !PACKS_ALWAYS && whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
+    if (!in_place) {
+        pack_rows(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth, span.vectors,
+                  lanes, FS_LANES);
+        finish_panel(packed, depth, span.vectors);
+    }
+    float *c = m->c + row_begin * m->c_row + column;
+    const float *start = m->start ? m->start + row_begin * m->start_row + column : NULL;
+    const int in_tiles = m->in_tiles && span.vectors == PANEL_VECTORS;
+    compute_panel(
+        (panel_product){
+            .c = c,
+            .c_row = m->c_row,
+            .c_vector = FS_LANES,
+            .start = k == 0 ? start : c,
+            .start_row = k == 0 ? m->start_row : m->c_row,
+            .start_vector = FS_LANES,
+            .a = in_tiles ? m->room + k * m->rows : m->a + row_begin * m->a_row + k * m->a_depth,
+            .a_row = m->a_row,
+            .a_depth = m->a_depth,
+            .in_tiles = in_tiles,
+            .depth = depth,
+            .blocks = 1,
+            .b = in_place ? b : packed,
+            .b_row = in_place ? m->b_row : span.vectors * FS_LANES,
+            .b_vector = FS_LANES,
+            .vectors = span.vectors,
+            .lanes = lanes,
+            .lane_step = FS_LANES,
+        },
+        row_end - row_begin);
+}
+
 /* Rows [row_begin, row_end) of panels [panel_begin, panel_end). */
 static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t row_end,
                           ptrdiff_t panel_begin, ptrdiff_t panel_end) {
-    _Alignas(64) float packed[DEPTH_BLOCK * PANEL_COLUMNS];
     if (!PACKS_ALWAYS && row_end - row_begin <= FS_TILE_ROWS && m->b_column == 1) {
         matrix_product few = *m;
         few.rows = row_end - row_begin;
@@ -147,48 +202,17 @@ static void compute_block(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_
                        column_of_panel(panel_end, m->columns));
         return;
     }
-    for (ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
-        const panel_span span = span_of_panel(panel, m->columns);
-        const ptrdiff_t column = span.first_vector * FS_LANES;
-        const ptrdiff_t lanes = m->columns - column;
-        const int whole = lanes >= span.vectors * FS_LANES;
-        /* packing would not pay: read B in place */
-        const int in_place =
-            !PACKS_ALWAYS && whole && m->b_column == 1 && m->depth <= SHALLOW_DEPTH;
-        ptrdiff_t k = 0;
-        do { /* once even for depth 0: C = start */
-            const ptrdiff_t depth = min_size(DEPTH_BLOCK, m->depth - k);
-            const float *b = m->b + k * m->b_row + column * m->b_column;
-            if (!in_place) {
-                pack_rows(packed, b, m->b_row, FS_LANES * m->b_column, m->b_column, depth,
-                          span.vectors, lanes, FS_LANES);
-                finish_panel(packed, depth, span.vectors);
-            }
-            float *c = m->c + row_begin * m->c_row + column;
-            const float *start = m->start ? m->start + row_begin * m->start_row + column : NULL;
-            compute_panel(
-                (panel_product){
-                    .c = c,
-                    .c_row = m->c_row,
-                    .c_vector = FS_LANES,
-                    .start = k == 0 ? start : c,
-                    .start_row = k == 0 ? m->start_row : m->c_row,
-                    .start_vector = FS_LANES,
-                    .a = m->a + row_begin * m->a_row + k * m->a_depth,
-                    .a_row = m->a_row,
-                    .a_depth = m->a_depth,
-                    .depth = depth,
-                    .blocks = 1,
-                    .b = in_place ? b : packed,
-                    .b_row = in_place ? m->b_row : span.vectors * FS_LANES,
-                    .b_vector = FS_LANES,
-                    .vectors = span.vectors,
-                    .lanes = lanes,
-                    .lane_step = FS_LANES,
-                },
-                row_end - row_begin);
-            k += depth;
-        } while (k < m->depth);
+    /* once even for depth 0: C = start */
+    const ptrdiff_t parts = max_size(1, count_parts(m));
+    const ptrdiff_t panels = panel_end - panel_begin;
+    /* Panel by panel, C stays in cache and A is read once for each; where A is the larger one, a
+     * block of it stays in cache for all panels. */
+    const int depth_first =
+        (row_end - row_begin) * m->depth > CACHED_FLOATS && m->depth > m->columns;
+    for (ptrdiff_t i = 0; i < parts * panels; ++i) {
+        const ptrdiff_t panel = depth_first ? i % panels : i / parts;
+        const ptrdiff_t part = depth_first ? i / panels : i % parts;
+        compute_part(m, row_begin, row_end, panel_begin + panel, part * DEPTH_BLOCK);
     }
 }
 
@@ -202,6 +226,17 @@ static void matrix_product_task(void *argument, ptrdiff_t begin, ptrdiff_t end, 
     }
 }
 
+/* Packs A of the parts [begin, end) of a product into its room. */
+static void pack_left_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int rank) {
+    const matrix_product *m = argument;
+    (void)rank;
+    for (ptrdiff_t k = begin * DEPTH_BLOCK; k < min_size(end * DEPTH_BLOCK, m->depth);
+         k += DEPTH_BLOCK) {
+        pack_left(m->room + k * m->rows, m->a + k * m->a_depth, m->a_depth, m->rows,
+                  min_size(DEPTH_BLOCK, m->depth - k), PANEL_VECTORS);
+    }
+}
+
 static void compute_product(matrix_product product, const fs_context *context) {
     assert(product.rows >= 0 && product.depth >= 0 && product.columns >= 0);
     const ptrdiff_t panels = count_panels(product.columns);
@@ -210,6 +245,13 @@ static void compute_product(matrix_product product, const fs_context *context) {
     /* prefer columns: each panel is then packed by one thread only */
     product.split_columns = panels >= 2 * context->threads;
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
+    product.in_tiles = !PACKS_ALWAYS && product.room && product.a_row == 1 &&
+                       product.split_columns && panels >= MIN_PANELS_OF_PACKED_INPUTS &&
+                       product.depth > SHALLOW_DEPTH;
+    if (product.in_tiles) {
+        parallel_for(context, count_parts(&product), operations / (double)panels, pack_left_task,
+                     &product);
+    }
     parallel_for(context, items, operations, matrix_product_task, &product);
 }
 

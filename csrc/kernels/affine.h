@@ -121,11 +121,12 @@ static void affine_backward(float *dxs, float *dW, float *db, const float *dys, 
     if (db) {
         sum_rows(db, dys, R, M);
     }
-    // dW = xs^T dys
+    // dW = xs^T dys; until dxs is written, its memory is room for xs
     compute_product(
         (matrix_product){
             .c = dW,
             .c_row = M,
+            .room = dxs,
             .a = xs,
             .a_row = 1,
             .a_depth = K,

@@ -146,6 +146,8 @@ static void check_table(const fs_kernels *k) {
         check_shapes(k, check_decoding, 4, (ptrdiff_t[MAX_DIMENSIONS]){40, 70, 9, 57});
     }
     weights_layout = CONTIGUOUS;
+    /* A is larger than the caches, and packed for the panels of dW */
+    check_affine(k, (ptrdiff_t[MAX_DIMENSIONS]){300, 900, 270});
     set_operands(1);
     check_threads(k);
     set_operands(0);

@@ -16,9 +16,6 @@ typedef struct {
     const float *packed;
 } weight_product;
 
-/* With fewer panels, packing the inputs takes longer than it saves. */
-#define MIN_PANELS_OF_PACKED_INPUTS 4
-
 /* The vectors of the panels for which a group's inputs are packed; 0 if they are not. */
 static int left_vectors(const recurrent_run *run, const gate_group *group) {
     if (PACKS_ALWAYS || count_gate_panels(run, group) < MIN_PANELS_OF_PACKED_INPUTS) {
