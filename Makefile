@@ -53,7 +53,7 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    $(BIN)/python -m pytest $(ARGS)
 
-test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (minutes)
+test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (hours; ARGS="--only softmax avx2")
 	@sh tests/ckernels/run_valgrind.sh $(ARGS)
 
 test-tsan:  ## the thread pool and the kernels with the thread sanitizer

@@ -76,6 +76,7 @@ def test_the_page_states_every_bound(accuracy: ModuleType) -> None:
     worst = re.findall(r"^\| \w+ \| (?:exp|tanh|sigmoid) \| [\d.]+ \| ([\d.]+) \|", page, re.M)
     assert len(worst) >= 3
     assert all(float(each) <= accuracy.MAX_ULP for each in worst)
+    assert "over every float32 value" in page
 
 
 def test_a_page_without_a_place_for_a_table_is_refused(accuracy: ModuleType) -> None:
