@@ -72,7 +72,7 @@ static void compute_projection(const affine_projection *projection, float *y, pt
             .depth = projection->depth,
             .columns = projection->columns,
         };
-        compute_block(&product, 0, rows, 0, panels);
+        compute_block(&product, 0, rows, 0, panels, 0);
         return;
     }
     for (ptrdiff_t panel = 0; panel < panels; ++panel) {

@@ -128,7 +128,7 @@ static void small_product(float *c, const float *a, ptrdiff_t a_row, ptrdiff_t a
         .depth = depth,
         .columns = H,
     };
-    compute_block(&product, 0, rows, 0, count_panels(H));
+    compute_block(&product, 0, rows, 0, count_panels(H), 0);
 }
 
 /* The arguments of any of the calls; the arrays that a call does not have are NULL. */
