@@ -40,7 +40,7 @@ static inline fs_context single_threaded(const fs_context *context) {
     return single;
 }
 
-/* The operations after which a call asks whether to end early, if it has more: tens of
+/* The operations after which a call checks whether to end early, if it has more: tens of
  * milliseconds. */
 #define OPERATIONS_AT_ONCE 1.0e9
 
@@ -49,7 +49,7 @@ static inline fs_interrupt *interrupt_of(const fs_context *context, double opera
     return operations > OPERATIONS_AT_ONCE ? context->interrupt : NULL;
 }
 
-/* Asks in the calling thread, which has rank 0, whether the call ends before a step, and tells the
+/* Checks in the calling thread, which has rank 0, whether the call ends before a step, and tells the
  * other threads. Returns whether it ends. */
 static inline int ends_at_step(fs_interrupt *interrupt, int rank, ptrdiff_t step,
                                ptrdiff_t end_step) {
