@@ -28,8 +28,8 @@
  * and all other arithmetic are float32 in any precision. */
 typedef enum { FS_FLOAT32, FS_BFLOAT16 } fs_precision;
 
-/* How the caller may end a long call early: between steps, its thread asks `requested`. A call that
- * ends early leaves its outputs and its cache in any state. */
+/* How the caller may end a long call early: between steps, its thread calls `requested`. A call
+ * that ends early leaves its outputs and its cache in any state. */
 #define FS_NEVER PTRDIFF_MAX
 typedef struct fs_interrupt {
     int (*requested)(struct fs_interrupt *interrupt); /* nonzero: end */

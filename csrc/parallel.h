@@ -49,8 +49,8 @@ static inline fs_interrupt *interrupt_of(const fs_context *context, double opera
     return operations > OPERATIONS_AT_ONCE ? context->interrupt : NULL;
 }
 
-/* Checks in the calling thread, which has rank 0, whether the call ends before a step, and tells the
- * other threads. Returns whether it ends. */
+/* Checks in the calling thread, which has rank 0, whether the call ends before a step, and tells
+ * the other threads. Returns whether it ends. */
 static inline int ends_at_step(fs_interrupt *interrupt, int rank, ptrdiff_t step,
                                ptrdiff_t end_step) {
     if (!interrupt) {
