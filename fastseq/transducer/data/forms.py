@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ UnicodeForm = Literal["none", "NFC", "NFD", "NFKC"]
 _MUCH_SMALLER = 0.7
 _MOST_TAG_COLUMNS = 1000
 _MANY_MARKS = 100
+_LONG_RUN = re.compile(rb"[^\0]{%d,}" % _MANY_MARKS)
 
 
 def normalized(form: UnicodeForm, text: str) -> str:
@@ -29,23 +29,19 @@ def normalized(form: UnicodeForm, text: str) -> str:
     if form == "none":
         return text
     if len(text) > _MANY_MARKS and not text.isascii():
-        text = "".join(map(_ordered, *_runs(text)))
+        text = _with_ordered_marks(text)
     return unicodedata.normalize(form, text)
 
 
-def _runs(text: str) -> tuple[list[bool], list[str]]:
-    """The runs of marks and of other characters of a text, and which they are."""
-    runs = itertools.groupby(text, key=lambda symbol: unicodedata.combining(symbol) > 0)
-    are_marks, parts = zip(*((is_marks, "".join(run)) for is_marks, run in runs), strict=True)
-    return list(are_marks), list(parts)
-
-
-def _ordered(is_marks: bool, run: str) -> str:
-    """A run of many marks decomposed, in the canonical order."""
-    if not is_marks or len(run) <= _MANY_MARKS:
-        return run
-    marks = "".join(unicodedata.normalize("NFD", mark) for mark in run)
-    return "".join(sorted(marks, key=unicodedata.combining))
+def _with_ordered_marks(text: str) -> str:
+    """The same text, with each run of many marks decomposed, in the canonical order."""
+    classes = bytes(map(unicodedata.combining, text))  # 0 of all but marks
+    parts, end = [], 0
+    for run in _LONG_RUN.finditer(classes):
+        marks = (unicodedata.normalize("NFD", mark) for mark in text[run.start() : run.end()])
+        parts += [text[end : run.start()], *sorted("".join(marks), key=unicodedata.combining)]
+        end = run.end()
+    return "".join([*parts, text[end:]])
 
 
 def as_string(text: Text) -> str:
