@@ -72,8 +72,8 @@ typedef struct {
  *                             the steps; or NULL
  * scores            (N,n_best) out, NULL with beam 0
  * scratch           decode_floats(call, context), which depends on N, steps, V, count, beam and
- *                   n_best, and of each decoder on the cell, layers, Te, D and H, and on whether peek, enc, v and
- *                   the data of W_query, W_combine and W_jump are NULL
+ *                   n_best, and of each decoder on the cell, layers, Te, D and H, and on whether
+ *                   peek, enc, v and the data of W_query, W_combine and W_jump are NULL
  * encoder_lengths   (N), each in [1, Te], or NULL: Te
  * limits            (N), each in [0, steps], or NULL: steps
  * decoders          (count), at least 1

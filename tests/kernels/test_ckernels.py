@@ -169,11 +169,12 @@ def test_every_table_of_bfloat16_products(build_driver: BuildDriver) -> None:
     assert_all_passed(run(driver, *here), here, least=60_000)
 
 
-def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
+@pytest.mark.parametrize("defines", [QUICK, pytest.param((), marks=pytest.mark.slow)])
+def test_every_table_with_sanitizers(build_driver: BuildDriver, defines: Sequence[str]) -> None:
     # without guard bytes: the sanitizer detects accesses past the ends, reads too
-    driver, built = build_driver("-DGUARD_BYTES=0", flags=SANITIZERS)
+    driver, built = build_driver("-DGUARD_BYTES=0", *defines, flags=SANITIZERS)
     here = [label for label in tables_here(built) if ":" not in label]
-    assert_all_passed(run(driver, *here), here)
+    assert_all_passed(run(driver, *here), here, least=60_000)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-/* kernels/decoding/beam.h — beam search: which hypotheses go on after a step. See layout.h for slots
- * and memory. */
+/* kernels/decoding/beam.h — beam search: which hypotheses go on after a step. See layout.h for
+ * slots and memory. */
 #ifndef FS_DECODING_BEAM_H
 #define FS_DECODING_BEAM_H
 
@@ -107,8 +107,8 @@ static void begin_search(decoding_rank *rank, ptrdiff_t n) {
     rank->slot[rank->active++] = slot;
 }
 
-/* Extends the hypotheses of a row, in slots from `first` on; those that go on are in slots from `to`
- * on. */
+/* Extends the hypotheses of a row, in slots from `first` on; those that go on are in slots from
+ * `to` on. */
 static void extend_hypotheses(decoding_rank *rank, beam_row *beam, ptrdiff_t first, ptrdiff_t to) {
     const fs_decode *call = rank->pass->call;
     const ptrdiff_t taken = rank->slot[first].taken + 1, limit = rank->slot[first].limit;

@@ -1,5 +1,5 @@
-/* kernels/decoding/decode.h — the steps of decoding, and their greedy choice of ids; beam.h has that
- * of beam search. See layout.h for slots and memory. */
+/* kernels/decoding/decode.h — the steps of decoding, and their greedy choice of ids; beam.h has
+ * that of beam search. See layout.h for slots and memory. */
 #ifndef FS_DECODE_H
 #define FS_DECODE_H
 

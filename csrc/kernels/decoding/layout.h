@@ -2,8 +2,8 @@
  *
  * Rows are independent. A thread decodes its rows in a few slots (continuous batching): a step
  * computes the rows in all slots together, each at its own step; when a row has ended, the next one
- * takes its slot. In beam search each hypothesis has a slot, and `beam` of them are for a row. Every
- * product sums in the order of the layers' kernels: a row has the same bits
+ * takes its slot. In beam search each hypothesis has a slot, and `beam` of them are for a row.
+ * Every product sums in the order of the layers' kernels: a row has the same bits
  * as when its steps are computed one by one. All decoders of the call compute a step before its ids
  * are chosen.
  *
@@ -23,7 +23,7 @@
  * that the encoder states, which attention reads at each step, stay in cache. */
 #define DECODING_SLOTS 24
 
-/* Slots of beam search, unless a row needs more: a row's hypotheses read the same encoder states. */
+/* Slots of beam search, unless a row needs more: its hypotheses read the same encoder states. */
 #define BEAM_SLOTS 48
 
 /* The cost of packing one weight, in operations, for the number of threads. */
