@@ -41,9 +41,10 @@ def read_lexicon(path: str | os.PathLike[str]) -> PairFile:
     pronunciations: list[Text] = []
     with open(path, "rb") as file:
         for number, line in enumerate(text_lines(file, name), start=1):
-            if line.startswith(";;;") or not line.strip():
+            fields = _COMMENT.sub("", line).split()
+            if line.startswith(";;;") or not fields:
                 continue
-            word, *symbols = _COMMENT.sub("", line).split()
+            word, *symbols = fields
             if not symbols:
                 raise ValueError(
                     f"{name}, line {number}: expected a word, spaces and its symbols, got "

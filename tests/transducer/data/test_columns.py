@@ -137,7 +137,8 @@ def test_a_line_is_a_source_of_its_form(columns: str, form: str, source: object)
 def test_a_lexicon(tmp_path: Path) -> None:
     path = tmp_path / "dict"
     path.write_text(
-        ";;; comment\nREAD  R IY D\nREAD(2)  R EH D\n\n#HASH  HH AE SH # a sign\n(2)  T UW\n",
+        ";;; comment\nREAD  R IY D\nREAD(2)  R EH D\n\n # only a comment\n"
+        "#HASH  HH AE SH # a sign\n(2)  T UW\n",
         encoding="utf-8",
     )
     found = read_lexicon(path)
