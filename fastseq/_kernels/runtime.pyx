@@ -6,7 +6,7 @@ float32; ``FASTSEQ_ISA`` and ``FASTSEQ_PRECISION`` override it. The thread pool 
 call first needs it. It is not destroyed at exit: a daemon thread may still be computing.
 
 Python runs the handlers of signals in the main thread, between its own instructions. A call of a
-kernel is one of these, so the kernels of long calls ask between steps: every 50 ms, if the main
+kernel is one of these, so the kernels of long calls check between steps: every 50 ms, if the main
 thread has made the call, handlers run. If one raises, as that of Ctrl-C does, the call ends, and
 raises the same.
 """

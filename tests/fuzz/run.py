@@ -234,8 +234,9 @@ def fuzz(options: argparse.Namespace) -> Report:
         for finished, each in enumerate(done, 1):
             each.result()
             if not options.quiet:
+                calls = min(finished * options.block, options.calls)
                 print(
-                    f"\r{finished * options.block} of {options.calls}, {len(report.findings)} "
+                    f"\r{calls} of {options.calls}, {len(report.findings)} "
                     f"findings, {time.monotonic() - start:.0f} s",
                     end="",
                     file=sys.stderr,
@@ -272,15 +273,19 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def print_report(report: Report, options: argparse.Namespace, cases: str) -> int:
+    """Print what was found, and how to repeat it; the exit status is 1 where there is a finding."""
+    print(report.table())
+    for finding in report.findings:
+        print(shown(finding, options))
+    print(f"{report.counts.total()} {cases}, {len(report.findings)} findings")
+    return int(bool(report.findings))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit status is 1 where there is a finding."""
     options = parsed(arguments)
     if options.child:
         child(options)
         return 0
-    report = fuzz(options)
-    print(report.table())
-    for finding in report.findings:
-        print(shown(finding, options))
-    print(f"{sum(report.counts.values())} calls, {len(report.findings)} findings")
-    return int(bool(report.findings))
+    return print_report(fuzz(options), options, "calls")

@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from ..run import fuzz, shown
+from ..run import fuzz, print_report
 from .judge import Watch, judge
 from .kinds import available
 from .samples import write_samples
@@ -122,8 +122,4 @@ def main(arguments: list[str] | None = None) -> int:
         if options.keep:
             options.more += ["--keep", options.keep]
         report = fuzz(options)
-    print(report.table())
-    for finding in report.findings:
-        print(shown(finding, options))
-    print(f"{report.counts.total()} files, {len(report.findings)} findings")
-    return int(bool(report.findings))
+    return print_report(report, options, "files")
