@@ -67,7 +67,7 @@ typedef struct {
     ptrdiff_t b_row, b_column;
     ptrdiff_t rows, depth, columns;
     float *room;       /* rows x depth floats, in which a transposed A may be packed; or NULL */
-    int in_tiles;      /* A was packed by pack_left */
+    int packed_left;   /* A was packed by pack_left */
     int split_columns; /* threads split the panels of columns, else the rows */
     fs_interrupt *interrupt; /* of a long call; else NULL */
 } matrix_product;
@@ -163,7 +163,7 @@ static void compute_part(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t
     }
     float *c = m->c + row_begin * m->c_row + column;
     const float *start = m->start ? m->start + row_begin * m->start_row + column : NULL;
-    const int in_tiles = m->in_tiles && span.vectors == PANEL_VECTORS;
+    const int packed_left = m->packed_left && span.vectors == PANEL_VECTORS;
     compute_panel(
         (panel_product){
             .c = c,
@@ -172,10 +172,11 @@ static void compute_part(const matrix_product *m, ptrdiff_t row_begin, ptrdiff_t
             .start = k == 0 ? start : c,
             .start_row = k == 0 ? m->start_row : m->c_row,
             .start_vector = FS_LANES,
-            .a = in_tiles ? m->room + k * m->rows : m->a + row_begin * m->a_row + k * m->a_depth,
-            .a_row = m->a_row,
+            .a = packed_left ? m->room + left_floats(m->rows, k)
+                             : m->a + row_begin * m->a_row + k * m->a_depth,
+            .a_row = packed_left ? packed_depth(depth) : m->a_row,
             .a_depth = m->a_depth,
-            .in_tiles = in_tiles,
+            .packed_left = packed_left,
             .depth = depth,
             .blocks = 1,
             .b = in_place ? b : packed,
@@ -232,7 +233,7 @@ static void pack_left_task(void *argument, ptrdiff_t begin, ptrdiff_t end, int r
     (void)rank;
     for (ptrdiff_t k = begin * DEPTH_BLOCK; k < min_size(end * DEPTH_BLOCK, m->depth);
          k += DEPTH_BLOCK) {
-        pack_left(m->room + k * m->rows, m->a + k * m->a_depth, m->a_depth, m->rows,
+        pack_left(m->room + left_floats(m->rows, k), m->a + k * m->a_depth, m->a_depth, m->rows,
                   min_size(DEPTH_BLOCK, m->depth - k), PANEL_VECTORS);
     }
 }
@@ -246,10 +247,10 @@ static void compute_product(matrix_product product, const fs_context *context) {
     product.split_columns = panels >= 2 * context->threads;
     product.interrupt = interrupt_of(context, operations);
     const ptrdiff_t items = product.split_columns ? panels : product.rows;
-    product.in_tiles = !PACKS_ALWAYS && product.room && product.a_row == 1 &&
-                       product.split_columns && panels >= MIN_PANELS_OF_PACKED_INPUTS &&
-                       product.depth > SHALLOW_DEPTH;
-    if (product.in_tiles) {
+    product.packed_left = product.room && product.a_row == 1 && product.split_columns &&
+                          panels >= MIN_PANELS_OF_PACKED_INPUTS && product.depth > SHALLOW_DEPTH &&
+                          left_floats(product.rows, product.depth) <= product.rows * product.depth;
+    if (product.packed_left) {
         parallel_for(context, count_parts(&product), operations / (double)panels, pack_left_task,
                      &product);
     }

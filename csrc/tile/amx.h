@@ -65,7 +65,7 @@ static __attribute__((noinline)) void amx_tiles(const panel_product *product, in
     float *c = product->c + first_vector * c_vector;
     const float *start = product->start ? product->start + first_vector * start_vector : NULL;
     const float *a = product->a, *b = product->b + first_vector * FS_LANES;
-    const long a_row = BYTES(LEFT_PAIRS), b_row = BYTES(product->b_row);
+    const long a_row = BYTES(product->a_row), b_row = BYTES(product->b_row);
     LOAD_SUM(0, 0, 0)
     if (two_vectors) {
         LOAD_SUM(1, 0, 1)
@@ -81,7 +81,7 @@ static __attribute__((noinline)) void amx_tiles(const panel_product *product, in
         _tile_loadd(6, b + pair * product->b_row, b_row);
         _tile_dpbf16ps(0, 4, 6);
         if (more_rows) {
-            _tile_loadd(5, a + AMX_ROWS * LEFT_PAIRS + pair, a_row);
+            _tile_loadd(5, a + AMX_ROWS * product->a_row + pair, a_row);
             _tile_dpbf16ps(2, 5, 6);
         }
         if (two_vectors) {

@@ -114,6 +114,10 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
 
 #include "register_tiles.h"
 
+static inline ptrdiff_t left_floats(ptrdiff_t rows, ptrdiff_t depth) {
+    return rows * depth;
+}
+
 /* One tile of pack_left. */
 static inline __attribute__((always_inline)) void pack_left_tile(float *packed, const float *a,
                                                                  ptrdiff_t a_depth, ptrdiff_t depth,

@@ -61,124 +61,149 @@ static void finish_panel(float *packed, ptrdiff_t depth, int vectors) {
            (size_t)((packed_depth(depth) - written) * width) * sizeof *packed);
 }
 
-/* ---- A ---- */
+/* ---- A ----
+ *
+ * A converted row of A is packed_depth(depth) floats of pairs, and lies a_row from the next. */
 
 /* The depth and the rows of A that are converted at once, on the stack. */
 #define LEFT_DEPTH 512
 #define LEFT_PAIRS (LEFT_DEPTH / 2)
 
-/* Up to FS_LANES consecutive k of a row of A, from k on, which end in one block; zeros past the
- * last. */
-static inline vf left_lanes(const panel_product *product, const float *a, ptrdiff_t k) {
-    const ptrdiff_t in_block = k % max_size(product->depth, 1);
-    if (k >= product->depth * product->blocks) {
-        return vf_set(0.0f);
-    }
-    return load_lanes(a + k / product->depth * product->a_block + in_block,
-                      product->depth - in_block);
+/* Memory of pack_left, of which a product reads LEFT_STEP rows at a time. */
+static inline ptrdiff_t left_floats(ptrdiff_t rows, ptrdiff_t depth) {
+    return round_up(rows, LEFT_STEP) * packed_depth(depth);
 }
 
-/* left (rows, LEFT_PAIRS) <- `depth` k of A from k on, zeros up to DEPTH_STEP. Blocks, if there are
- * several, are a multiple of FS_LANES deep. */
-static void load_left(float *left, const panel_product *product, ptrdiff_t rows, ptrdiff_t k,
-                      ptrdiff_t depth) {
-    const ptrdiff_t pairs = packed_depth(depth);
-    assert(product->blocks == 1 || product->depth % FS_LANES == 0);
-    if (product->a_depth == 1) {
-        for (ptrdiff_t r = 0; r < rows; ++r) {
-            const float *a = product->a + r * product->a_row;
-            for (ptrdiff_t pair = 0; pair < pairs; pair += FS_LANES) {
-                const vf low = left_lanes(product, a, k + 2 * pair);
-                const vf high = left_lanes(product, a, k + 2 * pair + FS_LANES);
-                const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-                vf_store(left + r * LEFT_PAIRS + pair, _mm512_castsi512_ps(both));
-            }
-        }
-        return;
+static inline vf join_pairs(vf low, vf high) {
+    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
+}
+
+/* left (pairs) <- `depth` contiguous floats of a row of A, zeros past the last. */
+static inline void convert_row(float *left, const float *a, ptrdiff_t depth, ptrdiff_t pairs) {
+    ptrdiff_t pair = 0;
+    for (; 2 * (pair + FS_LANES) <= depth; pair += FS_LANES) {
+        vf_store(left + pair, join_pairs(vf_load(a + 2 * pair), vf_load(a + 2 * pair + FS_LANES)));
     }
-    /* A transposed: neighbouring rows lie side by side */
-    assert(product->a_row == 1 && product->blocks == 1);
-    const __m512i next_row = _mm512_set1_epi32(LEFT_PAIRS);
+    for (; pair < pairs; pair += FS_LANES) {
+        const ptrdiff_t rest = max_size(depth - 2 * pair, 0);
+        const vf low = load_lanes(a + 2 * pair, rest);
+        const vf high = load_lanes(a + 2 * pair + FS_LANES, max_size(rest - FS_LANES, 0));
+        store_lanes(left + pair, join_pairs(low, high), pairs - pair);
+    }
+}
+
+/* The same for `rows` rows of A that lie side by side, as in a transposed matrix: element (r, k) at
+ * a + r + k a_depth. */
+static void convert_transposed(float *left, ptrdiff_t left_row, const float *a, ptrdiff_t a_depth,
+                               ptrdiff_t rows, ptrdiff_t depth) {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i places = _mm512_mullo_epi32(lane, next_row);
+    const __m512i places = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)left_row));
     for (ptrdiff_t r = 0; r < rows; r += FS_LANES) {
-        for (ptrdiff_t pair = 0; pair < pairs; ++pair) {
+        for (ptrdiff_t pair = 0; pair < packed_depth(depth); ++pair) {
             vf row[2] = {vf_set(0.0f), vf_set(0.0f)};
             for (ptrdiff_t j = 0; j < 2 && 2 * pair + j < depth; ++j) {
-                row[j] =
-                    load_lanes(product->a + r + (k + 2 * pair + j) * product->a_depth, rows - r);
+                row[j] = load_lanes(a + r + (2 * pair + j) * a_depth, rows - r);
             }
-            _mm512_mask_i32scatter_ps(left + r * LEFT_PAIRS + pair, first_lanes(rows - r), places,
+            _mm512_mask_i32scatter_ps(left + r * left_row + pair, first_lanes(rows - r), places,
                                       make_pairs(row[0], row[1]), sizeof(float));
         }
     }
 }
 
-/* A is converted when a product reads it, in the same order. */
-static void pack_left(float *packed, const float *a, ptrdiff_t a_depth, ptrdiff_t rows,
-                      ptrdiff_t depth, int vectors) {
-    (void)packed;
-    (void)a;
-    (void)a_depth;
-    (void)rows;
-    (void)depth;
-    (void)vectors;
-}
-
-/* The product of `count` rows of A, converted, of which those up to the next multiple of LEFT_STEP
- * are zeros. */
-typedef void (*multiply_part)(const panel_product *part, ptrdiff_t count);
-
-/* All rows of a panel without next_a: A is converted LEFT_ROWS rows and LEFT_DEPTH of the depth at
- * a time. */
-static inline __attribute__((always_inline)) void
-multiply_blocks(panel_product product, ptrdiff_t rows, multiply_part multiply) {
-    _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
-    const ptrdiff_t depth = product.depth * product.blocks;
-    for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
-        const ptrdiff_t count = min_size(LEFT_ROWS, rows - r);
-        const ptrdiff_t padding = round_up(count, LEFT_STEP) - count;
-        memset(left + count * LEFT_PAIRS, 0, (size_t)(padding * LEFT_PAIRS) * sizeof *left);
-        ptrdiff_t k = 0;
-        do { /* once even for depth 0: C = start */
-            panel_product part = product;
-            const ptrdiff_t part_depth = min_size(LEFT_DEPTH, depth - k);
-            load_left(left, &product, count, k, part_depth);
-            part.a = left;
-            part.a_row = LEFT_PAIRS;
-            part.depth = packed_depth(part_depth);
-            part.b = product.b + packed_offset(k) * product.b_row;
-            if (k > 0) {
-                part.start = product.c;
-                part.start_row = product.c_row;
-                part.start_vector = product.c_vector;
-            }
-            multiply(&part, count);
-            k += part_depth;
-        } while (k < depth);
-        product.a += count * product.a_row;
-        product.c += count * product.c_row;
-        if (product.start) {
-            product.start += count * product.start_row;
+/* left (rows, LEFT_PAIRS) <- `depth` k of A from k on, zeros past them up to a DEPTH_STEP. Blocks,
+ * if there are several, are a multiple of FS_LANES deep, and k begins one. */
+static void load_left(float *left, const panel_product *product, ptrdiff_t rows, ptrdiff_t k,
+                      ptrdiff_t depth) {
+    if (product->a_depth != 1) {
+        assert(product->a_row == 1 && product->blocks == 1);
+        convert_transposed(left, LEFT_PAIRS, product->a + k * product->a_depth, product->a_depth,
+                           rows, depth);
+        return;
+    }
+    const int one_block = product->blocks == 1;
+    assert(one_block || (product->depth % FS_LANES == 0 && k % product->depth == 0));
+    const ptrdiff_t block = one_block ? depth : product->depth;
+    const float *a = product->a + (one_block ? k : k / product->depth * product->a_block);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        for (ptrdiff_t done = 0; done < depth; done += block) {
+            const int last = done + block == depth;
+            convert_row(left + r * LEFT_PAIRS + done / 2,
+                        a + r * product->a_row + done / block * product->a_block, block,
+                        last ? packed_depth(depth) - done / 2 : block / 2);
         }
     }
+}
+
+/* Converts a transposed A, element (r, k) at a + r + k a_depth. */
+static void pack_left(float *packed, const float *a, ptrdiff_t a_depth, ptrdiff_t rows,
+                      ptrdiff_t depth, int vectors) {
+    (void)vectors;
+    convert_transposed(packed, packed_depth(depth), a, a_depth, rows, depth);
+}
+
+/* The product of `count` rows of A, converted, up to LEFT_ROWS. Rows up to the next multiple of
+ * LEFT_STEP can be read. */
+typedef void (*multiply_part)(const panel_product *part, ptrdiff_t count);
+
+/* `count` rows of a panel, [A next_a] converted LEFT_DEPTH of the depth at a time. */
+static inline __attribute__((always_inline)) void
+convert_and_multiply(panel_product product, ptrdiff_t count, multiply_part multiply) {
+    _Alignas(64) float left[LEFT_ROWS * LEFT_PAIRS];
+    const ptrdiff_t a_pairs = packed_depth(product.depth * product.blocks);
+    const ptrdiff_t pairs = a_pairs + packed_depth(product.next_depth);
+    const panel_product next = {.a = product.next_a,
+                                .a_row = product.next_row,
+                                .a_depth = 1,
+                                .depth = product.next_depth,
+                                .blocks = 1};
+    const ptrdiff_t padding = round_up(count, LEFT_STEP) - count;
+    memset(left + count * LEFT_PAIRS, 0, (size_t)(padding * LEFT_PAIRS) * sizeof *left);
+    ptrdiff_t pair = 0;
+    do { /* once even for depth 0: C = start */
+        const ptrdiff_t part_pairs = min_size(LEFT_PAIRS, pairs - pair);
+        const ptrdiff_t of_a = min_size(part_pairs, max_size(a_pairs - pair, 0));
+        const ptrdiff_t k = 2 * pair, next_k = 2 * max_size(pair - a_pairs, 0);
+        const ptrdiff_t depth = product.depth * product.blocks - k;
+        load_left(left, &product, count, k, min_size(2 * of_a, max_size(depth, 0)));
+        load_left(left + of_a, &next, count, next_k,
+                  min_size(2 * (part_pairs - of_a), next.depth - next_k));
+        panel_product part = product;
+        part.a = left;
+        part.a_row = LEFT_PAIRS;
+        part.depth = part_pairs;
+        part.b = product.b + pair * product.b_row;
+        if (pair > 0) {
+            part.start = product.c;
+            part.start_row = product.c_row;
+            part.start_vector = product.c_vector;
+        }
+        multiply(&part, count);
+        pair += part_pairs;
+    } while (pair < pairs);
 }
 
 /* All rows of a panel. */
 static inline __attribute__((always_inline)) void
 multiply_converted(panel_product product, ptrdiff_t rows, multiply_part multiply) {
-    multiply_blocks(product, rows, multiply);
-    if (product.next_depth > 0) {
-        product.b += packed_depth(product.blocks * product.depth) * product.b_row;
-        product.start = product.c;
-        product.start_row = product.c_row;
-        product.start_vector = product.c_vector;
-        product.a = product.next_a;
-        product.a_row = product.next_row;
-        product.a_depth = 1;
-        product.depth = product.next_depth;
-        product.blocks = 1;
-        multiply_blocks(product, rows, multiply);
+    const int is_converted = product.packed_left;
+    product.packed_left = 0;
+    for (ptrdiff_t r = 0; r < rows; r += LEFT_ROWS) {
+        const ptrdiff_t count = min_size(LEFT_ROWS, rows - r);
+        if (is_converted) {
+            panel_product part = product;
+            part.depth = packed_depth(product.depth);
+            multiply(&part, count);
+        } else {
+            convert_and_multiply(product, count, multiply);
+        }
+        product.a += count * product.a_row;
+        product.c += count * product.c_row;
+        if (product.start) {
+            product.start += count * product.start_row;
+        }
+        if (product.next_depth > 0) {
+            product.next_a += count * product.next_row;
+        }
     }
 }
 

@@ -19,7 +19,8 @@
  * pack_rows        packs rows of a panel
  * finish_panel     zeros what a tile reads past the last row
  * compute_panel    the product of a panel, for any number of rows
- * pack_left        packs a transposed A for many panels, where that pays
+ * pack_left        packs a transposed A, rows and depth of it, for many panels
+ * left_floats      the memory that takes
  * begin_tiles      before a thread's first product, and end_tiles after its last */
 #ifndef FS_TILE_PANEL_H
 #define FS_TILE_PANEL_H
@@ -71,7 +72,7 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
  * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
  *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
- * in_tiles  A was packed by pack_left; a_row and a_depth are then unused
+ * packed_left  A was packed by pack_left: one block, a_row = packed_depth(depth), and no next_a
  * next_a (rows, next_depth)  more columns of A, with contiguous rows: C = start + [a next_a] B
  * b      (blocks x depth + next_depth, vectors)  row k, vector v at b + k b_row + v b_vector
  * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are
@@ -83,7 +84,7 @@ typedef struct {
     ptrdiff_t start_row, start_vector;
     const float *a;
     ptrdiff_t a_row, a_depth, a_block;
-    int in_tiles;
+    int packed_left;
     ptrdiff_t depth, blocks;
     const float *next_a;
     ptrdiff_t next_row, next_depth;

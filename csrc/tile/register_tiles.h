@@ -57,16 +57,16 @@ static inline tile_function select_tile(ptrdiff_t rows, int vectors) {
 static void multiply_panel(panel_product product, ptrdiff_t rows) {
     const int vectors = product.vectors;
     const ptrdiff_t max_rows = tile_rows(vectors);
-    if (product.in_tiles) {
+    if (product.packed_left) {
         product.a_row = 1;
     }
     for (ptrdiff_t r = 0, tile; r < rows; r += tile) {
         tile = next_tile_size(rows - r, max_rows);
-        if (product.in_tiles) {
+        if (product.packed_left) {
             product.a_depth = tile;
         }
         select_tile(tile, vectors)(&product);
-        product.a += tile * (product.in_tiles ? product.depth : product.a_row);
+        product.a += tile * (product.packed_left ? product.depth : product.a_row);
         product.c += tile * product.c_row;
         if (product.start) {
             product.start += tile * product.start_row;

@@ -257,17 +257,15 @@ static ptrdiff_t place_packed_operands(recurrent_run *run, float *memory) {
         group->packed_WcT = arena_allocate(&scratch, packed * round_up(run->size.C, FS_LANES));
         group->packed_WhT = arena_allocate(&scratch, packed * run->Hp);
     }
-    if (PACKS_ALWAYS) {
-        run->left_rows = run->rows;
-        return scratch.used;
-    }
-    const ptrdiff_t row = run->groups * (run->size.D + run->size.H);
-    const ptrdiff_t blocks = max_size(scratch.used / max_size(row, 1) / DEPTH_BLOCK, 1);
+    const ptrdiff_t block = run->groups * (left_floats(run->size.D, DEPTH_BLOCK) +
+                                           left_floats(run->size.H, DEPTH_BLOCK));
+    const ptrdiff_t blocks = max_size(scratch.used / max_size(block, 1), 1);
     run->left_rows = min_size(blocks * DEPTH_BLOCK, run->rows);
     arena left = {.memory = memory};
     for (int g = 0; g < run->groups; ++g) {
-        run->group[g].packed_x = arena_allocate(&left, run->left_rows * run->size.D);
-        run->group[g].packed_state = arena_allocate(&left, run->left_rows * run->size.H);
+        run->group[g].packed_x = arena_allocate(&left, left_floats(run->size.D, run->left_rows));
+        run->group[g].packed_state =
+            arena_allocate(&left, left_floats(run->size.H, run->left_rows));
     }
     return max_size(scratch.used, left.used);
 }

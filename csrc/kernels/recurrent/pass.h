@@ -264,10 +264,8 @@ static void weight_pass(recurrent_pass *pass, const fs_context *context) {
         const double share =
             (double)(pass->end_row - pass->first_row) / (double)max_size(run->rows, 1);
         const ptrdiff_t blocks = (pass->end_row - pass->first_row + DEPTH_BLOCK - 1) / DEPTH_BLOCK;
-        if (!PACKS_ALWAYS) {
-            parallel_for(context, pass->directions * blocks, share * pass->operations,
-                         pack_inputs_task, pass);
-        }
+        parallel_for(context, pass->directions * blocks, share * pass->operations, pack_inputs_task,
+                     pass);
         interruptible_for(context, panels, share * pass->operations, weights_task, pass);
         pass->first_row = pass->end_row;
     } while (pass->first_row < run->rows && !is_interrupted(run->interrupt, 0));

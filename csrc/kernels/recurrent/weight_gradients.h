@@ -18,7 +18,7 @@ typedef struct {
 
 /* The vectors of the panels for which a group's inputs are packed; 0 if they are not. */
 static int left_vectors(const recurrent_run *run, const gate_group *group) {
-    if (PACKS_ALWAYS || count_gate_panels(run, group) < MIN_PANELS_OF_PACKED_INPUTS) {
+    if (count_gate_panels(run, group) < MIN_PANELS_OF_PACKED_INPUTS) {
         return 0;
     }
     return group->gates > 1 ? group->gates : PANEL_VECTORS;
@@ -40,7 +40,7 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
         dA_row = panel.vectors * FS_LANES;
         dA_vector = FS_LANES;
     }
-    const int in_tiles = product.packed && panel.vectors == left_vectors(run, group);
+    const int packed_left = product.packed && panel.vectors == left_vectors(run, group);
     compute_panel(
         (panel_product){
             .c = c,
@@ -49,10 +49,10 @@ static void weight_gradient(const recurrent_run *run, const gate_group *group, g
             .start = accumulate ? c : NULL,
             .start_row = c_row,
             .start_vector = panel.W_vector,
-            .a = in_tiles ? product.packed : product.inputs + row * product.input_row,
-            .a_row = 1,
+            .a = packed_left ? product.packed : product.inputs + row * product.input_row,
+            .a_row = packed_left ? packed_depth(depth) : 1,
             .a_depth = product.input_row,
-            .in_tiles = in_tiles,
+            .packed_left = packed_left,
             .depth = depth,
             .blocks = 1,
             .b = dA,
@@ -126,11 +126,12 @@ static void pack_inputs(const recurrent_run *run, row_block block, ptrdiff_t fir
             continue;
         }
         if (run->table_rows == 0) {
-            pack_left(group->packed_x + place * D, run->x + block.row * D, D, D, block.depth,
-                      vectors);
+            pack_left(group->packed_x + left_floats(D, place), run->x + block.row * D, D, D,
+                      block.depth, vectors);
         }
-        pack_left(group->packed_state + place * H, group->state + block.first_state * run->Hp,
-                  run->Hp, H, block.row + block.depth - block.first_state, vectors);
+        pack_left(group->packed_state + left_floats(H, place),
+                  group->state + block.first_state * run->Hp, run->Hp, H,
+                  block.row + block.depth - block.first_state, vectors);
     }
 }
 
@@ -147,14 +148,14 @@ static void add_block(const recurrent_run *run, const gate_group *group, gate_pa
                                 D,
                                 group->gradients,
                                 run->rows,
-                                is_packed ? group->packed_x + place * D : NULL};
+                                is_packed ? group->packed_x + left_floats(D, place) : NULL};
     const weight_product dWh = {run->dWh,
                                 group->state,
                                 run->Hp,
                                 H,
                                 group->state_gradients,
                                 run->rows,
-                                is_packed ? group->packed_state + place * H : NULL};
+                                is_packed ? group->packed_state + left_floats(H, place) : NULL};
     if (run->table_rows > 0) {
         add_to_table(run, group, panel, block.row, block.depth);
     } else {
