@@ -114,6 +114,16 @@ static inline __attribute__((always_inline)) void tile_body(const panel_product 
 
 #include "register_tiles.h"
 
+static inline void convert_left(panel_product *product, ptrdiff_t rows, float *memory) {
+    (void)product;
+    (void)rows;
+    (void)memory;
+}
+
+static inline ptrdiff_t left_rows(ptrdiff_t rows) {
+    return rows;
+}
+
 static inline ptrdiff_t left_floats(ptrdiff_t rows, ptrdiff_t depth) {
     return rows * depth;
 }

@@ -69,7 +69,13 @@ static void finish_panel(float *packed, ptrdiff_t depth, int vectors) {
 #define LEFT_DEPTH 512
 #define LEFT_PAIRS (LEFT_DEPTH / 2)
 
-/* Memory of pack_left, of which a product reads LEFT_STEP rows at a time. */
+/* The rows that a product may read from memory with `rows` converted ones: from any of them on,
+ * LEFT_STEP at a time. */
+static inline ptrdiff_t left_rows(ptrdiff_t rows) {
+    return rows + LEFT_STEP - 1;
+}
+
+/* The memory of pack_left. */
 static inline ptrdiff_t left_floats(ptrdiff_t rows, ptrdiff_t depth) {
     return round_up(rows, LEFT_STEP) * packed_depth(depth);
 }
@@ -110,13 +116,13 @@ static void convert_transposed(float *left, ptrdiff_t left_row, const float *a, 
     }
 }
 
-/* left (rows, LEFT_PAIRS) <- `depth` k of A from k on, zeros past them up to a DEPTH_STEP. Blocks,
- * if there are several, are a multiple of FS_LANES deep, and k begins one. */
-static void load_left(float *left, const panel_product *product, ptrdiff_t rows, ptrdiff_t k,
-                      ptrdiff_t depth) {
+/* left (rows, left_row) <- `depth` k of A from k on, zeros past them up to a DEPTH_STEP. Blocks, if
+ * there are several, are a multiple of FS_LANES deep, and k begins one. */
+static void load_left(float *left, ptrdiff_t left_row, const panel_product *product, ptrdiff_t rows,
+                      ptrdiff_t k, ptrdiff_t depth) {
     if (product->a_depth != 1) {
         assert(product->a_row == 1 && product->blocks == 1);
-        convert_transposed(left, LEFT_PAIRS, product->a + k * product->a_depth, product->a_depth,
+        convert_transposed(left, left_row, product->a + k * product->a_depth, product->a_depth,
                            rows, depth);
         return;
     }
@@ -127,11 +133,22 @@ static void load_left(float *left, const panel_product *product, ptrdiff_t rows,
     for (ptrdiff_t r = 0; r < rows; ++r) {
         for (ptrdiff_t done = 0; done < depth; done += block) {
             const int last = done + block == depth;
-            convert_row(left + r * LEFT_PAIRS + done / 2,
+            convert_row(left + r * left_row + done / 2,
                         a + r * product->a_row + done / block * product->a_block, block,
                         last ? packed_depth(depth) - done / 2 : block / 2);
         }
     }
+}
+
+/* Converts A of a product for all its panels into memory (left_rows(rows), packed depth). */
+static void convert_left(panel_product *product, ptrdiff_t rows, float *memory) {
+    const ptrdiff_t depth = product->blocks * product->depth;
+    load_left(memory, packed_depth(depth), product, rows, 0, depth);
+    product->a = memory;
+    product->a_row = packed_depth(depth);
+    product->depth = depth;
+    product->blocks = 1;
+    product->packed_left = 1;
 }
 
 /* Converts a transposed A, element (r, k) at a + r + k a_depth. */
@@ -164,8 +181,8 @@ convert_and_multiply(panel_product product, ptrdiff_t count, multiply_part multi
         const ptrdiff_t of_a = min_size(part_pairs, max_size(a_pairs - pair, 0));
         const ptrdiff_t k = 2 * pair, next_k = 2 * max_size(pair - a_pairs, 0);
         const ptrdiff_t depth = product.depth * product.blocks - k;
-        load_left(left, &product, count, k, min_size(2 * of_a, max_size(depth, 0)));
-        load_left(left + of_a, &next, count, next_k,
+        load_left(left, LEFT_PAIRS, &product, count, k, min_size(2 * of_a, max_size(depth, 0)));
+        load_left(left + of_a, LEFT_PAIRS, &next, count, next_k,
                   min_size(2 * (part_pairs - of_a), next.depth - next_k));
         panel_product part = product;
         part.a = left;

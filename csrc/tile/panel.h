@@ -21,6 +21,7 @@
  * compute_panel    the product of a panel, for any number of rows
  * pack_left        packs a transposed A, rows and depth of it, for many panels
  * left_floats      the memory that takes
+ * convert_left     where PACKS_ALWAYS: converts A once for many panels; convert_row: a row of it
  * begin_tiles      before a thread's first product, and end_tiles after its last */
 #ifndef FS_TILE_PANEL_H
 #define FS_TILE_PANEL_H
@@ -72,7 +73,8 @@ _Static_assert(FS_TILE_ROWS == 2 || FS_TILE_ROWS == 3 || FS_TILE_ROWS == 6,
  * start  same shape, the initial values of the accumulators; may be c itself, a bias (start_row =
  *        0), or NULL for zeros
  * a      (rows, blocks x depth)  element (r, j depth + k) at a + r a_row + j a_block + k a_depth
- * packed_left  A was packed by pack_left: one block, a_row = packed_depth(depth), and no next_a
+ * packed_left  A was packed by pack_left, with a_row = packed_depth(depth), or by convert_row or
+ *        convert_left; one block, and no next_a
  * next_a (rows, next_depth)  more columns of A, with contiguous rows: C = start + [a next_a] B
  * b      (blocks x depth + next_depth, vectors)  row k, vector v at b + k b_row + v b_vector
  * lanes  valid columns: vector v of c and start has lanes - v lane_step of them, the others are

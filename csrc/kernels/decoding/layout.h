@@ -249,7 +249,7 @@ static ptrdiff_t place_decoder_rank(decoder_rank *rank, const decoding_pass *pas
     for (ptrdiff_t layer = 0; layer < decoder->layers; ++layer) {
         recurrent_run run = memory ? plan->layers[layer] : plan_decoding_layer(pass, plan, layer);
         scratch.used += place_cache(&run, arena_rest(&scratch));
-        scratch.used += place_streamed(&run, arena_rest(&scratch));
+        scratch.used += place_step(&run, arena_rest(&scratch));
         if (memory) {
             rank->layers[layer] = run;
         }

@@ -66,38 +66,47 @@ static void pack_backward(const recurrent_run *run, ptrdiff_t item) {
 }
 
 /* c (rows, columns) <- dA W^T, or c += dA W^T. `gradients` points to the first of the rows in dA
- * (P, all_rows, gates, FS_LANES). */
+ * (P, all_rows, gates, FS_LANES); `converted` is memory for them as an operand, or NULL. */
 static void transposed_product(const recurrent_run *run, const gate_group *group, float *c,
                                ptrdiff_t c_row, int accumulate, const float *gradients,
-                               ptrdiff_t all_rows, const float *packed, ptrdiff_t columns,
-                               ptrdiff_t rows) {
+                               ptrdiff_t all_rows, float *converted, const float *packed,
+                               ptrdiff_t columns, ptrdiff_t rows) {
     const ptrdiff_t width = group->gates * FS_LANES;
+    const ptrdiff_t packed_rows = packed_depth(group->gates * run->Hp);
+    panel_product product = {
+        .c_row = c_row,
+        .c_vector = FS_LANES,
+        .start_row = c_row,
+        .start_vector = FS_LANES,
+        .a = gradients,
+        .a_row = width,
+        .a_depth = 1,
+        .a_block = all_rows * width,
+        .depth = width,
+        .blocks = run->P,
+        .b_vector = FS_LANES,
+        .lane_step = FS_LANES,
+    };
+    if (converted && count_panels(columns) > 1) {
+        convert_left(&product, rows, converted);
+    }
     for (ptrdiff_t index = 0; index < count_panels(columns); ++index) {
         const panel_span span = span_of_panel(index, columns);
         const ptrdiff_t column = span.first_vector * FS_LANES;
-        compute_panel(
-            (panel_product){
-                .c = c + column,
-                .c_row = c_row,
-                .c_vector = FS_LANES,
-                .start = accumulate ? c + column : NULL,
-                .start_row = c_row,
-                .start_vector = FS_LANES,
-                .a = gradients,
-                .a_row = width,
-                .a_depth = 1,
-                .a_block = all_rows * width,
-                .depth = width,
-                .blocks = run->P,
-                .b = packed + column * packed_depth(group->gates * run->Hp),
-                .b_row = span.vectors * FS_LANES,
-                .b_vector = FS_LANES,
-                .vectors = span.vectors,
-                .lanes = columns - column,
-                .lane_step = FS_LANES,
-            },
-            rows);
+        product.c = c + column;
+        product.start = accumulate ? c + column : NULL;
+        product.b = packed + column * packed_rows;
+        product.b_row = span.vectors * FS_LANES;
+        product.vectors = span.vectors;
+        product.lanes = columns - column;
+        compute_panel(product, rows);
     }
+}
+
+/* The memory in which the gradients of batch rows from `begin` on are converted. */
+static float *converted_rows(const recurrent_run *run, const gate_group *group, ptrdiff_t begin) {
+    return group->converted ? group->converted + begin * packed_depth(group->gates * run->Hp)
+                            : NULL;
 }
 
 // forward was: A_t = ... + s_{t-1} Wh, or M_t, so ds_{t-1} = dA_t Wh^T;  ds (N, Hp) is overwritten
@@ -108,7 +117,7 @@ static void project_states_backward(const recurrent_run *run, const gate_group *
     const float *dA = gate_vector(group->state_gradients, group, run, 0, first_row(run, t) + begin);
     /* Hp columns: those past H are 0 */
     transposed_product(run, group, ds + begin * Hp, Hp, accumulate, dA, run->rows,
-                       group->packed_WhT, Hp, end - begin);
+                       converted_rows(run, group, begin), group->packed_WhT, Hp, end - begin);
 }
 
 // forward was: A_t = x_t Wx + ..., so dx_t = dA_t Wx^T, summed over groups. Several steps form one
@@ -127,7 +136,8 @@ static void project_inputs_backward(const recurrent_run *run, ptrdiff_t t, ptrdi
             const ptrdiff_t row = first_row(run, step) + begin;
             transposed_product(run, group, run->dx + row * D, D, g > 0,
                                gate_vector(group->gradients, group, run, 0, row), run->rows,
-                               group->packed_WxT, D, min_size(end, count_rows(run, step)) - begin);
+                               converted_rows(run, group, begin), group->packed_WxT, D,
+                               min_size(end, count_rows(run, step)) - begin);
         }
     }
 }
@@ -151,7 +161,7 @@ static void context_backward(const recurrent_run *run, ptrdiff_t begin, ptrdiff_
         }
         transposed_product(run, group, run->dcontext + begin * C, C, g > 0,
                            row_vector(group->context_gradients, N, group, 0, begin), N,
-                           group->packed_WcT, C, end - begin);
+                           converted_rows(run, group, begin), group->packed_WcT, C, end - begin);
     }
 }
 
@@ -163,7 +173,7 @@ static void table_gradient(const recurrent_run *run, float *dE, int accumulate, 
     for (int g = 0; g < run->groups; ++g) {
         const gate_group *group = &run->group[g];
         transposed_product(run, group, dE + begin * D, D, accumulate || g > 0,
-                           row_vector(group->table_gradients, V, group, 0, begin), V,
+                           row_vector(group->table_gradients, V, group, 0, begin), V, NULL,
                            group->packed_WxT, D, end - begin);
     }
 }

@@ -77,6 +77,7 @@ typedef struct {
     ptrdiff_t a_row, depth;
     const float *next_a;
     ptrdiff_t next_row, next_depth;
+    int packed_left; /* whether a is converted */
     const float *packed;
     ptrdiff_t rows;
 } gate_product;
@@ -95,6 +96,7 @@ static void compute_gates(const gate_group *group, gate_panel panel, gate_produc
             .a_depth = 1,
             .depth = product.depth,
             .blocks = 1,
+            .packed_left = product.packed_left,
             .next_a = product.next_a,
             .next_row = product.next_row,
             .next_depth = product.next_depth,
@@ -185,6 +187,38 @@ static const float *previous_states(const recurrent_run *run, const gate_group *
     return group->state + (first_state_row(run, t) + begin) * run->Hp;
 }
 
+/* Converts x and s_{t-1} of a part's rows once for the products of all panels of a group; x only if
+ * no other steps are projected with it. */
+static void convert_operands(const recurrent_run *run, const gate_group *group, recurrent_part part,
+                             ptrdiff_t t) {
+#if PACKS_ALWAYS
+    const ptrdiff_t D = run->size.D, H = run->size.H, x_pairs = packed_depth(D);
+    const ptrdiff_t end = min_size(part.end, count_rows(run, t));
+    const int converts_x = run->table_rows == 0 && run->steps_at_once == 1;
+    for (ptrdiff_t n = part.begin; part.team.rank == 0 && n < end; ++n) {
+        float *row = group->operands + n * operand_row(run);
+        if (converts_x) {
+            convert_row(row, run->x + (first_row(run, t) + n) * D, D, x_pairs);
+        }
+        convert_row(row + x_pairs, group->state + (first_state_row(run, t) + n) * run->Hp, H,
+                    packed_depth(H));
+    }
+    barrier(part.team);
+#else
+    (void)run;
+    (void)group;
+    (void)part;
+    (void)t;
+#endif
+}
+
+/* Before the products of a group at step t with the states, for all its panels. */
+static void begin_products(const recurrent_run *run, const gate_group *group, recurrent_part part,
+                           ptrdiff_t t) {
+    stream_states(run, group, part, t);
+    convert_operands(run, group, part, t);
+}
+
 /* A = x Wx + b, or x Wx + (context Wc + b), for one panel of the rows of steps [first, last); with
  * s_{t-1} Wh added, for a single step, if `adds_state`. */
 static void project_panel(const recurrent_run *run, const gate_group *group, gate_panel panel,
@@ -206,22 +240,29 @@ static void project_panel(const recurrent_run *run, const gate_group *group, gat
             start = run->gathers ? NULL
                                  : row_vector(group->from_context, N, group, panel.p, part.begin);
         }
-        compute_gates(group, panel,
-                      (gate_product){
-                          .values = values,
-                          .value_vector = next_vector(group, run->value_rows),
-                          .start = start,
-                          .start_row = has_context ? group->gates * FS_LANES : 0,
-                          .start_vector = has_context ? next_vector(group, N) : FS_LANES,
-                          .a = run->x + row * D,
-                          .a_row = D,
-                          .depth = D,
-                          .next_a = previous_states(run, group, step, part.begin),
-                          .next_row = run->Hp,
-                          .next_depth = adds_state ? run->size.H : 0,
-                          .packed = packed_Wx(run, group, panel),
-                          .rows = end - row,
-                      });
+        gate_product product = {
+            .values = values,
+            .value_vector = next_vector(group, run->value_rows),
+            .start = start,
+            .start_row = has_context ? group->gates * FS_LANES : 0,
+            .start_vector = has_context ? next_vector(group, N) : FS_LANES,
+            .a = run->x + row * D,
+            .a_row = D,
+            .depth = D,
+            .next_a = previous_states(run, group, step, part.begin),
+            .next_row = run->Hp,
+            .next_depth = adds_state ? run->size.H : 0,
+            .packed = packed_Wx(run, group, panel),
+            .rows = end - row,
+        };
+        if (PACKS_ALWAYS && run->steps_at_once == 1) {
+            product.a = group->operands + part.begin * operand_row(run);
+            product.a_row = operand_row(run);
+            product.depth = adds_state ? 2 * packed_depth(D) + run->size.H : D;
+            product.next_depth = 0;
+            product.packed_left = 1;
+        }
+        compute_gates(group, panel, product);
         if (has_context && run->gathers) {
             /* after the product, as with a table: the order of a row's sums must not depend on the
              * batch */
@@ -297,17 +338,24 @@ static void project_states(const recurrent_run *run, const gate_group *group, ga
     float *values =
         gate_vector(group->state_values, group, run, panel.p, first_value_row(run, t) + begin);
     const ptrdiff_t value_vector = next_vector(group, run->value_rows);
-    compute_gates(group, panel,
-                  (gate_product){.values = values,
-                                 .value_vector = value_vector,
-                                 .start = group->separate_M ? packed_bh(run, group, panel) : values,
-                                 .start_row = group->separate_M ? 0 : group->gates * FS_LANES,
-                                 .start_vector = group->separate_M ? FS_LANES : value_vector,
-                                 .a = previous_states(run, group, t, begin),
-                                 .a_row = run->Hp,
-                                 .packed = packed_Wh(run, group, panel),
-                                 .depth = zero_initial_state ? 0 : run->size.H,
-                                 .rows = end - begin});
+    gate_product product = {
+        .values = values,
+        .value_vector = value_vector,
+        .start = group->separate_M ? packed_bh(run, group, panel) : values,
+        .start_row = group->separate_M ? 0 : group->gates * FS_LANES,
+        .start_vector = group->separate_M ? FS_LANES : value_vector,
+        .a = previous_states(run, group, t, begin),
+        .a_row = run->Hp,
+        .packed = packed_Wh(run, group, panel),
+        .depth = zero_initial_state ? 0 : run->size.H,
+        .rows = end - begin,
+    };
+    if (PACKS_ALWAYS) {
+        product.a = group->operands + begin * operand_row(run) + packed_depth(run->size.D);
+        product.a_row = operand_row(run);
+        product.packed_left = 1;
+    }
+    compute_gates(group, panel, product);
 }
 
 /* hs at step t, after all panels are computed. */

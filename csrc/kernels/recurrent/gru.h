@@ -65,14 +65,14 @@ static void gru_forward_step(const recurrent_run *run, recurrent_part part, ptrd
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t panels = count_gate_panels(run, candidate);
     const ptrdiff_t end = min_size(part.end, count_rows(run, t));
-    stream_states(run, gates, part, t);
+    begin_products(run, gates, part, t);
     for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
         const ptrdiff_t p = panel_of_part(part, run->P, i, t);
         project_states(run, gates, gate_panel_at(run, gates, p), part, t);
         gru_reset(run, p, t, part.begin, end);
     }
     barrier(part.team);
-    stream_states(run, candidate, part, t);
+    begin_products(run, candidate, part, t);
     for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
         const gate_panel panel = gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
         project_states(run, candidate, panel, part, t);

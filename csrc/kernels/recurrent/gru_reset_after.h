@@ -42,8 +42,8 @@ static void gru_reset_after_forward_step(const recurrent_run *run, recurrent_par
     const gate_group *candidate = &run->group[1];
     const ptrdiff_t panels = count_gate_panels(run, candidate);
     const ptrdiff_t end = min_size(part.end, count_rows(run, t));
-    stream_states(run, gates, part, t);
-    stream_states(run, candidate, part, t);
+    begin_products(run, gates, part, t);
+    begin_products(run, candidate, part, t);
     for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
         const gate_panel panel = gate_panel_at(run, candidate, panel_of_part(part, panels, i, t));
         project_states(run, candidate, panel, part, t);

@@ -46,6 +46,8 @@ typedef struct {
     /* in the forward scratch of few rows: A (rows, streamed_row); M and the product of the context
      * (N, streamed_row) */
     float *streamed, *streamed_state, *streamed_context;
+    /* in the same scratch, where PACKS_ALWAYS: [x s] of the rows of a step, converted */
+    float *operands; /* (N, operand_row) */
     /* in the backward scratch: transposed weights; later, in the same memory, blocks of x and s of
      * left_rows rows */
     float *packed_x, *packed_state;
@@ -53,6 +55,7 @@ typedef struct {
     float *gradients;
     float *state_gradients; /* of M if separate, else gradients */
     float *context_gradients, *table_gradients;
+    float *converted; /* where PACKS_ALWAYS: dA of a step as an operand, (N, gates Hp); else NULL */
 } gate_group;
 
 /* The part of a forward pass that one thread computes: some batch rows with all their panels; or,
@@ -225,8 +228,13 @@ static float *allocate_streamed(arena *scratch, ptrdiff_t floats, const float *W
                                   : streamed;
 }
 
-/* Products with unpacked weights. */
-static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
+/* The stride of the rows of operands. */
+static ptrdiff_t operand_row(const recurrent_run *run) {
+    return packed_depth(run->size.D) + packed_depth(run->size.H);
+}
+
+/* What the products of a step read or write: streamed rows, or converted ones. */
+static ptrdiff_t place_step(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     const ptrdiff_t N = run->size.N;
     for (int g = 0; g < run->groups; ++g) {
@@ -237,6 +245,8 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
         group->streamed_state =
             allocate_streamed(&scratch, group->separate_M ? N * streamed : 0, Wh);
         group->streamed_context = arena_allocate(&scratch, run->size.C ? N * streamed : 0);
+        group->operands =
+            arena_allocate(&scratch, PACKS_ALWAYS ? left_rows(N) * operand_row(run) : 0);
     }
     return scratch.used;
 }
@@ -244,7 +254,7 @@ static ptrdiff_t place_streamed(recurrent_run *run, float *memory) {
 static ptrdiff_t place_forward(recurrent_run *run, float *memory) {
     arena scratch = {.memory = memory};
     scratch.used += place_packed(run, memory);
-    return scratch.used + place_streamed(run, arena_rest(&scratch));
+    return scratch.used + place_step(run, arena_rest(&scratch));
 }
 
 /* For products with W^T; then, in the same memory, the operands of dW = [x s]^T dA, of as many
@@ -283,6 +293,9 @@ static ptrdiff_t place_backward(recurrent_run *run, float *memory) {
             group->separate_M ? arena_allocate(&scratch, run->rows * width) : group->gradients;
         group->context_gradients = arena_allocate(&scratch, run->size.C ? run->size.N * width : 0);
         group->table_gradients = arena_allocate(&scratch, run->table_rows * width);
+        group->converted =
+            PACKS_ALWAYS ? arena_allocate(&scratch, left_rows(run->size.N) * packed_depth(width))
+                         : NULL;
     }
     const ptrdiff_t states = run->size.N * run->Hp;
     run->dh = arena_allocate(&scratch, states);

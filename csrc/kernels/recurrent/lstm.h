@@ -42,7 +42,7 @@ static __attribute__((noinline)) void lstm_gates(const recurrent_run *run, ptrdi
 
 static void lstm_forward_step(const recurrent_run *run, recurrent_part part, ptrdiff_t t) {
     const ptrdiff_t end = min_size(part.end, count_rows(run, t));
-    stream_states(run, run->group, part, t);
+    begin_products(run, run->group, part, t);
     for (ptrdiff_t i = 0; i < count_part(part, run->P); ++i) {
         const ptrdiff_t p = panel_of_part(part, run->P, i, t);
         project_states(run, run->group, gate_panel_at(run, run->group, p), part, t);

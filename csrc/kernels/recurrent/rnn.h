@@ -23,7 +23,7 @@ static void rnn_forward_step(const recurrent_run *run, recurrent_part part, ptrd
     const gate_group *group = run->group;
     const ptrdiff_t panels = count_gate_panels(run, group);
     const ptrdiff_t end = min_size(part.end, count_rows(run, t));
-    stream_states(run, group, part, t);
+    begin_products(run, group, part, t);
     for (ptrdiff_t i = 0; i < count_part(part, panels); ++i) {
         const gate_panel panel = gate_panel_at(run, group, panel_of_part(part, panels, i, t));
         project_states(run, group, panel, part, t);
