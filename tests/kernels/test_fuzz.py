@@ -103,6 +103,7 @@ def writing(given: Any) -> Any:
     return 2 * given["x"]
 
 
+@pytest.mark.usefixtures("float32_products")
 def test_each_kind_of_finding_is_detected() -> None:
     assert verdict(scaled(2), Effect.SAME) is None
     assert "elements differ" in str(verdict(scaled(2.001), Effect.SAME))
