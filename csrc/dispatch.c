@@ -49,32 +49,40 @@ static unsigned cpu_leaf7(unsigned saved) {
     return has(ebx, LEAF7_EBX_AVX2) ? ebx : 0;
 }
 
-static int cpu_has_avx2(void) {
-    return cpu_leaf7(XCR0_YMM) != 0;
-}
-#endif
+/* What the CPU has, by the instruction sets of the tables. */
+enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_AVX512_BF16 = 4, HAS_AMX = 8 };
 
-#ifdef FS_HAVE_AVX512
-static int cpu_has_avx512(void) {
-    return has(cpu_leaf7(XCR0_ZMM),
-               LEAF7_EBX_AVX512_F_DQ | LEAF7_EBX_AVX512_BW | LEAF7_EBX_AVX512_VL);
-}
-#endif
-
-#ifdef FS_HAVE_AVX512_BF16
-static int cpu_has_avx512_bf16(void) {
+static int detect_features(void) {
     unsigned eax, ebx, ecx, edx;
-    return cpu_has_avx512() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
-           has(eax, LEAF7_1_EAX_AVX512_BF16);
+    const unsigned avx512 = LEAF7_EBX_AVX512_F_DQ | LEAF7_EBX_AVX512_BW | LEAF7_EBX_AVX512_VL;
+    if (!cpu_leaf7(XCR0_YMM)) {
+        return 0;
+    }
+    if (!has(cpu_leaf7(XCR0_ZMM), avx512)) {
+        return HAS_AVX2;
+    }
+    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !has(eax, LEAF7_1_EAX_AVX512_BF16)) {
+        return HAS_AVX2 | HAS_AVX512;
+    }
+    /* AMX only with AVX512_BF16, by which the operands are rounded */
+    if (!cpu_leaf7(XCR0_ZMM | XCR0_TILES) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
+        !has(edx, LEAF7_EDX_AMX)) {
+        return HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16;
+    }
+    return HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16 | HAS_AMX;
 }
-#endif
 
-#ifdef ON_LINUX_WITH_AMX
-/* With AVX512_BF16, by which the operands are rounded. */
-static int cpu_has_amx(void) {
-    unsigned eax, ebx, ecx, edx;
-    return cpu_has_avx512_bf16() && cpu_leaf7(XCR0_ZMM | XCR0_TILES) &&
-           __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && has(edx, LEAF7_EDX_AMX);
+/* Whether the CPU has a feature. They are detected once: in a virtual machine each CPUID takes tens
+ * of microseconds, because the hypervisor answers it. */
+static int cpu_has(int feature) {
+    enum { DETECTED = 1 << 30 };
+    static int features;
+    int known = __atomic_load_n(&features, __ATOMIC_RELAXED);
+    if (!known) {
+        known = DETECTED | detect_features();
+        __atomic_store_n(&features, known, __ATOMIC_RELAXED);
+    }
+    return (known & feature) != 0;
 }
 #endif
 
@@ -83,12 +91,12 @@ const fs_kernels *fs_table(int index) {
     int count = 0;
     tables[count++] = &fs_kernels_baseline;
 #ifdef FS_HAVE_AVX2
-    if (cpu_has_avx2()) {
+    if (cpu_has(HAS_AVX2)) {
         tables[count++] = &fs_kernels_avx2;
     }
 #endif
 #ifdef FS_HAVE_AVX512
-    if (cpu_has_avx512()) {
+    if (cpu_has(HAS_AVX512)) {
         tables[count++] = &fs_kernels_avx512;
     }
 #endif
@@ -97,12 +105,12 @@ const fs_kernels *fs_table(int index) {
 #endif
     tables[count++] = &fs_kernels_baseline_emulated;
 #ifdef FS_HAVE_AVX2
-    if (cpu_has_avx2()) {
+    if (cpu_has(HAS_AVX2)) {
         tables[count++] = &fs_kernels_avx2_emulated;
     }
 #endif
 #ifdef FS_HAVE_AVX512
-    if (cpu_has_avx512()) {
+    if (cpu_has(HAS_AVX512)) {
         tables[count++] = &fs_kernels_avx512_emulated;
     }
 #endif
@@ -110,12 +118,12 @@ const fs_kernels *fs_table(int index) {
     tables[count++] = &fs_kernels_neon_emulated;
 #endif
 #ifdef FS_HAVE_AVX512_BF16
-    if (cpu_has_avx512_bf16()) {
+    if (cpu_has(HAS_AVX512_BF16)) {
         tables[count++] = &fs_kernels_avx512_bf16;
     }
 #endif
 #ifdef ON_LINUX_WITH_AMX
-    if (cpu_has_amx()) {
+    if (cpu_has(HAS_AMX)) {
         tables[count++] = &fs_kernels_amx;
     }
 #endif
