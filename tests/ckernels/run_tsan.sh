@@ -26,7 +26,9 @@ defines=
 add_table() {
     if compile "$@" -DPROBE -x c -c /dev/null -o "$build/probe.o" 2>/dev/null; then
         compile "$@" -c "csrc/isa/$name.c" -o "$build/$name.o"
-        compile "$@" -c "csrc/isa/emulated/$name.c" -o "$build/emulated_$name.o"
+        if [ -e "csrc/isa/emulated/$name.c" ]; then
+            compile "$@" -c "csrc/isa/emulated/$name.c" -o "$build/emulated_$name.o"
+        fi
         defines="$defines -DFS_HAVE_$(echo "$name" | tr '[:lower:]' '[:upper:]')"
     fi
 }
@@ -34,7 +36,9 @@ name=baseline add_table
 case $(uname -m) in
 x86_64)
     name=avx2 add_table -mavx2 -mfma
-    name=avx512 add_table -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+    avx512="-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma"
+    name=avx512 add_table $avx512
+    name=avx512_bf16 add_table $avx512 -mavx512bf16
     ;;
 aarch64) name=neon add_table ;;
 esac
@@ -43,6 +47,6 @@ compile $defines csrc/dispatch.c csrc/thread_pool.c -c
 mv dispatch.o thread_pool.o "$build"
 compile -DQUICK -fno-sanitize=thread tests/ckernels/driver.c -c -o "$build/driver.o"
 compile "$build"/driver.o "$build"/dispatch.o "$build"/thread_pool.o \
-    $(for table in baseline avx2 avx512 neon; do ls "$build"/*"$table.o" 2>/dev/null || true; done) \
+    $(for table in baseline avx2 avx512 avx512_bf16 neon; do ls "$build"/*"$table.o" 2>/dev/null || true; done) \
     -lm -o "$build/driver"
 $fixed_addresses "$build/driver" "$@"

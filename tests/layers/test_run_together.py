@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastseq import AttentionSeq2seq, PeekySeq2seq, Seq2seq
+from fastseq import AttentionSeq2seq, PeekySeq2seq, Seq2seq, _kernels
 from fastseq.layers import TimeAffine, TimeBiLSTM, TimeEmbedding, TimeLSTM
 from fastseq.layers.affine import affine_backward, affine_forward
 from fastseq.layers.base import side_by_side
@@ -153,7 +153,11 @@ def test_an_affine_map_of_parts(isa: str, size: tuple[int, ...]) -> None:
         together = affine_forward(affine, *parts)
         gradients = [*affine_backward(affine, dout), *(g.copy() for g in affine.grads)]
         x = side_by_side(*parts)
-        np.testing.assert_array_equal(together, affine.forward(x))  # the same chain of sums
+        ys = affine.forward(x)
+        if K1 % 2 == 0 or _kernels.get_precision() == "float32":
+            np.testing.assert_array_equal(together, ys)  # the same chain of sums
+        else:
+            assert_same(together, ys)  # instructions for bfloat16 take an even k and the next odd
         dx = affine.backward(dout)
         dfirst = dx[:, :, :K1] if first.ndim == 3 else dx[:, :, :K1].sum(axis=1)
         expected = [dfirst, dx[:, :, K1:], *affine.grads]
