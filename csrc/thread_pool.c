@@ -304,10 +304,13 @@ static void finish(fs_thread_pool *pool, int joined) {
 /* ---- load balance ---- */
 
 /* One chunk per thread is fastest while all cores are free, since every chunk reads the kernel's
- * weights again. With a load imbalance, more chunks let the faster threads compute more. */
+ * weights again. With a load imbalance, more chunks let the faster threads compute more. In a short
+ * call it is the time in which a thread wakes that makes the imbalance, which more chunks do not
+ * shorten. */
 #define CHUNKS_PER_THREAD_IF_IMBALANCED 2
 #define IMBALANCED_CALLS 16 /* number of calls with more chunks after an imbalanced one */
 #define WAIT_DIVISOR 8      /* imbalanced: the caller waited for 1/8 of the call or longer */
+#define SHORT_CALL_NANOSECONDS 1000000 /* a call that is not imbalanced */
 
 static void record_balance(fs_thread_pool *pool, int is_imbalanced) {
     const int remaining = __atomic_load_n(&pool->imbalanced_calls, __ATOMIC_RELAXED);
@@ -364,8 +367,10 @@ void fs_thread_pool_run(fs_thread_pool *pool, int threads, int chunks, fs_chunk_
     const int64_t ready = nanoseconds();
     finish(pool, close_ticket(pool));
     const int64_t waited = nanoseconds() - ready;
-    record_balance(pool, computed * threads > chunks + threads - 1 ||
-                             waited * WAIT_DIVISOR > ready + waited - start);
+    const int64_t taken = ready + waited - start;
+    const int is_unequal =
+        computed * threads > chunks + threads - 1 || waited * WAIT_DIVISOR > taken;
+    record_balance(pool, is_unequal && taken > SHORT_CALL_NANOSECONDS);
     release(pool);
 }
 

@@ -202,6 +202,50 @@ static void count_attention(void) {
     count_attention_of(size, "attention_forward", "attention_backward");
 }
 
+/* A decoder with attention: greedily, and by beam search; no row ends before its last step. */
+static void count_decoding(void) {
+    enum { N = 21, STEPS = 5, Te = 11, V = 59, D = 19, H = 67, BEAM = 3 };
+    fs_recurrent_weights weights = {0};
+    weights.array[FS_WX] = new_matrix(D, 4 * H);
+    weights.array[FS_WH] = new_matrix(H, 4 * H);
+    weights.array[FS_B] = new_matrix(1, 4 * H);
+    const fs_decoder decoder = {
+        .h = new_floats(N * H),
+        .c = new_floats(N * H),
+        .weights = new_floats(N * Te),
+        .h0 = new_floats(N * H),
+        .enc = new_floats(N * Te * H),
+        .recurrent = &weights,
+        .embedding = new_matrix(V, D),
+        .W = new_matrix(2 * H, V),
+        .b = new_floats(V),
+        .cell = FS_LSTM,
+        .scale = 1.0f,
+        .layers = 1,
+        .Te = Te,
+        .D = D,
+        .H = H,
+    };
+    fs_decode call = {
+        .ids = new_ids(N * BEAM * STEPS, V),
+        .taken = new_array(N * BEAM * (ptrdiff_t)sizeof(ptrdiff_t)),
+        .decoders = &decoder,
+        .end_id = -1,
+        .N = N,
+        .steps = STEPS,
+        .V = V,
+        .count = 1,
+    };
+    call.scratch = new_floats(table->decode_floats(&call, context));
+    COUNT_AS("decode_greedy", decode, &call, context);
+    call.beam = BEAM;
+    call.n_best = BEAM;
+    call.log_probabilities = new_array(N * BEAM * (ptrdiff_t)sizeof(double));
+    call.scores = new_array(N * BEAM * (ptrdiff_t)sizeof(double));
+    call.scratch = new_floats(table->decode_floats(&call, context));
+    COUNT_AS("decode_beam", decode, &call, context);
+}
+
 static void count_adam(void) {
     const ptrdiff_t n = 10007;
     const float *g = new_floats(n);
@@ -318,6 +362,7 @@ int main(int argument_count, char **arguments) {
     count_recurrent();
     count_bfloat16();
     count_attention();
+    count_decoding();
     count_adam();
     return 0;
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .changes import Change, changes_of
-from .trials import KILLED, PYTHON_TESTS, ROOT, SURVIVED, WORK, Trials
+from .trials import HAS_PAIRS, KILLED, PAIRS_FILES, PYTHON_TESTS, ROOT, SURVIVED, WORK, Trials
 
 # Of what, how large a part of the mutants. The tests of one machine run no table of another
 # processor, nor most of what finds out which processor it has.
@@ -29,6 +29,7 @@ PARTS = {
 EXCLUDED = (
     *("csrc/simd/avx512.h", "csrc/simd/neon.h", "csrc/tile/amx.h", "csrc/isa/all_kernels.h"),
     "fastseq/layers/recurrent/__init__.py",
+    *(() if HAS_PAIRS else PAIRS_FILES),
 )
 
 
