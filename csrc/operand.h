@@ -16,6 +16,9 @@ typedef int32_t float_ints __attribute__((vector_size(sizeof(vf))));
 /* The nearest bfloat16 of each lane, the even one of two, as the instructions of AVX512_BF16 round:
  * denormals become zeros, and every NaN a quiet one. */
 static inline vf round_to_bfloat16(vf x) {
+#ifdef HAS_BFLOAT16_ROUNDING
+    return vf_round_to_bfloat16(x);
+#else
     const float_bits bits = (float_bits)x;
     const float_bits magnitude = bits & 0x7FFFFFFF;
     const float_bits is_nan = (float_bits)((float_ints)magnitude > 0x7F800000);
@@ -24,6 +27,7 @@ static inline vf round_to_bfloat16(vf x) {
     float_bits result = (is_nan & (bits | 0x00400000)) | (~is_nan & rounded);
     result = (is_denormal & (bits & 0x80000000)) | (~is_denormal & result);
     return (vf)(result & 0xFFFF0000);
+#endif
 }
 
 /* An operand of a product. */

@@ -11,7 +11,7 @@
  * A block of up to DOT_ROWS x DOT_COLUMNS accumulators loads each row of a and b once. Every
  * element is summed lane by lane in ascending k, then across lanes, in any shape of block. */
 #define DOT_COLUMNS 4
-#if FS_TILE_ROWS >= 6 && !PACKS_ALWAYS /* rounding the operands takes registers */
+#if FS_TILE_ROWS >= 6
 #define DOT_ROWS 4
 #else
 #define DOT_ROWS 3

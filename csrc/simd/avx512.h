@@ -104,4 +104,12 @@ static inline float vf_reduce_max(vf x) {
     return _mm512_reduce_max_ps(x);
 }
 
+#ifdef __AVX512BF16__
+#define HAS_BFLOAT16_ROUNDING
+static inline vf vf_round_to_bfloat16(vf x) {
+    const __m512i upper_half = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(upper_half, 16));
+}
+#endif
+
 #endif
