@@ -52,7 +52,7 @@ static unsigned cpu_leaf7(unsigned saved) {
 /* What the CPU has, by the instruction sets of the tables. */
 enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_AVX512_BF16 = 4, HAS_AMX = 8 };
 
-static int detect_features(void) {
+static int cpu_features(void) {
     unsigned eax, ebx, ecx, edx;
     const unsigned avx512 = LEAF7_EBX_AVX512_F_DQ | LEAF7_EBX_AVX512_BW | LEAF7_EBX_AVX512_VL;
     if (!cpu_leaf7(XCR0_YMM)) {
@@ -72,31 +72,21 @@ static int detect_features(void) {
     return HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16 | HAS_AMX;
 }
 
-/* Whether the CPU has a feature. They are detected once: in a virtual machine each CPUID takes tens
- * of microseconds, because the hypervisor answers it. */
-static int cpu_has(int feature) {
-    enum { DETECTED = 1 << 30 };
-    static int features;
-    int known = __atomic_load_n(&features, __ATOMIC_RELAXED);
-    if (!known) {
-        known = DETECTED | detect_features();
-        __atomic_store_n(&features, known, __ATOMIC_RELAXED);
-    }
-    return (known & feature) != 0;
-}
 #endif
 
-const fs_kernels *fs_table(int index) {
-    const fs_kernels *tables[10];
+int fs_tables(const fs_kernels *tables[FS_MAX_TABLES]) {
     int count = 0;
+#if defined(FS_HAVE_AVX2) || defined(FS_HAVE_AVX512)
+    const int features = cpu_features();
+#endif
     tables[count++] = &fs_kernels_baseline;
 #ifdef FS_HAVE_AVX2
-    if (cpu_has(HAS_AVX2)) {
+    if (features & HAS_AVX2) {
         tables[count++] = &fs_kernels_avx2;
     }
 #endif
 #ifdef FS_HAVE_AVX512
-    if (cpu_has(HAS_AVX512)) {
+    if (features & HAS_AVX512) {
         tables[count++] = &fs_kernels_avx512;
     }
 #endif
@@ -105,12 +95,12 @@ const fs_kernels *fs_table(int index) {
 #endif
     tables[count++] = &fs_kernels_baseline_emulated;
 #ifdef FS_HAVE_AVX2
-    if (cpu_has(HAS_AVX2)) {
+    if (features & HAS_AVX2) {
         tables[count++] = &fs_kernels_avx2_emulated;
     }
 #endif
 #ifdef FS_HAVE_AVX512
-    if (cpu_has(HAS_AVX512)) {
+    if (features & HAS_AVX512) {
         tables[count++] = &fs_kernels_avx512_emulated;
     }
 #endif
@@ -118,16 +108,16 @@ const fs_kernels *fs_table(int index) {
     tables[count++] = &fs_kernels_neon_emulated;
 #endif
 #ifdef FS_HAVE_AVX512_BF16
-    if (cpu_has(HAS_AVX512_BF16)) {
+    if (features & HAS_AVX512_BF16) {
         tables[count++] = &fs_kernels_avx512_bf16;
     }
 #endif
 #ifdef ON_LINUX_WITH_AMX
-    if (cpu_has(HAS_AMX)) {
+    if (features & HAS_AMX) {
         tables[count++] = &fs_kernels_amx;
     }
 #endif
-    return index >= 0 && index < count ? tables[index] : NULL;
+    return count;
 }
 
 int fs_permit(const fs_kernels *table) {

@@ -1,6 +1,6 @@
 /* fastseq.h — the contract between the kernels and their callers.
  *
- * One table of functions per instruction set; fs_table() lists the tables that this CPU supports.
+ * One table of functions per instruction set; fs_tables() lists those that this CPU supports.
  * Kernels compute in float32. They never validate, allocate or fail: the caller has checked every
  * size and id, and provides all memory. A function named `<kernel>_floats` returns the number of
  * floats of scratch or cache that a kernel needs for a call and a context.
@@ -386,9 +386,12 @@ extern const fs_kernels fs_kernels_amx;
 extern const fs_kernels fs_kernels_neon, fs_kernels_neon_emulated;
 #endif
 
-/* The index-th table of this build that this CPU supports: those of float32 first, in each
- * precision the slowest first; NULL past the last. */
-const fs_kernels *fs_table(int index);
+#define FS_MAX_TABLES 10
+
+/* Writes the tables of this build that this CPU supports, and returns their number: those of
+ * float32 first, in each precision the slowest first. To be called once: in a virtual machine each
+ * CPUID takes tens of microseconds, because the hypervisor answers it. */
+int fs_tables(const fs_kernels *tables[FS_MAX_TABLES]);
 
 /* Requests from the system what the kernels of a table need, for all threads of the process; 0 if
  * it refuses. Only AMX needs a permission (Linux 5.16, arch_prctl). */

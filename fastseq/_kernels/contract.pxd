@@ -283,5 +283,7 @@ cdef extern from "fastseq.h" nogil:
         void (*scale)(float *x, float factor, ptrdiff_t n, const fs_context *context) noexcept nogil
 
     const int FS_SUM_RUN
-    const fs_kernels *fs_table(int index)
+    enum:
+        FS_MAX_TABLES
+    int fs_tables(const fs_kernels **tables)
     int fs_permit(const fs_kernels *table)

@@ -21,13 +21,14 @@ from libc.string cimport memset
 from fastseq._kernels.contract cimport (
     FS_BFLOAT16,
     FS_FLOAT32,
+    FS_MAX_TABLES,
     FS_MAX_THREADS,
     FS_NEVER,
     fs_interrupt,
     fs_kernels,
     fs_permit,
     fs_precision,
-    fs_table,
+    fs_tables,
     fs_thread_pool,
     fs_thread_pool_create,
 )
@@ -147,6 +148,8 @@ def _after_fork_in_child():
 
 # ---- instruction sets and precisions ----
 
+cdef const fs_kernels *tables[FS_MAX_TABLES]
+cdef int table_count = 0
 cdef dict PRECISIONS = {"float32": FS_FLOAT32, "bfloat16": FS_BFLOAT16}
 wanted_isa = None  # where it is not the best of each precision
 
@@ -156,13 +159,8 @@ cdef str _text(const char *characters):
 
 
 cdef list _isas_of(fs_precision precision):
-    cdef list names = []
-    cdef int index = 0
-    while fs_table(index) != NULL:
-        if fs_table(index).precision == precision:
-            names.append(_text(fs_table(index).name))
-        index += 1
-    return names
+    cdef int i
+    return [_text(tables[i].name) for i in range(table_count) if tables[i].precision == precision]
 
 
 def available_isas():
@@ -257,8 +255,8 @@ cdef const fs_kernels *_best_table(object precision, str argument) except NULL:
 cdef const fs_kernels *_table_of(
     object name, str argument, fs_precision precision
 ) except NULL:
-    cdef int index = 0
-    cdef const fs_kernels *found
+    cdef int i
+    cdef const fs_kernels *found = NULL
     if not isinstance(name, str):
         raise TypeError(f"{argument}: expected a string, got {type(name).__name__}")
     names = _isas_of(precision)
@@ -267,9 +265,9 @@ cdef const fs_kernels *_table_of(
             f"{argument}: expected one of {', '.join(names)} "
             f"(in this build and supported by this CPU, for {_name_of(precision)}), got {name!r}"
         )
-    while fs_table(index).precision != precision or _text(fs_table(index).name) != name:
-        index += 1
-    found = fs_table(index)
+    for i in range(table_count):
+        if tables[i].precision == precision and _text(tables[i].name) == name:
+            found = tables[i]
     if not fs_permit(found):
         raise RuntimeError(
             f"{argument}: the system refuses this process the use of {name}; "
@@ -343,7 +341,8 @@ def build_info():
 
 
 def _initialize():
-    global table, threads, wanted_isa
+    global table, table_count, threads, wanted_isa
+    table_count = fs_tables(tables)
     precision = os.environ.get("FASTSEQ_PRECISION") or "float32"
     wanted_isa = os.environ.get("FASTSEQ_ISA") or None
     table = _best_table(precision, "FASTSEQ_PRECISION")

@@ -33,7 +33,6 @@
 #include "softmax.h"
 #include "vmath.h"
 
-#define MAX_TABLES 16
 #define MAX_DIMENSIONS 4
 
 typedef void (*shape_check)(const fs_kernels *k, const ptrdiff_t *shape);
@@ -225,16 +224,18 @@ static void check_table(const fs_kernels *k, const char *only) {
 }
 
 static const fs_kernels *find_table(const char *name) {
-    for (int i = 0; fs_table(i); ++i) {
-        if (strcmp(label_of(fs_table(i)), name) == 0) {
-            return fs_table(i);
+    const fs_kernels *tables[FS_MAX_TABLES];
+    const int count = fs_tables(tables);
+    for (int i = 0; i < count; ++i) {
+        if (strcmp(label_of(tables[i]), name) == 0) {
+            return tables[i];
         }
     }
     return NULL;
 }
 
 int main(int argc, char **argv) {
-    const fs_kernels *tables[MAX_TABLES];
+    const fs_kernels *tables[FS_MAX_TABLES];
     const char *only = NULL;
     int count = 0;
     if (argc > 2 && strcmp(argv[1], "--only") == 0) {
@@ -242,7 +243,7 @@ int main(int argc, char **argv) {
         argc -= 2;
         argv += 2;
     }
-    for (int i = 1; i < argc && count < MAX_TABLES; ++i) {
+    for (int i = 1; i < argc && count < FS_MAX_TABLES; ++i) {
         tables[count] = find_table(argv[i]);
         if (tables[count++] == NULL) {
             fprintf(stderr, "driver: this build has no table %s, or this CPU does not support it\n",
@@ -250,9 +251,8 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    while (argc == 1 && fs_table(count)) {
-        tables[count] = fs_table(count);
-        ++count;
+    if (argc == 1) {
+        count = fs_tables(tables);
     }
     test_pool = fs_thread_pool_create();
     test_context = context_of(THREADS);
