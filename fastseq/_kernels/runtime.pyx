@@ -178,7 +178,8 @@ def isa():
 def set_isa(name):
     global table, wanted_isa
     table = _table_of(name, "isa", table.precision)
-    wanted_isa = name
+    # the best of a precision is no wish: that of another may have another name
+    wanted_isa = None if name == _isas_of(table.precision)[-1] else name
 
 
 def get_precision():

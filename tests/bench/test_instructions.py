@@ -175,6 +175,7 @@ def test_what_is_missing_is_named_in_a_line(
 def test_every_kernel_of_the_program_is_recorded() -> None:
     program = PROGRAM.with_name("instructions.c").read_text(encoding="utf-8")
     counted = set(re.findall(r"^    COUNT\((\w+),", program, re.MULTILINE))
+    counted.update(re.findall(r'^    COUNT_AS\("(\w+)",', program, re.MULTILINE))
     cells = re.findall(r"count_(?:cell|attention_of)\(size, (\".+)\);", program)
     counted.update(name for names in cells for name in re.findall(r'"(\w+)"', names))
     recorded = json.loads(PROGRAM.with_name("instructions.json").read_text(encoding="utf-8"))
