@@ -71,7 +71,6 @@ static int cpu_features(void) {
     }
     return HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16 | HAS_AMX;
 }
-
 #endif
 
 int fs_tables(const fs_kernels *tables[FS_MAX_TABLES]) {

@@ -303,10 +303,8 @@ static void finish(fs_thread_pool *pool, int joined) {
 
 /* ---- load balance ---- */
 
-/* One chunk per thread is fastest while all cores are free, since every chunk reads the kernel's
- * weights again. With a load imbalance, more chunks let the faster threads compute more. In a short
- * call it is the time in which a thread wakes that makes the imbalance, which more chunks do not
- * shorten. */
+/* One chunk per thread reads the kernel's weights once: the fastest on free cores. With a load imbalance,
+ * the faster threads compute more chunks. In a short call only a thread's waking makes the imbalance. */
 #define CHUNKS_PER_THREAD_IF_IMBALANCED 2
 #define IMBALANCED_CALLS 16 /* number of calls with more chunks after an imbalanced one */
 #define WAIT_DIVISOR 8      /* imbalanced: the caller waited for 1/8 of the call or longer */
@@ -360,17 +358,14 @@ void fs_thread_pool_run(fs_thread_pool *pool, int threads, int chunks, fs_chunk_
         return;
     }
     const int64_t start = nanoseconds();
-    open_ticket(
-        pool,
-        &(call){.threads = threads, .chunks = chunks, .chunk_task = task, .argument = argument});
+    open_ticket(pool, &(call){NULL, task, argument, threads, chunks});
     const int computed = compute_chunks(pool, 0, 0);
     const int64_t ready = nanoseconds();
     finish(pool, close_ticket(pool));
-    const int64_t waited = nanoseconds() - ready;
-    const int64_t taken = ready + waited - start;
-    const int is_unequal =
-        computed * threads > chunks + threads - 1 || waited * WAIT_DIVISOR > taken;
-    record_balance(pool, is_unequal && taken > SHORT_CALL_NANOSECONDS);
+    const int64_t end = nanoseconds();
+    const int waited_long = (end - ready) * WAIT_DIVISOR > end - start;
+    const int is_unequal = computed * threads > chunks + threads - 1 || waited_long;
+    record_balance(pool, is_unequal && end - start > SHORT_CALL_NANOSECONDS);
     release(pool);
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastseq import Transducer
+from fastseq import Transducer, get_precision
 from fastseq.cli import main
 from fastseq.transducer.metrics.evaluation import evaluate
 from support.processes import one_line
@@ -64,7 +64,8 @@ def test_details_and_oracle_are_printed(model_file: Path, data: Path, capsys: Ca
     assert main([*command, "--details"]) == 0
     text = capsys.readouterr().out
     result = evaluate(Transducer.load(model_file), *pairs_of(data), beam_size=3, n_best=3)
-    assert result.accuracy < result.oracle <= 1
+    assert result.accuracy < result.oracle
+    assert result.oracle < 1 or get_precision() == "bfloat16"
     assert f"oracle of 3        {100 * result.oracle:.2f} %\n" in text
     assert "symbols of the source    words      right\n1 " in text
     assert "expected   answered   times\n" in text

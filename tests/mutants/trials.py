@@ -329,6 +329,8 @@ class Trials:
 def _table_of(path: str) -> str:
     if path == "csrc/simd/generic.h":
         return "baseline"
+    if path == "csrc/operand.h":
+        return "avx2:bfloat16"
     return "avx512_bf16:bfloat16" if path in PAIRS_FILES else "avx2"
 
 
