@@ -112,7 +112,7 @@ static void touch_new_pages(void) {
     munmap(pages, PAGES * PAGE);
 }
 
-int main(void) {
+__attribute__((visibility("default"))) int measure_peaks(void) {
     float *a = new_floats(ROWS * DEPTH), *weights = new_floats(4 * DEPTH * DEPTH);
     float *c = new_floats(ROWS * 4 * DEPTH);
 
@@ -121,6 +121,7 @@ int main(void) {
     printf("multiply-adds in registers      %7.1f GFLOP/s: the peak of one core\n",
            1e-9 * peak_rate);
 
+    const int tiles = begin_tiles();
     TIME(tile, 1000, compute_panel(product_of(a, weights, c), ROWS));
     const double tile_rate = 2.0 * ROWS * DEPTH * PANEL_COLUMNS / tile;
     printf("register tile, depth %d        %7.1f GFLOP/s: %.0f %% of the peak\n", DEPTH,
@@ -134,6 +135,7 @@ int main(void) {
 
     const double bytes = 4.0 * DEPTH * DEPTH * sizeof(float);
     TIME(row, 1000, read_weights(a, weights, c, repetition));
+    end_tiles(tiles);
     printf("one row times %.0f KB of weights %7.1f GB/s: %.1f us a step\n", bytes / 1024,
            1e-9 * bytes / row, 1e6 * row);
 

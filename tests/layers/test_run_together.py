@@ -154,10 +154,10 @@ def test_an_affine_map_of_parts(isa: str, size: tuple[int, ...]) -> None:
         gradients = [*affine_backward(affine, dout), *(g.copy() for g in affine.grads)]
         x = side_by_side(*parts)
         ys = affine.forward(x)
-        if K1 % 2 == 0 or _kernels.get_precision() == "float32":
+        if _kernels.get_precision() == "float32" or (K1 % 2 == 0 and isa != "amx"):
             np.testing.assert_array_equal(together, ys)  # the same chain of sums
         else:
-            assert_same(together, ys)  # instructions for bfloat16 take an even k and the next odd
+            assert_same(together, ys)  # instructions for bfloat16 sum 2 k at once, AMX's 32
         dx = affine.backward(dout)
         dfirst = dx[:, :, :K1] if first.ndim == 3 else dx[:, :, :K1].sum(axis=1)
         expected = [dfirst, dx[:, :, K1:], *affine.grads]
