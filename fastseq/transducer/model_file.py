@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import UnionType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -46,6 +47,7 @@ _NOT_SAVED = ("seconds", "words_per_second")
 # million words are 8 MiB, histories of 40,000 epochs as much.
 _LARGEST_HEADER = 2**24
 _DOCUMENT = "fastseq"
+_LARGEST_LOSS = 1e300  # what a float holds, and text shows
 _DTYPES = {float_format.code: dtype for dtype, float_format in FLOAT_FORMATS.items()}
 
 
@@ -82,8 +84,37 @@ def saved_history(history: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def check_history(history: object) -> None:
     """ValueError unless this can be what `saved_history` has given."""
-    if not isinstance(history, list) or not all(isinstance(logs, dict) for logs in history):
-        raise ValueError("history: expected a list of objects")
+    if not isinstance(history, list):
+        raise ValueError(f"history: expected a list, got {type(history).__name__}")
+    for place, logs in enumerate(history):
+        name = f"history[{place}]"
+        check_object(name, logs, ("epoch", "loss"))
+        check_number(f"{name}.epoch", logs["epoch"], 1, kind=int)
+        for entry in ("loss", "validation_loss", "validation_accuracy"):
+            check_number(f"{name}.{entry}", logs.get(entry, 0), 0, _LARGEST_LOSS)
+
+
+def check_object(name: str, value: Any, entries: Iterable[str]) -> None:
+    """ValueError unless the value of a document is an object with these entries."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: expected an object, got {type(value).__name__}")
+    for entry in entries:
+        if entry not in value:
+            raise ValueError(f"{name}: expected an entry {entry}, got none")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    kind: type[int] | UnionType = int | float,
+) -> None:
+    """ValueError unless the value of a document is a number of this kind and range; never NaN."""
+    # false for NaN
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        number = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name}: expected {number} from {least} to {most}, got {str(value)[:60]}")
 
 
 def write(

@@ -228,7 +228,20 @@ EDITS: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     ),
     "bad lengths": (set_entry("lengths", [1, -1]), "lengths: expected two whole numbers"),
     "huge lengths": (set_entry("lengths", [1, 10**18]), "lengths: expected two whole numbers"),
-    "bad history": (set_entry("history", [3]), "history: expected a list of objects"),
+    "bad history": (set_entry("history", [3]), r"history\[0\]: expected an object, got int"),
+    "history that is no list": (set_entry("history", {}), "history: expected a list, got dict"),
+    "accuracy that is text": (
+        set_entry("history", [{"epoch": 1, "loss": 1.0, "validation_accuracy": "0.1"}]),
+        r"history\[0\].validation_accuracy: expected a number from 0 to 1e\+300, got 0.1",
+    ),
+    "loss that no float holds": (
+        set_entry("history", [{"epoch": 1, "loss": 10**400}]),
+        r"history\[0\].loss: expected a number from 0 to 1e\+300, got 1000",
+    ),
+    "epoch without a loss": (
+        set_entry("history", [{"epoch": 1}]),
+        r"history\[0\]: expected an entry loss, got none",
+    ),
     "a type": (
         set_array("output.b", dtype="I32"),
         r"output\.b: expected F32, F16 or BF16 of shape \(9,\), got I32",

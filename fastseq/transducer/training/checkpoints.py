@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable
-from types import UnionType
 from typing import Any
 
 from fastseq.transducer import model_file as files
@@ -139,57 +136,35 @@ def _check_state(state: Any, training: Training) -> None:
     The states of the generators are left to NumPy, which checks them when it takes them.
     """
     ours = training.state()
-    _check_object("state", state, [name for name in ours if name != "optimizer"])
+    files.check_object("state", state, [name for name in ours if name != "optimizer"])
     # a checkpoint of version 0.1 has no entry of the optimizer's, which was Adam
     state.setdefault("optimizer", {"iter": state["updates"]})
-    _check_object("optimizer", state["optimizer"], ours["optimizer"])
+    files.check_object("optimizer", state["optimizer"], ours["optimizer"])
     for name in ("pairs", "validation"):
         if state[name] != ours[name]:
             raise ValueError(f"{name}: expected those of the checkpoint, got others")
     history, epoch, schedule = state["history"], state["epoch"], state["schedule"]
-    if not isinstance(history, list):
-        raise ValueError(f"history: expected a list, got {type(history).__name__}")
+    files.check_history(history)
     numbers = ["epoch", "loss", "learning_rate"]
     if ours["validation"] is not None:
         numbers += ["validation_loss", "validation_accuracy"]
     for place, logs in enumerate(history):
-        _check_object(f"history[{place}]", logs, [*numbers, "best"])
+        files.check_object(f"history[{place}]", logs, [*numbers, "best"])
         for name in numbers:
-            _check_number(f"history[{place}].{name}", logs[name])
-    _check_number("best_epoch", state["best_epoch"], 0, len(history), int)
+            files.check_number(f"history[{place}].{name}", logs[name])
+    files.check_number("best_epoch", state["best_epoch"], 0, len(history), int)
 
-    _check_object("epoch", epoch, ours["epoch"])
+    files.check_object("epoch", epoch, ours["epoch"])
     steps = epoch["steps"]
-    _check_number("epoch.steps", steps, 0, training.steps_per_epoch, int)
-    _check_number("epoch.symbols", epoch["symbols"], steps, kind=int)
-    _check_number("epoch.loss_sum", epoch["loss_sum"], 0)
-    _check_number("epoch.seconds", epoch["seconds"], _LEAST_SECONDS if steps else 0)
+    files.check_number("epoch.steps", steps, 0, training.steps_per_epoch, int)
+    files.check_number("epoch.symbols", epoch["symbols"], steps, kind=int)
+    files.check_number("epoch.loss_sum", epoch["loss_sum"], 0)
+    files.check_number("epoch.seconds", epoch["seconds"], _LEAST_SECONDS if steps else 0)
     updates = len(history) * training.steps_per_epoch + steps
-    _check_number("updates", state["updates"], updates, updates, int)
+    files.check_number("updates", state["updates"], updates, updates, int)
     for name in ours["optimizer"]:
-        _check_number(f"optimizer.{name}", state["optimizer"][name], updates, updates, int)
-    _check_object("schedule", schedule, ours["schedule"])
-    _check_number("schedule.factor", schedule["factor"], 0, 1)
+        files.check_number(f"optimizer.{name}", state["optimizer"][name], updates, updates, int)
+    files.check_object("schedule", schedule, ours["schedule"])
+    files.check_number("schedule.factor", schedule["factor"], 0, 1)
     waited = training.plan.plateau_patience
-    _check_number("schedule.epochs_waited", schedule["epochs_waited"], 0, waited, int)
-
-
-def _check_object(name: str, value: Any, entries: Iterable[str]) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f"{name}: expected an object, got {type(value).__name__}")
-    for entry in entries:
-        if entry not in value:
-            raise ValueError(f"{name}: expected an entry {entry}, got none")
-
-
-def _check_number(
-    name: str,
-    value: Any,
-    least: float = -math.inf,
-    most: float = math.inf,
-    kind: type[int] | UnionType = int | float,
-) -> None:
-    # not of a range for NaN
-    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
-        number = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name}: expected {number} from {least} to {most}, got {str(value)[:60]}")
+    files.check_number("schedule.epochs_waited", schedule["epochs_waited"], 0, waited, int)

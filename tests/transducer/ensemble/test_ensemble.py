@@ -323,7 +323,7 @@ def test_load_combines_files_of_either_kind(members: list[Transducer], tmp_path:
         ({"models": []}, "models: expected a list of 1 to 100"),
         ({"models": {}}, "models: expected a list of 1 to 100"),
         ({"models": [1]}, r"models\[0\]: expected an object with configuration and history"),
-        ({"models": [{"configuration": {}, "history": 0}]}, "history: expected a list of objects"),
+        ({"models": [{"configuration": {}, "history": 0}]}, "history: expected a list, got int"),
         ({"lengths": 3}, "lengths: expected two whole numbers"),
         ({"models": None}, "models: expected a list of 1 to 100"),
     ],

@@ -74,7 +74,7 @@ EDITS: dict[str, tuple[Callable[[State], Any], str]] = {
     ),
     "a loss of text": (
         put("low", "history", 1, "loss"),
-        r"history\[1\]\.loss: expected a number from -inf to inf, got low",
+        r"history\[1\]\.loss: expected a number from 0 to 1e\+300, got low",
     ),
     "a best epoch to come": (
         put(3, "best_epoch"),
