@@ -36,6 +36,8 @@ static inline int begin_tiles(void) {
         whole.bytes_in_row[tile] = AMX_PAIRS * sizeof(float);
         whole.rows[tile] = AMX_ROWS;
     }
+    /* GCC's intrinsic says that it reads 8 bytes: the others might not be written */
+    __asm__ volatile("" : : "r"(&whole) : "memory");
     _tile_loadconfig(&whole);
     return 0;
 }
