@@ -167,13 +167,17 @@ static double operand(double x) {
     if (precision == FS_FLOAT32 || isnan(x) || isinf(x)) {
         return x;
     }
-    int exponent;
-    (void)frexp((float)x, &exponent); /* |x| = m 2^exponent, m from 0.5 */
-    if (exponent < -125) {
+    const double rounded = (float)x;
+    uint64_t exponent;
+    memcpy(&exponent, &rounded, sizeof exponent);
+    exponent &= UINT64_C(0x7ff0000000000000);
+    double power; /* of 2, up to |x| */
+    memcpy(&power, &exponent, sizeof power);
+    if (power < FLT_MIN) {
         return copysign(0.0, x);
     }
-    const double unit = ldexp(1.0, exponent - 8); /* of 8 significant bits */
-    return nearbyint((float)x / unit) * unit;
+    const double large = power * 0x1.8p45; /* the sum's last bit is the eighth of x */
+    return (rounded + large) - large;
 }
 
 /* What a comparison allows besides rounding errors of float32, relative: where operands are results

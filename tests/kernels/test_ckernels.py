@@ -6,6 +6,7 @@ instructions that are simulated in C. The tests that need the sources are
 skipped if only the installed package is available.
 """
 
+import hashlib
 import os
 import re
 import runpy
@@ -72,7 +73,9 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
         command = [*compiler, *flags, "probe.c", "-o", "probe"]
         return subprocess.run(command, cwd=probe, capture_output=True).returncode == 0
 
-    compiled: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Path]] = {}
+    # of all of pytest's processes
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def compile_units(folder: Path, units: Sequence[Unit], flags: Sequence[str]) -> list[Path]:
         return compile_all([*compiler, *flags, f"-I{ROOT / 'csrc'}"], units, folder)
@@ -86,21 +89,32 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
         isas = [isa for isa in setup["ISAS"] if isa.name in names and accepts(isa.flags)]
         all_flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-pthread", *flags]
         all_flags += [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
-        key = flags, tuple(names)
-        if key not in compiled:
-            units = [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
-            units += [
-                (ROOT / f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables
-            ]
-            compiled[key] = compile_units(tmp_path_factory.mktemp("tables"), units, all_flags)
+        units = [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
+        units += [(ROOT / f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables]
+        key = hashlib.sha256(repr((flags, names)).encode()).hexdigest()[:16]
+        tables = once(shared / f"tables-{key}", lambda to: compile_units(to, units, all_flags))
         folder = tmp_path_factory.mktemp("driver")
-        driver_unit = (DRIVER, ("-O1", "-fno-sanitize=all", *defines))
-        objects = [*compile_units(folder, [driver_unit], all_flags), *compiled[key]]
+        driver_unit = (DRIVER, ("-O2", "-fno-sanitize=all", *defines))
+        objects = [*compile_units(folder, [driver_unit], all_flags), *tables]
         driver = folder / "driver"
         subprocess.run([*compiler, "-pthread", *flags, *objects, "-lm", "-o", driver], check=True)
         return driver, [label for isa in isas for label in labels(isa)]
 
     return build
+
+
+def once(folder: Path, fill: Callable[[Path], object]) -> list[Path]:
+    """What `fill` writes into a folder, by the first process that asks for it; others wait."""
+    import fcntl  # not on Windows, where no driver is built
+
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            filling = folder.with_suffix(".filling")
+            filling.mkdir(exist_ok=True)
+            fill(filling)
+            filling.rename(folder)
+    return sorted(folder.iterdir())
 
 
 def compile_all(command: Sequence[str | Path], units: Sequence[Unit], folder: Path) -> list[Path]:
