@@ -38,7 +38,7 @@ MODULE_TESTS = {
     "hard_attention": ("tests/transducer/network",),
     "optim": ("tests/training/test_optim.py", "tests/training/test_optimizer_state.py"),
     "recurrent": ("tests/layers/recurrent",),
-    "runtime": ("tests/kernels",),
+    "runtime": ("tests/kernels", "--ignore=tests/kernels/test_ckernels.py"),
     "arrays": ("tests/layers", "tests/kernels/hostile"),
 }
 PYTHON_TESTS = {
