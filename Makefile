@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # A process for each core, each with tests of its own; `-n 0` in ARGS runs them in one.
 IN_PARALLEL := -n auto --dist worksteal
+# With libstdc++: where C++ throws, as in Matplotlib, the sanitizer must have found it when it started.
+SANITIZER = $$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libstdc++.so.6)
 SWITCHES := debug=$(FASTSEQ_DEBUG) sanitize=$(FASTSEQ_SANITIZE)
 BOUNDARY := $(wildcard fastseq/_kernels/*.pyx fastseq/_kernels/*.pxd)
 KERNELS := $(shell find csrc -name '*.[ch]') $(BOUNDARY)
@@ -50,7 +52,7 @@ test-neon:  ## the NEON kernels, cross-compiled, under an emulator (skipped wher
 test-sanitize: export FASTSEQ_SANITIZE = address,undefined
 test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers in the kernels
 	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
-	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	@LD_PRELOAD=$(SANITIZER) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    $(BIN)/python -m pytest $(ARGS)
 
 test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (hours; ARGS="--only softmax avx2")
@@ -71,7 +73,7 @@ fuzz-files: $(VENV)/built $(VENV)/test-tools $(VENV)/onnx  ## 20,000 damaged or 
 fuzz-sanitize: export FASTSEQ_SANITIZE = address,undefined
 fuzz-sanitize:  ## 20,000 of them with the sanitizers in the kernels
 	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
-	@LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	@LD_PRELOAD=$(SANITIZER) \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2000 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(BIN)/python -m tests.fuzz --calls 20000 --timeout 120 $(ARGS)
