@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastseq import _kernels
-from fastseq.layers.base import Layer, as_array, checked, fusable, is_original
+from fastseq.layers.base import Layer, as_array, checked, fusable, is_original, renamed
 
 Array = npt.NDArray[Any]
 
@@ -148,9 +148,9 @@ class AttentionWeight(Layer):
         hs_dec = _one_step("h", h, "(N, H)")
         try:
             weights = _kernels.attention_weight_forward(hs, hs_dec)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
             _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
-            raise
+            raise renamed(error, "hs", "hs_enc") from error
         self._cache = hs, hs_dec, weights
         return weights[:, 0].copy()
 
@@ -241,9 +241,9 @@ class Attention(Layer):
         hs_dec = _one_step("h", h, "(N, H)")
         try:
             context, weights = _kernels.attention_forward(hs, hs_dec)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
             _check_step(hs, "h", hs_dec, "(N, H)", (0, 2))
-            raise
+            raise renamed(error, "hs", "hs_enc") from error
         self._cache = hs, hs_dec, weights
         self.attention_weight = weights[:, 0]
         return context[:, 0]

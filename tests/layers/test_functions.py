@@ -112,6 +112,7 @@ def test_cross_entropy_error_of_one_row_and_of_zeros() -> None:
         (IndexError, r"^t\[0\]: expected a label from 0 to 2, got 3", np.ones((2, 3)), [3, 0]),
         (IndexError, r"^t\[0\]: .* got 7", np.ones(3), 7),
         (ValueError, r"^t: expected shape \(N,\) = \(2\), got \(3,\)", np.ones((2, 3)), [0, 1, 2]),
+        (ValueError, r"^t: expected shape \(N,\) = \(1\), got \(2,\)", np.ones(3), [0, 1]),
         (ValueError, r"^t: expected shape \(N, V\)", np.ones((2, 3)), np.ones((3, 2))),
         (ValueError, r"^y: expected shape \(N, V\)", np.ones((2, 3, 4)), np.zeros((2, 3), int)),
         (ValueError, r"^y: expected at least one row", np.ones((0, 3)), np.zeros(0, int)),

@@ -366,6 +366,14 @@ def test_empty(isa: str, N: int, Te: int, Td: int, H: int) -> None:
         assert_close(results["weights"], np.full((Td, N, Te), 1 / 3), **float32_tolerance(3))
 
 
-def test_attention_over_nothing() -> None:
-    with pytest.raises(ValueError, match="hs_enc"):
-        TimeAttention().forward(np.zeros((2, 0, 5)), np.zeros((2, 4, 5)))
+@pytest.mark.parametrize(
+    ("layer", "name", "shape"),
+    [
+        (AttentionWeight, "hs", (2, 5)),
+        (Attention, "hs", (2, 5)),
+        (TimeAttention, "hs_enc", (2, 4, 5)),
+    ],
+)
+def test_attention_over_nothing(layer: type, name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: expected .* at least one time step"):
+        layer().forward(np.zeros((2, 0, 5)), np.zeros(shape))

@@ -97,6 +97,8 @@ def test_a_header_is_recognised_by_its_words(tmp_path: Path) -> None:
     )
     inflection = read("lemma\tfeats\tform\na\tN\tb\n", tmp_path, columns="source,features,target")
     assert inflection.has_header
+    # words that name columns, but are a lemma and its form: their tags name none
+    assert not read("lemma\tN\tform\n", tmp_path, columns="source,features,target").has_header
     # a lemma that is its own word, and words that are no names of columns
     for line in ("lemma\tlemma\n", "word\twords\n"):
         assert not read(line, tmp_path).has_header
