@@ -190,6 +190,15 @@ def test_a_damaged_store_is_refused(
         tiny_transducer(epochs=1).fit(store(folder), validation=None)
 
 
+def test_a_store_with_more_targets_than_sources_is_refused(folder: Path) -> None:
+    store(folder)
+    [place] = (folder.parent / "cache").iterdir()
+    with (place / "train.target.lengths").open("ab") as file:
+        file.write(b"\0")  # an empty target: the ids are as many as before
+    with pytest.raises(ValueError, match="train: damaged: .*as targets, got 700 and 701"):
+        store(folder)
+
+
 def test_other_settings_than_those_of_the_store_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="lowercase: expected False, as in the cache of pairs"):
         tiny_transducer(lowercase=True).fit(store(folder))
