@@ -47,7 +47,10 @@ PYTHON_TESTS = {
         *("tests/layers/test_run_together.py", "tests/models/seq2seq/test_greedy_decode.py"),
         "tests/interop/export/test_textbook.py",
     ),
-    "fastseq/layers": ("tests/layers", "--ignore=tests/layers/recurrent"),
+    "fastseq/layers": (
+        *("tests/layers", "--ignore=tests/layers/recurrent"),
+        "tests/models/seq2seq/test_arguments.py",
+    ),
     "fastseq/models": ("tests/models",),
     "fastseq/decoding.py": ("tests/models/test_decoding.py",),
     "fastseq/train": ("tests/training/test_train.py", "tests/training/test_train_rnnlm.py"),

@@ -51,7 +51,7 @@ def test_wrong_shapes(name: str) -> None:
     for wrong in (ts[0], ts[:, :, None], ts[:, :1], ts[:, :0]):
         with pytest.raises(ValueError, match=r"^ts: expected .*, got"):
             model.forward(xs, wrong)
-    with pytest.raises(ValueError, match="5 rows.*got 4"):
+    with pytest.raises(ValueError, match="5 rows, as in the encoder's result, got 4"):
         model.forward(xs, ts[:4])
     with pytest.raises(ValueError, match=r"one row.*got 5.*generate_batch"):
         model.generate(xs, 3, 4)
