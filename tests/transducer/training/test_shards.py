@@ -118,6 +118,18 @@ def test_an_error_within_a_step_ends_all(monkeypatch: pytest.MonkeyPatch) -> Non
         assert str(error) == "rank 1: MemoryError: no room"
 
 
+def test_an_error_within_a_step_of_every_process_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(network: Network) -> None:
+        raise RuntimeError("stopped by the test")
+
+    monkeypatch.setattr(Network, "backward", failing)
+    with pytest.raises(RuntimeError, match="^stopped by the test$"):
+        fit()
+    for error in on_threads(2, fit):
+        assert isinstance(error, RankError)
+        assert str(error) == "RuntimeError: stopped by the test"
+
+
 def test_ranks_with_other_data_or_settings_are_refused() -> None:
     def other(ranks: Any) -> None:
         pairs = tiny_pairs(seed=ranks.rank)
