@@ -94,6 +94,10 @@ EDITS: dict[str, tuple[Callable[[State], Any], str]] = {
         put(-1.0, "epoch", "seconds"),
         r"epoch\.seconds: .* from 0 to inf, got -1",
     ),
+    "steps in no time": (
+        lambda state: state["epoch"].update(steps=3, symbols=9, seconds=0.0),
+        r"epoch\.seconds: .* from 1e-09 to inf, got 0\.0",
+    ),
     "something more": (put(1, "epoch", "more"), "training: damaged"),
     "negative updates": (
         put(-5, "updates"),
