@@ -1,5 +1,5 @@
-/* check.h — tools of the driver: arrays between guard bytes, comparisons with tolerances derived
- * from rounding errors, and counts for each kernel. */
+/* check.h — tools of the driver: comparisons with tolerances derived from rounding errors, and
+ * counts for each kernel. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arrays.h"
 #include "fastseq.h"
 
 #define THREADS 2 /* for every kernel; calls of small shapes use one */
@@ -23,137 +24,6 @@ static fs_context test_context;
 
 static fs_context context_of(int threads) {
     return (fs_context){.threads = threads, .pool = test_pool};
-}
-
-/* ---- arrays ---- */
-
-/* Bytes before and after every array. They and the array itself start as 0xFF: NaN, read as float
- * or double. With the address sanitizer 0, since it detects accesses past the
- * ends, reads too. */
-#ifndef GUARD_BYTES
-#define GUARD_BYTES 256
-#endif
-#define MAX_ARRAYS 512
-
-typedef struct {
-    unsigned char *memory;
-    size_t size; /* guards included */
-} allocation;
-
-static allocation allocations[MAX_ARRAYS];
-static int allocation_count;
-
-static void *new_array(ptrdiff_t bytes, size_t skip) {
-    const size_t size = skip + (size_t)bytes + 2 * GUARD_BYTES;
-    unsigned char *memory = malloc(size > 0 ? size : 1);
-    if (memory == NULL || allocation_count == MAX_ARRAYS) {
-        fputs("driver: out of memory\n", stderr);
-        exit(2);
-    }
-    memset(memory, 0xFF, size);
-    allocations[allocation_count++] = (allocation){memory, size};
-    return memory + GUARD_BYTES + skip;
-}
-
-/* Floats start 4 bytes after malloc's alignment: no kernel needs an aligned array. */
-static float *new_floats(ptrdiff_t n) {
-    return new_array(n * (ptrdiff_t)sizeof(float), sizeof(float));
-}
-
-static double *new_doubles(ptrdiff_t n) {
-    return new_array(n * (ptrdiff_t)sizeof(double), 0);
-}
-
-static int64_t *new_ids(ptrdiff_t n) {
-    return new_array(n * (ptrdiff_t)sizeof(int64_t), 0);
-}
-
-static double *new_zeros(ptrdiff_t n) {
-    double *zeros = new_doubles(n);
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        zeros[i] = 0.0;
-    }
-    return zeros;
-}
-
-static double *new_widened(const float *x, ptrdiff_t n) {
-    double *wide = new_doubles(n);
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        wide[i] = x[i];
-    }
-    return wide;
-}
-
-static float *new_copy(const float *x, ptrdiff_t n) {
-    float *copy = new_floats(n);
-    memcpy(copy, x, (size_t)n * sizeof(float));
-    return copy;
-}
-
-static uint32_t random_state = 20240229u;
-
-/* The next of a fixed sequence (xorshift: Marsaglia 2003), uniform in [-scale, scale]. */
-static float next_uniform(double scale) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 17;
-    random_state ^= random_state << 5;
-    return (float)(scale * (random_state / 2147483648.0 - 1.0));
-}
-
-static float *new_uniform(ptrdiff_t n, double scale) {
-    float *x = new_floats(n);
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        x[i] = next_uniform(scale);
-    }
-    return x;
-}
-
-/* The memory layout of a weight matrix; gaps between padded rows are NaN. */
-enum layout { CONTIGUOUS, PADDED, TRANSPOSED, REVERSED, LAYOUTS };
-static const char *const LAYOUT_NAMES[LAYOUTS] = {"contiguous", "padded", "transposed", "reversed"};
-static enum layout weights_layout;
-
-static fs_matrix new_matrix(ptrdiff_t rows, ptrdiff_t columns, double scale) {
-    const ptrdiff_t width = weights_layout == PADDED ? columns + 3 : columns;
-    const ptrdiff_t floats = rows * width;
-    float *memory = new_floats(floats);
-    fs_matrix W = {memory, width, 1};
-    if (weights_layout == TRANSPOSED) {
-        W = (fs_matrix){memory, 1, rows};
-    }
-    if (weights_layout == REVERSED && floats > 0) {
-        W = (fs_matrix){memory + floats - 1, -columns, -1};
-    }
-    for (ptrdiff_t i = 0; i < rows; ++i) {
-        for (ptrdiff_t j = 0; j < columns; ++j) {
-            memory[W.data - memory + i * W.row + j * W.column] = next_uniform(scale);
-        }
-    }
-    return W;
-}
-
-static double element(fs_matrix W, ptrdiff_t i, ptrdiff_t j) {
-    return W.data[i * W.row + j * W.column];
-}
-
-static int guards_intact(void) {
-    unsigned char guard[GUARD_BYTES + 1];
-    memset(guard, 0xFF, sizeof guard);
-    for (int i = 0; i < allocation_count; ++i) {
-        const unsigned char *front = allocations[i].memory;
-        const unsigned char *back = front + allocations[i].size - GUARD_BYTES;
-        if (memcmp(front, guard, GUARD_BYTES) != 0 || memcmp(back, guard, GUARD_BYTES) != 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Frees all arrays from this index on. */
-static void free_arrays_from(int count) {
-    while (allocation_count > count) {
-        free(allocations[--allocation_count].memory);
-    }
 }
 
 /* ---- precisions ---- */

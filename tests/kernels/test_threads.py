@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,3 +233,20 @@ def test_layers_on_several_threads_are_independent(set_threads: Callable[[int], 
         for hs, dxs in pool.map(work, range(16)):
             np.testing.assert_array_equal(hs, expected_hs)
             np.testing.assert_array_equal(dxs, expected_dxs)
+
+
+LONG_CALLS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
+    "affine": (_kernels.affine_forward, [(1000, 700), (700, 800)]),
+    "attention": (_kernels.attention_forward, [(3, 600, 300), (3, 600, 300)]),
+}
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_a_long_call_has_the_same_bits_in_the_main_thread(isa: str, name: str) -> None:
+    """Only there it looks for signals, for which it computes part by part."""
+    function, shapes = LONG_CALLS[name]
+    rng = np.random.default_rng(0)
+    arguments = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    with ThreadPoolExecutor(1) as other:
+        expected = other.submit(function, *arguments).result()
+    np.testing.assert_equal(function(*arguments), expected)

@@ -90,6 +90,18 @@ def test_without_a_context_the_hidden_states_have_the_same_bits(isa: str) -> Non
     np.testing.assert_array_equal(together, lstm.forward(embed.forward(ids)))
 
 
+@pytest.mark.parametrize("V", [4, 40])  # fewer words than steps, and more
+def test_a_transposed_embedding(isa: str, V: int) -> None:
+    embed, lstm, ids, _ = lstm_layers((3, 4, 7, 9, V), 0, 1)
+    dhs = draw(np.random.RandomState(1), 3, 4, 9)
+    expected = [each.copy() for each in run_together(embed, lstm, ids, None, dhs)]
+    transposed = TimeEmbedding(embed.params[0].T.copy().T)
+    for result, wanted in zip(
+        run_together(transposed, lstm, ids, None, dhs), expected, strict=True
+    ):
+        np.testing.assert_array_equal(result, wanted)
+
+
 @pytest.mark.usefixtures("float32_products")
 def test_one_wrong_element_is_noticed(isa: str) -> None:
     embed, lstm, ids, context = lstm_layers(SIZES[2], 5, 1)

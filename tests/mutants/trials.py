@@ -33,8 +33,14 @@ SELECTION = ("-k", "not baseline and not avx512 and not central_differences")
 MODULE_TESTS = {
     "attention": ("tests/layers/attention",),
     "cells": ("tests/layers/recurrent",),
-    "decoding": ("tests/models/seq2seq", "tests/models/test_decoding.py"),
-    "dense": (*("tests/layers/test_affine.py", "tests/layers/test_embedding.py"), "tests/layers"),
+    "decoding": (
+        *("tests/models/seq2seq", "tests/models/test_decoding.py"),
+        *("tests/kernels/hostile/test_calls.py", "tests/transducer/search"),
+    ),
+    "dense": (
+        *("tests/layers/test_affine.py", "tests/layers/test_embedding.py", "tests/layers"),
+        "tests/transducer/ensemble",
+    ),
     "hard_attention": ("tests/transducer/network",),
     "optim": ("tests/training/test_optim.py", "tests/training/test_optimizer_state.py"),
     "recurrent": ("tests/layers/recurrent",),
@@ -201,7 +207,7 @@ class Trials:
                 flags += isa.flags
         if "driver" in source:
             # a few layouts and shapes, and the end at the first failure: seconds
-            flags += ["-DQUICK", "-DFLOAT_STRIDE=65521", "-DSTOP_AT_FAILURE"]
+            flags += ["-DQUICK", "-DFLOAT_STRIDE=65521", "-DSTOP_AT_FAILURE", "-DGUARD_PAGES"]
         return self._call("cc", *flags, "-c", source, "-o", into, limit=300)
 
     def _link_mutant(self, mutant: Path, original: Path) -> Path:

@@ -101,6 +101,7 @@ def test_a_wrong_argument_of_decode_is_named() -> None:
         ("encoder_lengths", {"hs_enc": enc, "combine": combine, "encoder_lengths": [6, 7]}),
         ("encoder_lengths", {"hs_enc": enc, "combine": combine, "encoder_lengths": [0, 6]}),
         ("encoder_lengths", {"hs_enc": enc, "combine": combine, "encoder_lengths": [6]}),
+        ("hs_enc", {"encoder_lengths": [6, 6]}),
         ("limits", {"limits": [3]}),
         ("limits", {"limits": [4, 3]}),
         ("limits", {"limits": [-1, 3]}),

@@ -14,6 +14,7 @@ from support.kernels.hostile import (
     STEPS,
     Array,
     Call,
+    decode,
     draw,
     isolated,
     lstm_weights,
@@ -313,6 +314,13 @@ def test_a_size_beyond_memory_is_refused_at_once() -> None:
             assert time.monotonic() - begin < 2, name
         else:
             raise AssertionError(f"{name}: not refused")
+
+
+@isolated
+def test_the_sizes_of_a_decoder_beyond_memory_are_named() -> None:
+    wide = [broadcast(HUGE, 32), *lstm_weights(8, 8)[1:]]
+    with pytest.raises(MemoryError, match=f"N 2, .* {HUGE} inputs, H 8"):
+        decode(embedding=broadcast(9, HUGE), layers=[wide, lstm_weights(8, 8)])
 
 
 @pytest.mark.parametrize("name", ["recurrent", "attention", "softmax", "affine", "embedding"])
