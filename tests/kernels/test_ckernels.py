@@ -104,7 +104,7 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 
 def once(folder: Path, fill: Callable[[Path], object]) -> list[Path]:
-    """What `fill` writes into a folder, by the first process that asks for it; others wait."""
+    """What `fill` writes into a folder, by the first process that calls it; others wait."""
     import fcntl  # not on Windows, where no driver is built
 
     with folder.with_suffix(".lock").open("w") as lock:

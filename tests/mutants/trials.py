@@ -43,7 +43,7 @@ MODULE_TESTS = {
     ),
     "hard_attention": ("tests/transducer/network",),
     "optim": ("tests/training/test_optim.py", "tests/training/test_optimizer_state.py"),
-    "recurrent": ("tests/layers/recurrent",),
+    "recurrent": ("tests/layers/recurrent", "tests/kernels/hostile/test_recurrent_calls.py"),
     "runtime": ("tests/kernels", "--ignore=tests/kernels/test_ckernels.py"),
     "arrays": ("tests/layers", "tests/kernels/hostile"),
 }
