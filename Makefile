@@ -53,7 +53,7 @@ test-sanitize: export FASTSEQ_SANITIZE = address,undefined
 test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers in the kernels
 	@$(MAKE) --no-print-directory $(VENV)/built $(VENV)/test-tools
 	@LD_PRELOAD=$(SANITIZER) ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-	    $(BIN)/python -m pytest $(ARGS)
+	    $(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (hours; ARGS="--only softmax avx2")
 	@sh tests/ckernels/run_valgrind.sh $(ARGS)

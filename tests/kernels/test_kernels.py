@@ -294,6 +294,8 @@ def test_the_wrong_shape_is_refused_by_name() -> None:
         ValueError, match=r"params: expected 3 arrays \(Wx, Wh, b\), or 6 for two.* got 2"
     ):
         _kernels.recurrent_forward(workspace, "lstm", xs, params[:2])
+    with pytest.raises(ValueError, match=r"x: expected shape \(K, R, V\), K at least 1, got"):
+        _kernels.log_mean_exp(draw(0, 2, 3))
 
 
 def test_a_length_that_does_not_fit_is_refused() -> None:

@@ -39,13 +39,17 @@ MODULE_TESTS = {
     ),
     "dense": (
         *("tests/layers/test_affine.py", "tests/layers/test_embedding.py", "tests/layers"),
-        "tests/transducer/ensemble",
+        *("tests/transducer/ensemble", "tests/kernels/test_kernels.py"),
     ),
     "hard_attention": ("tests/transducer/network",),
     "optim": ("tests/training/test_optim.py", "tests/training/test_optimizer_state.py"),
-    "recurrent": ("tests/layers/recurrent", "tests/kernels/hostile/test_recurrent_calls.py"),
+    "recurrent": (
+        *("tests/layers/recurrent", "tests/kernels/test_kernels.py"),
+        *("tests/kernels/hostile/test_recurrent_calls.py", "tests/kernels/hostile/test_memory.py"),
+        "tests/processes/test_interrupts.py",
+    ),
     "runtime": ("tests/kernels", "--ignore=tests/kernels/test_ckernels.py"),
-    "arrays": ("tests/layers", "tests/kernels/hostile"),
+    "arrays": ("tests/layers", "tests/kernels/hostile", "tests/kernels/test_kernels.py"),
 }
 PYTHON_TESTS = {
     "fastseq/layers/recurrent": (
