@@ -46,7 +46,6 @@ MODULE_TESTS = {
     "recurrent": (
         *("tests/layers/recurrent", "tests/kernels/test_kernels.py"),
         *("tests/kernels/hostile/test_recurrent_calls.py", "tests/kernels/hostile/test_memory.py"),
-        "tests/processes/test_interrupts.py",
     ),
     "runtime": ("tests/kernels", "--ignore=tests/kernels/test_ckernels.py"),
     "arrays": ("tests/layers", "tests/kernels/hostile", "tests/kernels/test_kernels.py"),

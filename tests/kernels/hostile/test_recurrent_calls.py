@@ -1,8 +1,11 @@
 """Every shape that the recurrent kernels read by is checked, and a wrong one named."""
 
+import os
+import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fastseq import _kernels
 from support.kernels.hostile import draw, isolated, lstm_gradients, lstm_weights, refused
@@ -92,3 +95,19 @@ def test_a_wrong_argument_of_backward_is_named() -> None:
     for name, changed in cases:
         refused(lambda c=changed: _kernels.recurrent_backward(workspace, **right | c), name)
     _kernels.recurrent_backward(workspace, **right)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no module resource")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="it needs terabytes")
+@isolated
+def test_backward_after_a_forward_that_found_no_memory_is_refused() -> None:
+    import resource
+
+    workspace, params = _kernels.Workspace(), lstm_weights(D, H)
+    hs, *_ = _kernels.recurrent_forward(workspace, "lstm", draw(N, T, D), params)
+    resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+    many = np.zeros((2**20, 2**7, 0), np.float32)  # 40 GB of cache, half a gigabyte of results
+    with pytest.raises(MemoryError):
+        _kernels.recurrent_forward(workspace, "lstm", many, lstm_weights(0, 1))
+    with pytest.raises(RuntimeError, match="call forward first"):
+        _kernels.recurrent_backward(workspace, hs, params, lstm_gradients(D, H))
