@@ -303,8 +303,8 @@ static void finish(fs_thread_pool *pool, int joined) {
 
 /* ---- load balance ---- */
 
-/* One chunk per thread reads the kernel's weights once: the fastest on free cores. With a load imbalance,
- * the faster threads compute more chunks. In a short call only a thread's waking makes the imbalance. */
+/* One chunk per thread reads the kernel's weights once. With a load imbalance, the faster threads
+ * compute more chunks; in a short call nothing but a thread's waking makes one. */
 #define CHUNKS_PER_THREAD_IF_IMBALANCED 2
 #define IMBALANCED_CALLS 16 /* number of calls with more chunks after an imbalanced one */
 #define WAIT_DIVISOR 8      /* imbalanced: the caller waited for 1/8 of the call or longer */
