@@ -145,13 +145,12 @@ def _check_state(state: Any, training: Training) -> None:
             raise ValueError(f"{name}: expected those of the checkpoint, got others")
     history, epoch, schedule = state["history"], state["epoch"], state["schedule"]
     files.check_history(history)
-    numbers = ["epoch", "loss", "learning_rate"]
+    entries = ["learning_rate", "best"]
     if ours["validation"] is not None:
-        numbers += ["validation_loss", "validation_accuracy"]
+        entries += ["validation_loss", "validation_accuracy"]
     for place, logs in enumerate(history):
-        files.check_object(f"history[{place}]", logs, [*numbers, "best"])
-        for name in numbers:
-            files.check_number(f"history[{place}].{name}", logs[name])
+        files.check_object(f"history[{place}]", logs, entries)
+        files.check_number(f"history[{place}].learning_rate", logs["learning_rate"])
     files.check_number("best_epoch", state["best_epoch"], 0, len(history), int)
 
     files.check_object("epoch", epoch, ours["epoch"])
