@@ -22,6 +22,7 @@ from fastseq.bench.workers import WorkerError
 from fastseq.bench.workloads import WORKLOADS, Workload, in_precisions
 from fastseq.precision import products_in
 from support.bench.benchmarking import FASTSEQ, TINY, FakeWorker
+from support.processes import SANITIZED
 
 Capture = pytest.CaptureFixture[str]
 
@@ -249,6 +250,7 @@ def test_the_peak_of_memory() -> None:
 
 
 @pytest.mark.skipif(not memory.STATUS.exists(), reason="the system does not report it")
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer keeps what is freed")
 def test_the_peak_of_memory_can_be_reset() -> None:
     code = (
         "import numpy as np; from fastseq.bench.memory import *; before = peak_bytes();"

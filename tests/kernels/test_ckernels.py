@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from fastseq import _kernels
+from support.processes import without_preloaded
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
@@ -150,8 +151,7 @@ def tables_here(built: Sequence[str]) -> list[str]:
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program without preloaded libraries; its output is shown if a test fails."""
-    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-    environment.pop("LD_PRELOAD", None)
+    environment = without_preloaded() | {"ASAN_OPTIONS": "detect_leaks=0"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     print(done.stdout, done.stderr)
     return done

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fastseq import _kernels
+from support.processes import SANITIZED
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -56,9 +57,7 @@ def test_freed_memory_is_reused() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
-@pytest.mark.skipif(
-    "asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps what is freed"
-)
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer keeps what is freed")
 def test_the_cache_of_freed_memory_is_limited() -> None:
     # in a process of its own: the tests before may have left memory in the cache
     script = """

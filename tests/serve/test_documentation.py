@@ -19,6 +19,7 @@ from fastseq.data import dates
 from fastseq.serve.limits import Limits
 from fastseq.serve.model import Model
 from fastseq.serve.query import FIELDS
+from support.processes import without_preloaded
 from support.serve.client import Client, serving
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,10 @@ def test_a_request_is_answered(dated: Client, line: str) -> None:
     assert words != shlex.split(line)
     if words[1] == "--json":  # which curl has from 7.82 on
         words[1:2] = ["-H", "Content-Type: application/json", "-d"]
-    done = subprocess.run([*words, "-sS"], capture_output=True, encoding="utf-8", check=True)
+    words += ["-sS"]
+    done = subprocess.run(
+        words, env=without_preloaded(), capture_output=True, encoding="utf-8", check=True
+    )
     for request, answer in SHOWN:
         if request == line:
             assert done.stdout == answer

@@ -1,4 +1,4 @@
-"""Runs the command line of fastseq in a process."""
+"""Processes: the command line of fastseq, other programs, and the address sanitizer around them."""
 
 import os
 import subprocess
@@ -6,12 +6,19 @@ import sys
 from typing import Any
 
 FASTSEQ = [sys.executable, "-m", "fastseq"]
+# Whether the address sanitizer has been preloaded, as `make test-sanitize` does.
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a process with buffered output, the default."""
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return inherited | {"OMP_NUM_THREADS": "1"} | changes
+
+
+def without_preloaded() -> dict[str, str]:
+    """The environment of a program without fastseq: some wait for ever beneath the sanitizer."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def fastseq_process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:

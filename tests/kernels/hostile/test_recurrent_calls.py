@@ -1,6 +1,5 @@
 """Every shape that the recurrent kernels read by is checked, and a wrong one named."""
 
-import os
 import sys
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from fastseq import _kernels
 from support.kernels.hostile import draw, isolated, lstm_gradients, lstm_weights, refused
+from support.processes import SANITIZED
 
 N, T, D, C, V, H = 2, 3, 4, 5, 9, 8
 
@@ -98,7 +98,7 @@ def test_a_wrong_argument_of_backward_is_named() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no module resource")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="it needs terabytes")
+@pytest.mark.skipif(SANITIZED, reason="it needs terabytes")
 @isolated
 def test_backward_after_a_forward_that_found_no_memory_is_refused() -> None:
     import resource
