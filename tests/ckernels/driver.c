@@ -106,7 +106,7 @@ static void check_layers(const fs_kernels *k) {
     for (fs_cell cell = 0; cell < FS_CELLS; ++cell) {
         layer = layers[cell];
         const ptrdiff_t H = 41 + 64 / fs_cells[cell].gates;
-        check_shapes(k, check_recurrent, 4, (ptrdiff_t[MAX_DIMENSIONS]){35, 5, 9, H});
+        check_shapes(k, check_recurrent, 4, (ptrdiff_t[MAX_DIMENSIONS]){35, 16, 9, H});
         check_forms(k);
     }
 }

@@ -191,6 +191,9 @@ def test_an_output_may_overlap_an_input(isa: str) -> None:
     dx_again = _kernels.affine_backward(x, x, W, W)
     np.testing.assert_array_equal(W, expected)
     np.testing.assert_array_equal(dx_again, dx)
+    rows = x.copy()
+    _kernels.embedding_backward(rows, np.array([1, 0, 3, 2]), rows)
+    np.testing.assert_array_equal(rows, x[[1, 0, 3, 2]])
 
 
 def test_an_output_of_wrong_type_or_shape_is_refused() -> None:
