@@ -59,7 +59,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         Leave out pairs of which a side has more symbols, `left_out_` of them.
     embedding_size, hidden_size : int
         Widths of a symbol's vector and of the recurrent state.
-    layers : int
+    layers : int or "auto"
         Recurrent layers in the encoder, and as many in the decoder.
     cell : {"lstm", "gru"}
     reset_after : bool
@@ -160,7 +160,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         max_length: int | None = None,
         embedding_size: int = 64,
         hidden_size: int = 256,
-        layers: int = 1,
+        layers: int | hyperparameters.Auto = "auto",
         cell: hyperparameters.Cell = "lstm",
         reset_after: bool = False,
         encoder: hyperparameters.Encoder = "bidirectional",

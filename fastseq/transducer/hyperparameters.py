@@ -145,7 +145,9 @@ HYPERPARAMETERS = (
     ),
     Hyperparameter("embedding_size", 64, "width of a symbol's vector", least=1, most=_LARGEST_SIZE),
     Hyperparameter("hidden_size", 256, "width of the recurrent state", least=1, most=_LARGEST_SIZE),
-    Hyperparameter("layers", 1, "recurrent layers in encoder and decoder", least=1, most=64),
+    Hyperparameter(
+        "layers", 2, "recurrent layers in encoder and decoder", least=1, most=64, automatic=True
+    ),
     Hyperparameter("cell", "lstm", "kind of the recurrent layers", choices=("lstm", "gru")),
     Hyperparameter(
         "reset_after",
@@ -198,12 +200,7 @@ HYPERPARAMETERS = (
     ),
     Hyperparameter("epochs", 100, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
     Hyperparameter(
-        "batch_size",
-        32,
-        "pairs in a training step",
-        least=1,
-        most=_LARGEST_COUNT,
-        automatic=True,
+        "batch_size", 32, "pairs in a training step", least=1, most=_LARGEST_COUNT, automatic=True
     ),
     Hyperparameter(
         "shards",

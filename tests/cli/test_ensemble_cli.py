@@ -66,7 +66,9 @@ def test_every_second_model_of_many_pairs_has_hard_attention(
     data.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
     options = ["--ensemble", "3", "--valid", "none", "--epochs", "1", "--hidden-size", "4"]
     assert main(["train", str(data), "-o", str(output), *options]) == 0
-    assert "\nchosen for these pairs: attention dot and hard, dr" in capsys.readouterr().out
+    assert (
+        "\nchosen for these pairs: layers 2, attention dot and hard, dr" in capsys.readouterr().out
+    )
     members = Ensemble.load(output).members_
     assert [model.params_["attention"] for model in members] == ["dot", "hard", "dot"]
 

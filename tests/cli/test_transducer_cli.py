@@ -59,7 +59,7 @@ def test_train_writes_the_model_that_fit_makes(data: Path, tmp_path: Path, capsy
     assert captured.err == ""
     lines = captured.out.splitlines()
     assert lines[0] == f"60 pairs in {data}"
-    assert lines[1].startswith("chosen for these pairs: attention hard, unknown_rate 1.0, ")
+    assert lines[1].startswith("chosen for these pairs: layers 1, attention hard, unknown_rate 1.0")
     del lines[1]
     assert [line[:9] for line in lines[1:4]] == ["epoch   1", "epoch   2", "epoch   3"]
     assert lines[4].startswith("model of epoch ") and lines[4].endswith(f" in {output}")

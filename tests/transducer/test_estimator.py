@@ -68,7 +68,7 @@ def test_parameters_are_set_by_name() -> None:
     assert (model.hidden_size, model.get_params()["attention"]) == (3, "none")
     with pytest.raises(ValueError, match="heads: no such hyperparameter; there are source_tokens"):
         model.set_params(layers=2, heads=4)
-    assert model.layers == 1
+    assert model.layers == "auto"
     assert repr(model) == "Transducer(hidden_size=3, attention='none')"
 
 

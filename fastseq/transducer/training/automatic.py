@@ -4,6 +4,7 @@
 | --- | --- | --- | --- | --- |
 | batch_size | 8 | 16 | 16 | 32 |
 | dropout | 0.4 | 0.3 | 0.3 | 0.2 |
+| layers | 1 | 1 | 2 | 2 |
 | attention | hard | hard | dot | dot |
 
 Few pairs in small batches still make many updates, and are learned by heart without much dropout.
@@ -28,8 +29,8 @@ from fastseq.transducer.model_config import Lengths
 
 # Below so many pairs; without a row, the defaults for many pairs.
 _CHOICES: tuple[tuple[int, dict[str, Any]], ...] = (
-    (2_000, {"batch_size": 8, "dropout": 0.4, "attention": "hard"}),
-    (5_000, {"batch_size": 16, "dropout": 0.3, "attention": "hard"}),
+    (2_000, {"batch_size": 8, "dropout": 0.4, "layers": 1, "attention": "hard"}),
+    (5_000, {"batch_size": 16, "dropout": 0.3, "layers": 1, "attention": "hard"}),
     (20_000, {"batch_size": 16, "dropout": 0.3}),
 )
 # What every second model of an ensemble has instead, below so many pairs.
