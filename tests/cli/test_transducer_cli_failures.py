@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from fastseq import Transducer
 from fastseq.cli import main
 from fastseq.transducer.training.loop import Training
-from support.processes import environment, one_line
+from support.processes import SANITIZED, environment, one_line
 from support.transducer.tiny_transducer import OPTIONS, tiny_pairs, tiny_transducer, write_pairs
 
 Capture = pytest.CaptureFixture[str]
@@ -186,6 +186,7 @@ def test_a_picture_that_finds_no_room(model_file: Path, tmp_path: Path, capsys: 
 
 
 @needs_limits
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer alone has more memory")
 def test_a_network_that_finds_no_memory(data: Path, tmp_path: Path) -> None:
     arguments = ["train", str(data), "-o", str(tmp_path / "out"), "--hidden-size", "4096"]
     done = limited(f"RLIMIT_AS, ({2**30}, {2**30})", *arguments)

@@ -11,10 +11,16 @@ from fastseq import _kernels
 from fuzz.case import Case, Draw
 from fuzz.judge import judge
 from fuzz.mutations import Effect, Mutated, mutate
+from support.processes import SANITIZED
 
 CALLS = 1500
 
+not_sanitized = pytest.mark.skipif(
+    SANITIZED, reason="`make fuzz-sanitize` limits the memory and time of a call for it"
+)
 
+
+@not_sanitized
 def test_no_call_of_a_short_run_is_a_finding() -> None:
     options = fuzz.run.parsed(["--calls", str(CALLS), "--quiet"])
     report = fuzz.run.fuzz(options)
@@ -149,6 +155,7 @@ def spoiled(result: Any) -> Any:
     return result * 1.01 if isinstance(result, np.ndarray | np.floating | float) else result
 
 
+@not_sanitized
 @pytest.mark.parametrize(("name", "text"), [("die", "child died"), ("hang", "hangs for 1 s")])
 def test_a_call_that_never_returns_is_found_and_the_others_run(name: str, text: str) -> None:
     arguments = ["--calls", "6", "--only", f"scale,{name}", "--timeout", "1", "--quiet"]

@@ -108,7 +108,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         text=True,
         encoding="utf-8",
         env=ENVIRONMENT,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -29,13 +29,15 @@ def build(folder: Path) -> Path:
 
 def run(library: Path, file: str, function: str, *arguments: Any, timeout: float = 600) -> str:
     """Call a function of a test file in a process with the library; what it prints."""
+    # behind a sanitizer, which has to come first
+    preloaded = ":".join(filter(None, (os.environ.get("LD_PRELOAD"), str(library))))
     program = (
         f"import sys; sys.path[:0] = {sys.path!r}; import runpy; "
         f"runpy.run_path({file!r})[{function!r}](*{tuple(map(str, arguments))!r})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"LD_PRELOAD": preloaded, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=timeout,
