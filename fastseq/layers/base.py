@@ -106,6 +106,8 @@ def checked(
 ) -> Array:
     """An argument as an array, if it has the right kind and shape.
 
+    It is a view: the conversion of another argument may change the shape of the caller's own array.
+
     Parameters
     ----------
     name : str
@@ -131,7 +133,7 @@ def checked(
         numbers = ", ".join("any" if size is None else str(size) for size in sizes)
         known = "" if set(sizes) == {None} else f" = ({numbers})"
         raise ValueError(f"{name}: expected shape {letters}{known}, got {array.shape}")
-    return array
+    return array.view()
 
 
 def check_weight(name: str, weight: object, letters: str, *sizes: int | None) -> Array:
@@ -140,7 +142,8 @@ def check_weight(name: str, weight: object, letters: str, *sizes: int | None) ->
         raise TypeError(f"{name}: expected an array of floats, got {type(weight).__name__}")
     if len(sizes) == 1 and weight.ndim == 2 and len(weight) == 1:  # a bias of one row
         sizes = (1, *sizes)
-    return checked(name, weight, letters, *sizes, kinds="f")
+    checked(name, weight, letters, *sizes, kinds="f")
+    return np.asarray(weight)
 
 
 def zero_gradients(params: Sequence[Array]) -> list[Array]:
@@ -161,7 +164,7 @@ def as_float32(name: str, array: object, shape: tuple[int, ...] | None = None) -
         raise TypeError(f"{name}: expected an array of numbers, got dtype {array.dtype}")
     if shape is not None and array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-    return array.astype(np.float32, copy=False)
+    return array.astype(np.float32, copy=False).view()
 
 
 def label_ids(name: str, labels: object, letters: str, *sizes: int) -> Array:

@@ -315,3 +315,18 @@ def test_wrong_greedy(others: dict[str, Any], error: type[Exception], message: s
 def test_wrong_score(others: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match="^" + re.escape(message)):
         score(Network("gru", True), **others)
+
+
+@pytest.mark.parametrize("name", ["embedding", "output_weight", "output_bias"])
+def test_a_conversion_that_reshapes_an_argument(name: str) -> None:
+    """What was checked keeps its shape, whatever the conversion of a later argument does."""
+    network = Network("gru", True)
+    mine = {"embedding": network.embedding, "output_weight": network.W, "output_bias": network.b}
+    expected = score(network)
+
+    class Reshaping:
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+            mine[name].shape = (-1, 1)
+            return np.zeros((7, 3), "i")
+
+    assert np.array_equal(score(network, **mine, targets=Reshaping()), expected)
