@@ -31,6 +31,7 @@ __all__ = ["Answers", "greedy", "score"]
 
 # Scores that exist at once in `score`.
 _SCORES_AT_ONCE = 1 << 22
+_MOST_STEPS = 2**63 - 1
 
 
 class Answers(NamedTuple):
@@ -250,6 +251,8 @@ def _checked_limits(max_length: int | Array, N: int) -> Array:
     limits = limits.copy()
     if (limits < 0).any():
         raise ValueError(f"max_length: expected at least 0, got {limits.min()}")
+    if limits.size and int(limits.max()) > _MOST_STEPS:
+        raise ValueError(f"max_length: expected at most {_MOST_STEPS}, got {limits.max()}")
     return limits
 
 

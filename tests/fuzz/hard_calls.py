@@ -82,7 +82,12 @@ def position_features_backward(draw: Draw) -> Case:
 
     limits = {"encoder_lengths": (1, Te), "decoder_lengths": (0, Td)}
     return call_of(
-        "position_features_backward", arguments, expected, limits=limits, terms=8 * (Te + Td)
+        "position_features_backward",
+        arguments,
+        expected,
+        limits=limits,
+        terms=8 * (Te + Td),
+        fixed={"mask"},
     )
 
 

@@ -281,6 +281,11 @@ def test_wrong_network(
         ({"end_id": 11}, IndexError, "end_id: expected an id from 0 to 10"),
         ({"end_id": 1.5}, TypeError, "end_id: expected an integer, got float"),
         ({"max_length": -1}, ValueError, "max_length: expected at least 0, got -1"),
+        (
+            {"max_length": np.full(7, 2**63, np.uint64)},
+            ValueError,
+            f"max_length: expected at most {2**63 - 1}, got {2**63}",
+        ),
         ({"max_length": 2.0}, TypeError, "max_length: expected integers, got dtype float64"),
         ({"max_length": [3, 3]}, ValueError, "max_length: expected a number or shape (7,)"),
         (
