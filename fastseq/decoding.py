@@ -31,6 +31,7 @@ __all__ = ["Answers", "greedy", "score"]
 
 # Scores that exist at once in `score`.
 _SCORES_AT_ONCE = 1 << 22
+# The largest number that the kernel of `greedy` takes; an array of uint64 may have larger ones.
 _MOST_STEPS = 2**63 - 1
 
 

@@ -53,7 +53,7 @@ def test_a_request_is_answered(dated: Client, line: str) -> None:
     assert words != shlex.split(line)
     if words[1] == "--json":  # which curl has from 7.82 on
         words[1:2] = ["-H", "Content-Type: application/json", "-d"]
-    words += ["-sS"]
+    words.append("-sS")
     done = subprocess.run(
         words, env=without_preloaded(), capture_output=True, encoding="utf-8", check=True
     )
