@@ -1,7 +1,8 @@
-"""Fixtures of all tests: instruction sets, thread counts, memory layouts."""
+"""Fixtures of all tests: instruction sets, thread counts, memory layouts, compiled C files."""
 
 import importlib.util
 import os
+import runpy
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from support.kernels.hostile_values import (
     reversed_strides,
     strided,
 )
+from support.units import ROOT, Units
 
 Array = npt.NDArray[Any]
 
@@ -83,3 +85,24 @@ AWKWARD: dict[str, Callable[[Array], Array]] = {
 def awkward(request: pytest.FixtureRequest) -> Callable[[Array], Array]:
     """Convert an array to another memory layout or float type."""
     return AWKWARD[request.param]
+
+
+@pytest.fixture(scope="session")
+def build() -> dict[str, Any]:
+    """The names that setup.py defines, without a build."""
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("setup.py is not here: only the installed package is")
+    pytest.importorskip("setuptools.modified", reason="setup.py needs setuptools >= 77")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FASTSEQ_DEBUG", raising=False)
+        patch.delenv("FASTSEQ_SANITIZE", raising=False)
+        return runpy.run_path(str(ROOT / "setup.py"))
+
+
+@pytest.fixture(scope="session")
+def units(tmp_path_factory: pytest.TempPathFactory) -> Units:
+    """The C files that tests compile."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    (shared / "units").mkdir(exist_ok=True)
+    return Units(shared / "units")

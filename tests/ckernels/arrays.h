@@ -38,19 +38,45 @@ static size_t page_size(void) {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static int protect(const allocation *a, int protection) {
-    return mprotect(a->end, page_size(), protection) == 0;
+/* Freed memory, its guard page as it was: to protect a page takes longer than most checks. */
+#define MAX_FREED 2048
+
+static allocation freed[MAX_FREED];
+static int freed_count;
+
+/* Memory of so many bytes that was freed, or new. */
+static int take(allocation *a, size_t whole) {
+    for (int i = freed_count; i-- > 0;) {
+        if ((size_t)(freed[i].end - freed[i].memory) == whole) {
+            *a = freed[i];
+            freed[i] = freed[--freed_count];
+            return 1;
+        }
+    }
+    a->memory = aligned_alloc(page_size(), whole + page_size());
+    if (a->memory == NULL) {
+        return 0;
+    }
+    a->end = a->memory + whole;
+    return mprotect(a->end, page_size(), PROT_NONE) == 0;
 }
 
 static int allocate(allocation *a, size_t size) {
     const size_t page = page_size(), whole = (size + page - 1) / page * page;
-    a->memory = aligned_alloc(page, whole + page);
-    if (a->memory == NULL) {
+    if (!take(a, whole)) {
         return 0;
     }
     memset(a->memory, 0xFF, whole);
-    a->end = a->memory + whole;
-    return protect(a, PROT_NONE);
+    return 1;
+}
+
+static void release(const allocation *a) {
+    if (freed_count < MAX_FREED) {
+        freed[freed_count++] = *a;
+    } else {
+        mprotect(a->end, page_size(), PROT_READ | PROT_WRITE); /* free may use it */
+        free(a->memory);
+    }
 }
 #else
 static int allocate(allocation *a, size_t size) {
@@ -62,6 +88,10 @@ static int allocate(allocation *a, size_t size) {
     memset(a->memory, 0xFF, whole);
     a->end = a->memory + size;
     return 1;
+}
+
+static void release(const allocation *a) {
+    free(a->memory);
 }
 #endif
 
@@ -177,11 +207,7 @@ static int guards_intact(void) {
 /* Frees all arrays from this index on. */
 static void free_arrays_from(int count) {
     while (allocation_count > count) {
-        const allocation *a = &allocations[--allocation_count];
-#ifdef GUARD_PAGES
-        protect(a, PROT_READ | PROT_WRITE); /* free may use it */
-#endif
-        free(a->memory);
+        release(&allocations[--allocation_count]);
     }
 }
 

@@ -6,15 +6,12 @@ instructions that are simulated in C. The tests that need the sources are
 skipped if only the installed package is available.
 """
 
-import hashlib
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,8 @@ import pytest
 
 from fastseq import _kernels
 from support.processes import without_preloaded
+from support.units import CSRC, ROOT, Units
 
-ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests/ckernels/driver.c"
 POOL = ROOT / "tests/ckernels/thread_pool/main.c"
 SIMULATED = ROOT / "tests/ckernels/simulated"
@@ -44,24 +41,12 @@ SANITIZERS = (
 QUICK = ("-DQUICK", "-DFLOAT_STRIDE=65536")
 
 BuildDriver = Callable[..., tuple[Path, list[str]]]
-# A source, and the flags that are its own.
-Unit = tuple[Path, Sequence[str]]
 
 
 @pytest.fixture(scope="module")
-def setup() -> dict[str, Any]:
-    """The global names of setup.py; nothing is built."""
-    if not (ROOT / "setup.py").exists():
-        pytest.skip("setup.py is not here: only the installed package is")
-    pytest.importorskip("setuptools.modified", reason="setup.py needs setuptools >= 77")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("FASTSEQ_DEBUG", raising=False)
-        patch.delenv("FASTSEQ_SANITIZE", raising=False)
-        return runpy.run_path(str(ROOT / "setup.py"))
-
-
-@pytest.fixture(scope="module")
-def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> BuildDriver:
+def build_driver(
+    build: dict[str, Any], units: Units, tmp_path_factory: pytest.TempPathFactory
+) -> BuildDriver:
     """Compile the tables that the compiler supports, as setup.py does, and link the driver."""
     compiler = os.environ.get("CC", "cc").split()
     if sys.platform == "win32" or shutil.which(compiler[0]) is None:
@@ -74,64 +59,29 @@ def build_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
         command = [*compiler, *flags, "probe.c", "-o", "probe"]
         return subprocess.run(command, cwd=probe, capture_output=True).returncode == 0
 
-    # of all of pytest's processes
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-    def compile_units(folder: Path, units: Sequence[Unit], flags: Sequence[str]) -> list[Path]:
-        return compile_all([*compiler, *flags, f"-I{ROOT / 'csrc'}"], units, folder)
-
-    def build(
+    def build_one(
         *defines: str, flags: tuple[str, ...] = (), names: Sequence[str] = here
     ) -> tuple[Path, list[str]]:
         """The driver with some definitions, and its tables: those that this CPU can run."""
         if not accepts(flags):
             pytest.skip(f"{compiler[0]} does not link with {' '.join(flags)}")
-        isas = [isa for isa in setup["ISAS"] if isa.name in names and accepts(isa.flags)]
-        all_flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-pthread", *flags]
-        all_flags += [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
-        units = [(ROOT / "csrc" / name, ()) for name in ("dispatch.c", "thread_pool.c")]
-        units += [(ROOT / f"csrc/isa/{table}.c", isa.flags) for isa in isas for table in isa.tables]
-        key = hashlib.sha256(repr((flags, names)).encode()).hexdigest()[:16]
-        tables = once(shared / f"tables-{key}", lambda to: compile_units(to, units, all_flags))
-        folder = tmp_path_factory.mktemp("driver")
-        driver_unit = (DRIVER, ("-O2", "-fno-sanitize=all", *defines))
-        objects = [*compile_units(folder, [driver_unit], all_flags), *tables]
-        driver = folder / "driver"
+        isas = [isa for isa in build["ISAS"] if isa.name in names and accepts(isa.flags)]
+        common = [*compiler, *build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-pthread", "-fPIC"]
+        common += flags
+        have = [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
+        driver_flags = ["-O2", "-fno-sanitize=all", f"-I{CSRC}", *defines]
+        objects = units.all_compiled(
+            [
+                *([*common, *isa.flags, CSRC / f"isa/{t}.c"] for isa in isas for t in isa.tables),
+                *([*common, *have, CSRC / name] for name in ("dispatch.c", "thread_pool.c")),
+                [*common, *have, *driver_flags, DRIVER],
+            ]
+        )
+        driver = tmp_path_factory.mktemp("driver") / "driver"
         subprocess.run([*compiler, "-pthread", *flags, *objects, "-lm", "-o", driver], check=True)
         return driver, [label for isa in isas for label in labels(isa)]
 
-    return build
-
-
-def once(folder: Path, fill: Callable[[Path], object]) -> list[Path]:
-    """What `fill` writes into a folder, by the first process that calls it; others wait."""
-    import fcntl  # not on Windows, where no driver is built
-
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            filling = folder.with_suffix(".filling")
-            filling.mkdir(exist_ok=True)
-            fill(filling)
-            filling.rename(folder)
-    return sorted(folder.iterdir())
-
-
-def compile_all(command: Sequence[str | Path], units: Sequence[Unit], folder: Path) -> list[Path]:
-    """Compile some sources, as many at a time as there are processors; no warning is allowed."""
-
-    def compile_unit(source: Path, own_flags: Sequence[str]) -> Path:
-        unit = folder / f"{source.parent.name}_{source.stem}.o"
-        done = subprocess.run(
-            [*command, *own_flags, "-c", source, "-o", unit], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return unit
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_unit, *zip(*units, strict=True)))
+    return build_one
 
 
 def labels(isa: Any) -> list[str]:
@@ -205,25 +155,28 @@ def test_every_table_with_sanitizers(build_driver: BuildDriver) -> None:
     assert_clean(build_driver, names=_kernels.available_isas())
 
 
-@pytest.fixture(scope="module")
-def simulated_driver(setup: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def simulated_driver(build: dict[str, Any], units: Units, tmp_path: Path) -> Path:
     """The driver with the tables of AVX-512 and AMX, their instructions simulated in C."""
     compiler = os.environ.get("CC", "cc").split()
     if sys.platform == "win32" or shutil.which(compiler[0]) is None:
         pytest.skip(f"no C compiler: {compiler[0]} is not installed")
-    folder = tmp_path_factory.mktemp("simulated")
-    flags = [*setup["COMMON_FLAGS"], *setup["WARNING_FLAGS"], "-UNDEBUG", "-pthread", "-Wno-psabi"]
-    flags += [f"-I{SIMULATED}", f"-I{ROOT / 'csrc'}"]
-    flags += [f"-D__{each}__" for each in SIMULATED_MACROS]
-    flags += [f"-DFS_HAVE_{name}" for name in ("AVX512", "AVX512_BF16", "AMX")]
+    common = [*compiler, *build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-UNDEBUG", "-pthread"]
+    common += ["-Wno-psabi", f"-I{SIMULATED}", f"-I{CSRC}"]
+    common += [f"-D__{each}__" for each in SIMULATED_MACROS]
+    common += [f"-DFS_HAVE_{name}" for name in ("AVX512", "AVX512_BF16", "AMX")]
     # without an instruction for it, a fused multiply-add takes hundreds
     if "avx2" in _kernels.available_isas():
-        flags += next(isa.flags for isa in setup["ISAS"] if isa.name == "avx2")
-    units: list[Unit] = [(DRIVER, ("-O1", *QUICK, "-DGUARD_PAGES")), (SIMULATED / "tables.c", ())]
-    units += [(ROOT / "csrc/thread_pool.c", ())]
-    units += [(ROOT / f"csrc/isa/{table}.c", ()) for table in SIMULATED_TABLES.values()]
-    objects = compile_all([*compiler, *flags], units, folder)
-    driver = folder / "driver"
+        common += next(isa.flags for isa in build["ISAS"] if isa.name == "avx2")
+    objects = units.all_compiled(
+        [
+            [*common, "-O1", *QUICK, "-DGUARD_PAGES", DRIVER],
+            [*common, SIMULATED / "tables.c"],
+            [*common, CSRC / "thread_pool.c"],
+            *([*common, CSRC / f"isa/{table}.c"] for table in SIMULATED_TABLES.values()),
+        ]
+    )
+    driver = tmp_path / "driver"
     subprocess.run([*compiler, "-pthread", *objects, "-lm", "-o", driver], check=True)
     return driver
 
@@ -248,13 +201,13 @@ def test_exp_tanh_and_sigmoid_of_every_float(build_driver: BuildDriver, name: st
 def test_a_failed_check_sets_the_exit_status(build_driver: BuildDriver) -> None:
     # no table computes exp, tanh and sigmoid to a tenth of an ULP
     driver, _ = build_driver(*QUICK, "-DMAX_ULP=0.1")
-    done = run(driver, "baseline")
+    done = run(driver, "--only", "vmath", "baseline")
     assert done.returncode == 1
     assert re.search(r"FAILED exp, .*MAX_ULP", done.stdout)
     assert re.fullmatch(r"\d+ passed, [1-9]\d* failed", done.stdout.splitlines()[-1])
 
 
-@pytest.mark.usefixtures("setup")
+@pytest.mark.usefixtures("build")
 @pytest.mark.slow  # tens of minutes in an emulator
 def test_neon_in_an_emulator() -> None:
     if shutil.which("sh") is None:
@@ -265,11 +218,11 @@ def test_neon_in_an_emulator() -> None:
     assert_all_passed(done, ["neon"])
 
 
-def test_neon_is_compiled_with_the_flags_of_setup(setup: dict[str, Any]) -> None:
+def test_neon_is_compiled_with_the_flags_of_setup(build: dict[str, Any]) -> None:
     text = RUN_NEON.read_text()
     flags = re.search(r'^FLAGS="([^"]*)"', text, re.MULTILINE)
     assert flags is not None
-    assert flags[1].split() == list(setup["COMMON_FLAGS"])
+    assert flags[1].split() == list(build["COMMON_FLAGS"])
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
@@ -290,8 +243,7 @@ def test_thread_pool(flags: Sequence[str], tmp_path: Path) -> None:
     if flags == SANITIZERS:
         command += ["-DCAN_LIMIT_MEMORY=0"]
     program = tmp_path / "thread_pool"
-    csrc = ROOT / "csrc"
-    command += [f"-I{csrc}", str(POOL), str(csrc / "thread_pool.c"), "-o", str(program)]
+    command += [f"-I{CSRC}", str(POOL), str(CSRC / "thread_pool.c"), "-o", str(program)]
     if subprocess.run(command, cwd=tmp_path).returncode != 0 and flags == SANITIZERS:
         pytest.skip("this compiler has no sanitizers")
     done = run(program)

@@ -9,7 +9,11 @@
 #define DECODING_STEPS 5
 #define DECODING_TE 3
 #define MOST_DECODING_LAYERS 3
-#define FORMS_PER_SHAPE 12
+#ifdef QUICK
+#define FORMS_PER_SHAPE 6
+#else
+#define FORMS_PER_SHAPE 4 /* of more shapes */
+#endif
 
 enum { NO_ATTENTION, DOT, SCALED, GENERAL, ADDITIVE, HARD, ATTENTION_KINDS };
 
