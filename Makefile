@@ -57,7 +57,7 @@ test-sanitize:  ## the tests with the address and undefined-behaviour sanitizers
 	    $(BIN)/python -m pytest $(IN_PARALLEL) -o faulthandler_timeout=3600 \
 	    --ignore=tests/kernels/test_ckernels.py $(ARGS)
 
-test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (hours; ARGS="--only softmax avx2")
+test-valgrind:  ## the kernels of baseline and AVX2 under valgrind's memcheck, without Python (an hour; ARGS="--only softmax avx2")
 	@sh tests/ckernels/run_valgrind.sh $(ARGS)
 
 test-tsan:  ## the thread pool and the kernels with the thread sanitizer
