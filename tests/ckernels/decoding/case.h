@@ -10,9 +10,9 @@
 #define DECODING_TE 3
 #define MOST_DECODING_LAYERS 3
 #ifdef QUICK
-#define FORMS_PER_SHAPE 6
+#define FORMS_PER_SHAPE 12
 #else
-#define FORMS_PER_SHAPE 4 /* of more shapes */
+#define FORMS_PER_SHAPE 4 /* of five times the shapes, in each layout */
 #endif
 
 enum { NO_ATTENTION, DOT, SCALED, GENERAL, ADDITIVE, HARD, ATTENTION_KINDS };
