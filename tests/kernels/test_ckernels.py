@@ -19,7 +19,7 @@ import pytest
 
 from fastseq import _kernels
 from support.processes import without_preloaded
-from support.units import CSRC, ROOT, Units
+from support.units import CSRC, ROOT, Units, common_flags
 
 DRIVER = ROOT / "tests/ckernels/driver.c"
 POOL = ROOT / "tests/ckernels/thread_pool/main.c"
@@ -66,8 +66,7 @@ def build_driver(
         if not accepts(flags):
             pytest.skip(f"{compiler[0]} does not link with {' '.join(flags)}")
         isas = [isa for isa in build["ISAS"] if isa.name in names and accepts(isa.flags)]
-        common = [*compiler, *build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-pthread", "-fPIC"]
-        common += flags
+        common = [*compiler, *common_flags(build), *flags]
         have = [f"-DFS_HAVE_{isa.name.upper()}" for isa in isas]
         driver_flags = ["-O2", "-fno-sanitize=all", f"-I{CSRC}", *defines]
         objects = units.all_compiled(
@@ -161,8 +160,8 @@ def simulated_driver(build: dict[str, Any], units: Units, tmp_path: Path) -> Pat
     compiler = os.environ.get("CC", "cc").split()
     if sys.platform == "win32" or shutil.which(compiler[0]) is None:
         pytest.skip(f"no C compiler: {compiler[0]} is not installed")
-    common = [*compiler, *build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-UNDEBUG", "-pthread"]
-    common += ["-Wno-psabi", f"-I{SIMULATED}", f"-I{CSRC}"]
+    common = [*compiler, *common_flags(build), "-UNDEBUG", "-Wno-psabi"]
+    common += [f"-I{SIMULATED}", f"-I{CSRC}"]
     common += [f"-D__{each}__" for each in SIMULATED_MACROS]
     common += [f"-DFS_HAVE_{name}" for name in ("AVX512", "AVX512_BF16", "AMX")]
     # without an instruction for it, a fused multiply-add takes hundreds

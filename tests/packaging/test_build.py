@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from fastseq import _kernels
-from support.units import CSRC, Units
+from support.units import CSRC, Units, common_flags
 
 C_SOURCES = sorted(CSRC.rglob("*.[ch]"))
 SHARED_UNITS = ("dispatch", "thread_pool")
@@ -66,7 +66,7 @@ def unit_of(build: dict[str, Any], units: Units) -> UnitOf:
             if shutil.which(tool) is None:
                 pytest.skip(f"{name}: {tool} is not installed")
         source = CSRC / (f"{name}.c" if name in SHARED_UNITS else f"isa/{name}.c")
-        flags = [*build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-pthread", "-fPIC"]
+        flags = common_flags(build)
         flags += isas[isa].flags if isa in isas else [f"-DFS_HAVE_{n.upper()}" for n in native]
         unit = str(units.compiled(*compiler, *flags, source))
         symbols = output_of(f"{prefix}nm", "--defined-only", "--extern-only", unit)

@@ -4,10 +4,11 @@ import hashlib
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
@@ -44,3 +45,8 @@ class Units:
         """Of some commands, as many at a time as there are processors."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda command: self.compiled(*command), commands))
+
+
+def common_flags(build: Mapping[str, Any]) -> list[str]:
+    """Those of setup.py for each C file, in one order: another would compile the file again."""
+    return [*build["COMMON_FLAGS"], *build["WARNING_FLAGS"], "-pthread", "-fPIC"]
