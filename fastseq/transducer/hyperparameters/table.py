@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 
 from fastseq.transducer.data.columns import Columns
+from fastseq.transducer.hyperparameters.hyperparameter import AUTO, Hyperparameter
 from fastseq.transducer.network.parameters import check_copy, check_reset_after
-
-# What an automatic hyperparameter is until `fit` chooses a value.
-AUTO = "auto"
 
 # The choices of HYPERPARAMETERS, for type checkers; those of tokens are in forms.Tokens.
 Auto = Literal["auto"]
@@ -23,81 +20,6 @@ AttentionKind = Literal["none", "dot", "scaled_dot", "general", "additive", "har
 ScheduleKind = Literal["constant", "plateau", "warmup_inverse_sqrt"]
 Monitor = Literal["accuracy", "loss"]
 Precision = Literal["default", "float32", "bfloat16"]
-
-
-class Hyperparameter(NamedTuple):
-    """One of them: its default and kind, the values it takes, and what it is for.
-
-    Numbers lie from `least` to `most`, where `below` leaves `most` itself out. `optional` lets None
-    stand for "never"; the kind of a number is then `kind`, unless the default shows it. A string is
-    one of `choices`, or what `check_text` accepts. Where it is `automatic`, it may be "auto" and is
-    that unless it is given: `training.automatic` then chooses a value for the pairs; the default is
-    the one for many pairs.
-    """
-
-    name: str
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-    least: float = 0
-    most: float = math.inf
-    below: bool = False
-    optional: bool = False
-    automatic: bool = False
-    kind: type | None = None
-    check_text: Callable[[str], object] | None = None
-
-    @property
-    def initial(self) -> Any:
-        """Its value in a Transducer that is not given one."""
-        return AUTO if self.automatic else self.default
-
-    @property
-    def value_type(self) -> type:
-        """The type of its values other than None."""
-        return self.kind or type(self.default)
-
-    def check(self, value: Any) -> None:
-        """TypeError or ValueError, naming the hyperparameter, unless the value is allowed."""
-        if (value is None and self.optional) or (self.automatic and value == AUTO):
-            return
-        kind = self.value_type
-        if kind is bool or kind is str:
-            fits = isinstance(value, np.bool_ | bool if kind is bool else str)
-        else:
-            whole = int | np.integer
-            fits = isinstance(value, whole if kind is int else whole | float | np.floating)
-            fits = fits and not isinstance(value, bool)
-        if not fits:
-            raise TypeError(
-                f"{self.name}: expected {_KINDS[kind]}{self._others()}, got {type(value).__name__}"
-            )
-        if self.check_text is not None:
-            self.check_text(value)
-        elif kind is str and value not in self.choices:
-            raise ValueError(
-                f"{self.name}: expected one of {', '.join(self.choices)}; got {value!r}"
-            )
-        if kind in (int, float) and not self._in_range(value):
-            raise ValueError(f"{self.name}: expected {self.range_text()}, got {value}")
-
-    def _others(self) -> str:
-        return f" or {AUTO!r}" * self.automatic + " or None" * self.optional
-
-    def range_text(self) -> str:
-        """The range of a number, in words."""
-        if math.isinf(self.most):
-            return f"at least {self.least}"
-        return f"{self.least} to {'below ' * self.below}{self.most}"
-
-    def _in_range(self, value: float) -> bool:
-        # false for NaN
-        return self.least <= value < math.inf and (
-            value < self.most if self.below else value <= self.most
-        )
-
-
-_KINDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string"}
 
 # The limits above are far beyond what a CPU trains; they keep a hostile file from asking for more.
 _LARGEST_SIZE = 2**15
@@ -322,76 +244,3 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in BY_NAME:
             raise ValueError(f"{name}: no such hyperparameter; there are {', '.join(BY_NAME)}")
-
-
-class Configurable:
-    """scikit-learn's methods over the attributes that hold hyperparameters."""
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters, as given to the constructor: "auto" stays that after `fit`.
-
-        Parameters
-        ----------
-        deep : bool
-            Without effect; scikit-learn passes it.
-
-        Returns
-        -------
-        dict of str to value
-
-        Examples
-        --------
-        >>> from fastseq import Transducer
-        >>> Transducer(hidden_size=64).get_params()["hidden_size"]
-        64
-        """
-        return {each.name: getattr(self, _attribute(each.name)) for each in HYPERPARAMETERS}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change hyperparameters; what was trained stays until the next `fit`.
-
-        Parameters
-        ----------
-        **params
-            New values by name; they are checked by `fit`.
-
-        Returns
-        -------
-        The object itself.
-
-        Raises
-        ------
-        ValueError
-            There is no hyperparameter of such a name. None is changed then.
-
-        Examples
-        --------
-        >>> from fastseq import Transducer
-        >>> Transducer(cell="gru").set_params(hidden_size=64)
-        Transducer(hidden_size=64, cell='gru')
-        """
-        check_names(params)
-        for name, value in params.items():
-            setattr(self, _attribute(name), value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn requires of an estimator; it is installed where this is called."""
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=True),
-            input_tags=InputTags(two_d_array=False, string=True),
-        )
-
-    def __repr__(self) -> str:
-        defaults = {each.name: each.initial for each in HYPERPARAMETERS}
-        changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
-        arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
-        return f"{type(self).__name__}({arguments})"
-
-
-def _attribute(name: str) -> str:
-    """Where a hyperparameter is stored: `attention` is the name of a method already."""
-    return "attention_kind" if name == "attention" else name
