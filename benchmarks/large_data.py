@@ -20,7 +20,7 @@ from fastseq import Transducer
 from fastseq.data import dates
 from fastseq.transducer.data.store import PairStore, store_of
 from fastseq.transducer.data.tsv import read_pairs
-from fastseq.transducer.training.fitting import prepare
+from fastseq.transducer.training.preparation import prepare
 
 PAIRS_OF_A_PART = 500_000
 HELD_OUT = 0.0002

@@ -215,7 +215,7 @@ def _train(arguments: argparse.Namespace, ranks: Communicator) -> int:
         reached = _best_epochs(model) or "epoch 1, which was not over"
         say(f"interrupted: the {_noun(model)} of {reached} is {place}")
         return EXIT_INTERRUPTED
-    show(f"{_noun(model)} of {_best_epochs(model)} {place}")
+    show(f"{_noun(model)} of {_best_epochs(model)}{_final_epochs(model)} {place}")
     return EXIT_OK
 
 
@@ -272,6 +272,8 @@ class _EpochLines:
         member = f"model {logs['model']}   " if "model" in logs else ""
         show(f"{member}{epoch_line(logs)}")
 
+    on_final_epoch_end = on_epoch_end
+
 
 def _show_reading(model: Transducer, *others: Transducer) -> None:
     """Print which pairs were left out, in what form texts are read, and what was chosen.
@@ -317,6 +319,12 @@ def _best_epochs(model: Transducer | Ensemble) -> str:
         if history
     ]
     return f"epoch{'s' * (len(best) > 1)} {', '.join(map(str, best))}" if best else ""
+
+
+def _final_epochs(model: Transducer | Ensemble) -> str:
+    """How many epochs on all pairs came after these, "" for none."""
+    made = {each.params_["final_epochs"] for each in getattr(model, "members_", [model])}
+    return f" and {max(made)} on all pairs" if max(made) else ""
 
 
 def _noun(model: Transducer | Ensemble) -> str:

@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-
 from fastseq.parallel.communicator import together
 from fastseq.parallel.mpi import ranks_of
 from fastseq.transducer import hyperparameters, model_file
@@ -16,17 +13,16 @@ from fastseq.transducer.data.forms import Text, Tokens
 from fastseq.transducer.data.store import PairStore
 from fastseq.transducer.hyperparameters import Configurable
 from fastseq.transducer.model_config import ModelConfig
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.network.network import Array, Network
 from fastseq.transducer.search.fitted import Configured
 from fastseq.transducer.search.predictor import Predictor
-from fastseq.transducer.training.fitting import Fitting, Validation, checked_callbacks, prepare
+from fastseq.transducer.training.fitting import Fitting, checked_callbacks
+from fastseq.transducer.training.preparation import Validation, prepare
 from fastseq.transducer.training.reports import Logs, Progress, Summarized
 from fastseq.transducer.training.warm_start import Start
 
 # The names in float_formats.FLOAT_FORMATS.
 FileDtype = Literal["float32", "float16", "bfloat16"]
-
-Array = npt.NDArray[np.float32]
 
 
 class Transducer(Configured, Predictor, Summarized, Configurable):
@@ -86,6 +82,9 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         2016).
     epochs : int
         At most.
+    final_epochs : int or "auto"
+        Where a share of the pairs is held out, go on from the best weights for so many epochs, or
+        as many as there were, on all pairs at 0.3 of the learning rate.
     batch_size : int or "auto"
     shards : int
         A batch is cut into so many parts, whose gradients are summed; see `communicator` of `fit`.
@@ -115,7 +114,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
     Attributes
     ----------
     params_ : dict
-        The hyperparameters that were trained with, where they were "auto" those that were chosen.
+        The hyperparameters trained with: what `fit` chose, and as many `final_epochs` as it made.
     history_ : list of dict
         The logs of each epoch: epoch, loss, validation_loss and validation_accuracy (with pairs
         held out), learning_rate, best, and, unless the model was loaded, seconds and
@@ -172,6 +171,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         unknown_rate: float | hyperparameters.Auto = "auto",
         label_smoothing: float = 0.0,
         epochs: int = 100,
+        final_epochs: int | hyperparameters.Auto = "auto",
         batch_size: int | hyperparameters.Auto = "auto",
         shards: int = 1,
         learning_rate: float = 0.001,
@@ -206,6 +206,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         self.unknown_rate = unknown_rate
         self.label_smoothing = label_smoothing
         self.epochs = epochs
+        self.final_epochs = final_epochs
         self.batch_size = batch_size
         self.shards = shards
         self.learning_rate = learning_rate
@@ -246,23 +247,23 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         sources, targets : as many str, or lists of str; a source may come with several targets
         validation : float, (sources, targets), or None
             What to hold out, to find the best epoch and to stop: a share of the pairs, in which all
-            pairs of a source go together; other pairs; or nothing, and then the epoch of the lowest
-            training loss is the best.
+            pairs of a source go together, and which the final epochs learn too; other pairs; or
+            nothing, and then the epoch of the lowest training loss is the best.
         sample_weight : iterable of float, optional
             How much each pair counts: its loss is multiplied by its weight, divided by the mean of
             all. By default all count alike. Validation has no weights.
         callbacks : iterable
             After each epoch ``on_epoch_end(model, logs)`` of each is called, in this order, with
-            this Transducer at the current weights, averaged, and the new entry of `history_`; and
-            before the first ``on_fit_begin(model)`` of those that have it. What it raises ends the
-            training.
+            this Transducer at the current weights, averaged, and the new entry of `history_`; of
+            those that have them ``on_fit_begin(model)`` before the first, and
+            ``on_final_epoch_end(model, logs)`` after each final one. What they raise ends `fit`.
         checkpoint : path, optional
             A folder, made if need be, for a file with the state, replaced after each epoch.
         checkpoint_every : int, optional
             Replace it after so many steps of an epoch too.
         resume : bool
-            Go on from the checkpoint, if there is one, to the bits of uninterrupted training. Of
-            pairs and hyperparameters only `epochs` and `patience` may differ; "auto" is as it was.
+            Go on from the checkpoint, if there is one, to the bits of uninterrupted training. What
+            may differ are `epochs`, `final_epochs` and `patience`; "auto" is as it was.
         log : path, optional
             A file to write the logs of each epoch to, one JSON object a line.
         progress : bool or "bar", optional
@@ -307,7 +308,8 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         try:
             fitting.run(self, called, progress)
         finally:
-            self.interrupted_ = training.interrupted
+            self.interrupted_ = fitting.interrupted
+            self._take_config(fitting.config)
         return self
 
     def save(self, path: str | os.PathLike[str], dtype: FileDtype = "float32") -> None:

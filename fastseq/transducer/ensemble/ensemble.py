@@ -19,7 +19,8 @@ from fastseq.transducer.ensemble.workers import Job, Workers
 from fastseq.transducer.estimator import FileDtype, Transducer
 from fastseq.transducer.model_config import Lengths
 from fastseq.transducer.search.predictor import Predictor
-from fastseq.transducer.training.fitting import Validation, checked_callbacks
+from fastseq.transducer.training.fitting import call, checked_callbacks
+from fastseq.transducer.training.preparation import Validation
 from fastseq.transducer.training.reports import Logs, Progress, epoch_line
 
 
@@ -117,7 +118,7 @@ class Ensemble(Predictor):
         callbacks : iterable
             After each epoch of a model ``on_epoch_end(ensemble, logs)`` of each is called; `logs`
             have the number of the model, from 1, as ``model``. The weights are in another process
-            at that time.
+            at that time. ``on_final_epoch_end`` is called in the same way.
         checkpoint : path, optional
             A folder, made if need be, with a folder for the checkpoint of each model: 1, 2 and so
             on.
@@ -173,8 +174,7 @@ class Ensemble(Predictor):
             logs = {"model": number + 1} | logs
             if shown:
                 print(member_line(logs), file=sys.stderr, flush=True)
-            for callback in called:
-                callback.on_epoch_end(self, logs)
+            call(called, self, logs)
 
         workers = Workers(jobs, processes)
         workers.run(end_epoch)

@@ -175,6 +175,8 @@ class _Messenger:
     def on_epoch_end(self, _: Transducer, logs: dict[str, Any]) -> None:
         _send(self._stream, logs)
 
+    on_final_epoch_end = on_epoch_end
+
 
 def _train(job: Job, stream: IO[bytes], ended: threading.Event) -> Result:
     model, error = job.model, None

@@ -122,6 +122,14 @@ HYPERPARAMETERS = (
     ),
     Hyperparameter("epochs", 100, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
     Hyperparameter(
+        "final_epochs",
+        0,
+        "where a share of the pairs is held out, go on from the best weights for so many epochs on "
+        "all pairs, at 0.3 of the learning rate",
+        most=_LARGEST_COUNT,
+        automatic=True,
+    ),
+    Hyperparameter(
         "batch_size", 32, "pairs in a training step", least=1, most=_LARGEST_COUNT, automatic=True
     ),
     Hyperparameter(

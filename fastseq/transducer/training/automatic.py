@@ -6,6 +6,7 @@
 | dropout | 0.4 | 0.3 | 0.3 | 0.2 |
 | layers | 1 | 1 | 2 | 2 |
 | attention | hard | hard | dot | dot |
+| final_epochs | 8 | 8 | 8 | 0 |
 
 Few pairs in small batches still make many updates, and are learned by heart without much dropout.
 Two layers learn more from many pairs, and no more from few; they take twice the time of one.
@@ -28,14 +29,16 @@ from typing import Any
 from fastseq.transducer.hyperparameters import BY_NAME, HYPERPARAMETERS, is_undecided
 from fastseq.transducer.model_config import Lengths
 
+_FEW = 20_000
 # Below so many pairs; without a row, the defaults for many pairs.
 _CHOICES: tuple[tuple[int, dict[str, Any]], ...] = (
     (2_000, {"batch_size": 8, "dropout": 0.4, "layers": 1, "attention": "hard"}),
     (5_000, {"batch_size": 16, "dropout": 0.3, "layers": 1, "attention": "hard"}),
-    (20_000, {"batch_size": 16, "dropout": 0.3}),
+    (_FEW, {"batch_size": 16, "dropout": 0.3}),
 )
-# What every second model of an ensemble has instead, below so many pairs.
-_VARIED: tuple[int, dict[str, Any]] = (20_000, {"attention": "hard"})
+_FINAL_EPOCHS = 8
+# What every second model of an ensemble has instead.
+_VARIED = {"attention": "hard"}
 _LARGEST_GRID = 2_500
 _UPDATES_OF_AN_EPOCH = 250
 
@@ -62,8 +65,10 @@ def chosen(
     """
     values = {each.name: each.default for each in HYPERPARAMETERS if each.automatic}
     values |= next((choices for most, choices in _CHOICES if pairs < most), {})
-    if member % 2 and pairs < _VARIED[0]:
-        values |= _VARIED[1]
+    if pairs < _FEW:
+        values["final_epochs"] = _FINAL_EPOCHS
+        if member % 2:
+            values |= _VARIED
     if params["peeky"] or params["copy"] or lengths.source * lengths.target > _LARGEST_GRID:
         values["attention"] = BY_NAME["attention"].default
     given = {name: value for name, value in params.items() if not is_undecided(name, value)}

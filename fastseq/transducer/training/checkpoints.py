@@ -15,7 +15,7 @@ KIND = "fastseq.checkpoint"
 
 # What may be another when training is resumed: it decides only when training ends; or what it
 # makes of the data is compared as such, with the vocabularies.
-_FREE = ("epochs", "patience", "normalize", "lowercase", "max_length")
+_FREE = ("epochs", "final_epochs", "patience", "normalize", "lowercase", "max_length")
 # What a training had before a hyperparameter was there, if not what is the default for many pairs.
 _BEFORE = {"averaging": 0.0, "unknown_rate": 0.0}
 # No step takes less; speeds are divided by it.

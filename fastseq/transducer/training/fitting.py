@@ -1,4 +1,4 @@
-"""From the arguments of `Transducer.fit` to a training that is ready to run."""
+"""The course of `Transducer.fit`: a training with its checkpoint, log, callbacks and progress."""
 
 from __future__ import annotations
 
@@ -8,179 +8,27 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from fastseq._kernels import get_precision, isa
 from fastseq.files import check_writable
 from fastseq.models.base import check_sizes
 from fastseq.parallel.communicator import SINGLE_PROCESS, Communicator, require_equal, together
 from fastseq.precision import products_in
-from fastseq.transducer import hyperparameters
-from fastseq.transducer import model_file as files
-from fastseq.transducer.data.batches import Pairs, split_by_source
-from fastseq.transducer.data.columns import Columns
-from fastseq.transducer.data.forms import Text, choose_forms
-from fastseq.transducer.data.store import PairStore
-from fastseq.transducer.data.texts import check_equal_length, checked_texts
-from fastseq.transducer.data.vocabulary import Vocabulary
-from fastseq.transducer.metrics.questions import key, numbers
-from fastseq.transducer.model_config import Lengths, ModelConfig, Vocabularies
-from fastseq.transducer.network.network import Network
+from fastseq.transducer.model_config import ModelConfig
 from fastseq.transducer.training import checkpoints
-from fastseq.transducer.training.automatic import chosen
 from fastseq.transducer.training.interrupt import ends_cleanly
-from fastseq.transducer.training.loop import Plan, Training
-from fastseq.transducer.training.reports import JsonLog, Logs, Progress, ProgressBar, Reporter
-from fastseq.transducer.training.shards import check_shards
-from fastseq.transducer.training.warm_start import Start, extended_config, kept_forms, take_weights
+from fastseq.transducer.training.loop import Training
+from fastseq.transducer.training.reports import (
+    FinalReporter,
+    JsonLog,
+    Logs,
+    Progress,
+    ProgressBar,
+    Reporter,
+)
 from fastseq.version import __version__
-
-Validation = float | tuple[Iterable[Text], Iterable[Text]] | None
-
-
-def prepare(
-    params: dict[str, Any],
-    sources: Iterable[Text] | PairStore,
-    targets: Iterable[Text],
-    validation: Validation,
-    sample_weight: Iterable[float] | None = None,
-    start: Start | None = None,
-    resumed: str | os.PathLike[str] | None = None,
-    ranks: Communicator = SINGLE_PROCESS,
-    member: int = 0,
-) -> tuple[Training, ModelConfig]:
-    """Check everything, number the symbols, encode the pairs, draw the weights.
-
-    Parameters
-    ----------
-    params : dict
-        Every hyperparameter.
-    sources, targets, validation, sample_weight
-        As in `Transducer.fit`.
-    start : Start, optional
-        A trained model whose symbols and weights are kept; what is "auto" is as it has it.
-    resumed : path, optional
-        The folder of a checkpoint: if there is one, what is "auto" is as it was.
-    ranks : Communicator
-        The processes that are to train together.
-    member : int
-        Which model of an ensemble it is, from 0: what is "auto" may differ.
-
-    Returns
-    -------
-    Training, ModelConfig
-
-    Raises
-    ------
-    OSError, TypeError, ValueError
-        An argument is wrong, or the checkpoint.
-    """
-    hyperparameters.check(params)
-    params = hyperparameters.plain(params)
-    check_shards(params["shards"], ranks)
-    if resumed is not None and os.path.exists(checkpoints.file_name(resumed)):
-        params = checkpoints.trained_with(checkpoints.file_name(resumed), params)
-        hyperparameters.check(params)
-    elif start is not None:
-        params = {
-            name: start.config.params[name] if hyperparameters.is_undecided(name, value) else value
-            for name, value in params.items()
-        }
-    seeds = np.random.SeedSequence(params["seed"]).spawn(4)
-    split, *generators = (np.random.default_rng(seed) for seed in seeds)
-    if isinstance(sources, PairStore):
-        return _stored_training(params, sources, validation, start, ranks, generators, member)
-    tag_columns = len(Columns.parse(params["columns"]).features)
-    source_texts = checked_texts("sources", sources, None, tag_columns)
-    target_texts = checked_texts("targets", targets, None)
-    check_equal_length(source_texts, target_texts)
-    if not source_texts:
-        raise ValueError("sources: expected at least one pair to train on, got none")
-    pair_weights = _checked_weights(sample_weight, len(source_texts))
-    forms = choose_forms(source_texts, target_texts, params, tag_columns)
-    if start is not None:
-        forms = kept_forms(start, forms)
-    lengths = [
-        np.array([form.length(text) for text in texts])
-        for form, texts in zip(forms, (source_texts, target_texts), strict=True)
-    ]
-    kept = np.flatnonzero(np.maximum(*lengths) <= (params["max_length"] or np.inf))
-    if not len(kept):
-        raise ValueError(
-            f"max_length: expected a pair of at most {params['max_length']} symbols, "
-            f"got none among {len(source_texts)}"
-        )
-    source_texts, target_texts = (
-        [texts[row] for row in kept] for texts in (source_texts, target_texts)
-    )
-    vocabulary = Vocabularies(
-        Vocabulary.build(source_texts, forms[0]), Vocabulary.build(target_texts, forms[1])
-    )
-    seen = Lengths(*(int(side[kept].max()) for side in lengths))
-    config = ModelConfig(params, vocabulary, seen)
-    if start is not None:
-        config = extended_config(start, config)
-    files.check_room(config.to_json())
-    encoded = config.vocabulary.encode(source_texts, target_texts)
-    if pair_weights is not None:
-        pair_weights = pair_weights[kept]
-    pairs = Pairs(encoded.sources, encoded.targets, None, pair_weights, kept)
-    held_out: Pairs | None = None
-    if isinstance(validation, int | float | np.number):
-        if not 0 < validation < 1:
-            raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
-        pairs, held_out = split_by_source(pairs, float(validation), split)
-    elif validation is not None:
-        held_out = _encode_validation(validation, config.vocabulary)
-    training, config = _training(config, pairs, held_out, start, ranks, generators, member)
-    training.left_out = len(lengths[0]) - len(kept)
-    return training, config
-
-
-def _training(
-    config: ModelConfig,
-    pairs: Pairs,
-    held_out: Pairs | None,
-    start: Start | None,
-    ranks: Communicator,
-    generators: list[np.random.Generator],
-    member: int,
-) -> tuple[Training, ModelConfig]:
-    """Choose what is "auto", and draw the weights."""
-    order, dropout, weights = generators
-    params = chosen(config.params, len(pairs), config.lengths, member)
-    config = replace(config, params=params)
-    plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
-    network = Network(config.network_config(), weights)
-    if start is not None:
-        take_weights(start, network.params)
-    return Training(network, plan, pairs, held_out, order, dropout, ranks), config
-
-
-def _stored_training(
-    params: dict[str, Any],
-    store: PairStore,
-    validation: Validation,
-    start: Start | None,
-    ranks: Communicator,
-    generators: list[np.random.Generator],
-    member: int,
-) -> tuple[Training, ModelConfig]:
-    """As `prepare`, of pairs that are numbered and encoded already."""
-    if start is not None:
-        raise ValueError("warm_start: expected pairs in memory, got a cache of pairs")
-    store.require(params)
-    config = ModelConfig(params, Vocabularies(*store.vocabularies), Lengths(*store.lengths))
-    files.check_room(config.to_json())
-    held_out = store.held_out
-    if validation is not None and not isinstance(validation, int | float | np.number):
-        held_out = _encode_validation(validation, config.vocabulary)
-    training, config = _training(config, store.pairs, held_out, start, ranks, generators, member)
-    training.left_out = store.left_out
-    return training, config
 
 
 class Fitting:
@@ -212,14 +60,33 @@ class Fitting:
         ranks: Communicator = SINGLE_PROCESS,
     ) -> None:
         self._training, self._config, self._ranks = training, config, ranks
+        self._running, self._final_epochs = training, 0
         self._path = _checkpoint_path(checkpoint, checkpoint_every, resume)
         self._every = checkpoint_every
         if self._path is not None and os.path.exists(self._path):
             checkpoints.restore(self._path, training, config)
         self._log = JsonLog(None if ranks.rank else log, training.history)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has ended the training; set from outside, it does."""
+        return self._running.interrupted
+
+    @interrupted.setter
+    def interrupted(self, value: bool) -> None:
+        self._running.interrupted = value
+
+    @property
+    def config(self) -> ModelConfig:
+        """That of the model, where `final_epochs` are as many as were made."""
+        params = self._config.params | {"final_epochs": self._final_epochs}
+        return replace(self._config, params=params)
+
     def run(self, model: Any, callbacks: tuple[Any, ...], progress: Progress) -> None:
         """Train to the end, or to Ctrl-C; the network then has the weights of the best epoch.
+
+        The final epochs go on from these. They have neither checkpoint nor log: where they do not
+        come to their end, the network has the weights that they began with.
 
         Parameters
         ----------
@@ -247,22 +114,36 @@ class Fitting:
 
         def end_epoch(logs: Logs) -> None:
             model.n_epochs_ = len(self._training.history)
-            for callback in callbacks:
-                callback.on_epoch_end(model, logs)
+            call(callbacks, model, logs)
 
         bar = ProgressBar(False if ranks.rank else progress, self._training.plan.epochs)
         reporter = Reporter(bar, self._log, self._save_checkpoint, end_epoch, ranks)
+        kept = self._training
         try:
-            with ends_cleanly(self._training, ranks), products_in(self._config.params["precision"]):
+            with ends_cleanly(self, ranks), products_in(self._config.params["precision"]):
                 self._training.run(reporter, self._every)
+                final = self._training.final_training()
+                if final is not None:
+                    self._go_on_with(final)
+                    bar.begin_final(final.plan.epochs)
+                    final.run(FinalReporter(bar, partial(call, callbacks, model), ranks))
+                    if final.finished:
+                        kept, self._final_epochs = final, final.plan.epochs
         except FloatingPointError as error:
             last = "there is no checkpoint"
             if self._path is not None and os.path.exists(self._path):
                 last = f"the last good checkpoint is {self._path}"
-            raise FloatingPointError(f"{error}; {last}") from error
+            where = "" if self._running is self._training else " in the final epochs"
+            raise FloatingPointError(f"{error}{where}; {last}") from error
         finally:
             bar.end()
-            self._training.take_best()
+            kept.take_best()
+
+    def _go_on_with(self, training: Training) -> None:
+        """Let Ctrl-C end this training, also one that came while it was made."""
+        before, self._running = self._running, training
+        if before.interrupted:
+            training.interrupted = True
 
     def _facts(self) -> dict[str, str]:
         """What all ranks must have in common, to come to the same bits."""
@@ -285,6 +166,15 @@ class Fitting:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def call(callbacks: Iterable[Any], model: Any, logs: Logs) -> None:
+    """Call the callbacks after an epoch; after a final one those that want to know."""
+    for callback in callbacks:
+        if "final_epoch" not in logs:
+            callback.on_epoch_end(model, logs)
+        elif hasattr(callback, "on_final_epoch_end"):
+            callback.on_final_epoch_end(model, logs)
 
 
 def checked_callbacks(callbacks: Iterable[Any]) -> tuple[Any, ...]:
@@ -336,54 +226,3 @@ def _checkpoint_path(
         )
     check_writable(path)
     return path
-
-
-def _encode_validation(validation: Any, vocabulary: Vocabularies) -> Pairs:
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(
-            "validation: expected a share, (sources, targets) or None; "
-            f"got {type(validation).__name__}"
-        )
-    sources, targets = (
-        checked_texts(f"validation {side}", texts, symbols)
-        for side, texts, symbols in zip(("sources", "targets"), validation, vocabulary, strict=True)
-    )
-    check_equal_length(sources, targets)
-    if not sources:
-        raise ValueError("validation: expected at least one pair, got none")
-    pairs = vocabulary.encode(sources, targets)
-    # texts that differ in unknown symbols only have the same ids, and are different all the same
-    texts = numbers(key(vocabulary.source, text) for text in sources)
-    return Pairs(pairs.sources, pairs.targets, texts)
-
-
-def _checked_weights(
-    sample_weight: Iterable[float] | None, count: int
-) -> npt.NDArray[np.float32] | None:
-    """The weights with a mean of 1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        They are not as many numbers of at least 0, one of them above it.
-    """
-    if sample_weight is None:
-        return None
-    listed = np.asarray(
-        sample_weight if isinstance(sample_weight, np.ndarray) else list(sample_weight)
-    )
-    if listed.dtype.kind not in "iuf":
-        raise TypeError(f"sample_weight: expected numbers, got {listed.dtype}")
-    if listed.shape != (count,):
-        raise ValueError(
-            f"sample_weight: expected one for each of {count} pairs, got shape {listed.shape}"
-        )
-    wrong = np.flatnonzero(~((listed >= 0) & (listed < np.inf)))
-    if wrong.size:
-        raise ValueError(
-            f"sample_weight[{wrong[0]}]: expected a number of at least 0, got {listed[wrong[0]]}"
-        )
-    if not listed.any():
-        raise ValueError("sample_weight: expected one above 0, got zeros")
-    mean_one: npt.NDArray[np.float32] = (listed / listed.mean(dtype=np.float64)).astype(np.float32)
-    return mean_one

@@ -10,8 +10,8 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,46 +23,14 @@ from fastseq.transducer.data.batches import Pairs, count_batches, shuffled_batch
 from fastseq.transducer.metrics.validation import accuracy, mean_loss
 from fastseq.transducer.network.network import Network
 from fastseq.transducer.training.gradients import Gradients
+from fastseq.transducer.training.plan import Logs, Observer, Plan
 from fastseq.transducer.training.schedules import Schedule
 from fastseq.util import clip_grads
 
 Array = npt.NDArray[Any]
-Logs = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train: the hyperparameters of that name, see `fastseq.Transducer`."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    plateau_patience: int
-    warmup_steps: int
-    averaging: float
-    max_grad: float
-    label_smoothing: float
-    unknown_rate: float
-    monitor: str
-    patience: int | None
-    shards: int
-
-
-class Observer(Protocol):
-    """What is told of training as it goes on."""
-
-    def on_epoch_begin(self, epoch: int, steps_done: int, steps: int) -> None:
-        """An epoch begins, or goes on after `steps_done` of its steps."""
-
-    def on_step(self, loss: float, pairs: int) -> None:
-        """A step was taken, over so many pairs."""
-
-    def on_checkpoint(self) -> None:
-        """Now is a good moment to save the state: its loss is finite."""
-
-    def on_epoch_end(self, logs: Logs) -> None:
-        """An epoch is over, the state is saved; the network has the averages of its weights."""
+# What is left of the learning rate in the final epochs.
+_FINAL_RATE = 0.3
 
 
 class Training:
@@ -80,6 +48,8 @@ class Training:
         Of the order of the pairs, and of what is dropped or read as unknown.
     ranks : Communicator
         The processes that compute the shards of each step, and all do the same update.
+    every : Pairs, optional
+        Those to train on and those held out, for the final epochs.
 
     Attributes
     ----------
@@ -101,6 +71,7 @@ class Training:
         order: np.random.Generator,
         dropout: np.random.Generator,
         ranks: Communicator = SINGLE_PROCESS,
+        every: Pairs | None = None,
     ) -> None:
         self.network = network
         self.plan = plan
@@ -109,6 +80,7 @@ class Training:
         self.left_out = 0
         self._pairs = pairs
         self._validation = validation
+        self._every = every
         self._order, self._dropout = order, dropout
         self._optimizer = Adam()
         self._schedule = Schedule(
@@ -164,6 +136,23 @@ class Training:
         while not self.finished and not self._ends:
             self._run_epoch(observer, checkpoint_every)
         self.interrupted = self._ends
+
+    def final_training(self) -> Training | None:
+        """What goes on with the best weights on all pairs, once this training is finished.
+
+        It has a new optimizer and draws from the same generators. None where there are to be no
+        final epochs, or Ctrl-C came before them.
+        """
+        epochs = min(self.plan.final_epochs, len(self.history))
+        if self._every is None or not epochs or self._ends:
+            return None
+        self.take_best()
+        rate = self.plan.learning_rate * _FINAL_RATE
+        plan = replace(
+            self.plan, epochs=epochs, learning_rate=rate, schedule="constant", patience=None
+        )
+        generators = self._order, self._dropout
+        return Training(self.network, plan, self._every, None, *generators, self._ranks)
 
     @property
     def _ends(self) -> bool:

@@ -44,6 +44,7 @@ class ProgressBar:
         if shown not in (True, False, None, "bar"):
             raise ValueError(f"progress: expected True, False, None or 'bar', got {shown!r}")
         self._notebook = _in_notebook()
+        self._what = "epoch"
         if shown is None:
             shown = self._notebook or (sys.stderr is not None and sys.stderr.isatty())
         self._shown = bool(shown)
@@ -68,13 +69,17 @@ class ProgressBar:
             self._bar = tqdm(
                 total=steps,
                 initial=steps_done,
-                desc=f"epoch {epoch}/{self._epochs}",
+                desc=f"{self._what} {epoch}/{self._epochs}",
                 bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
                 leave=False,
                 **settings,
             )
         self._words = 0
         self._start = time.perf_counter()
+
+    def begin_final(self, epochs: int) -> None:
+        """Go over to the bars of so many final epochs."""
+        self._what, self._epochs = "final epoch", epochs
 
     def step(self, loss: float, words: int) -> None:
         """Move the bar on by a step over so many words."""
@@ -100,7 +105,10 @@ class ProgressBar:
 
 
 def epoch_line(logs: Logs) -> str:
-    """An epoch in one line of text."""
+    """An epoch, one of the final ones or before, in one line of text."""
+    speed = f"{logs['words_per_second']:8,.0f} words/s"
+    if "final_epoch" in logs:
+        return f"final epoch {logs['final_epoch']:3}   loss {logs['loss']:7.4f}   {speed}"
     held_out = ""
     if "validation_accuracy" in logs:
         held_out = (
@@ -108,12 +116,14 @@ def epoch_line(logs: Logs) -> str:
             f"{100 * logs['validation_accuracy']:6.2f} % right"
         )
     return (
-        f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   "
-        f"{logs['words_per_second']:8,.0f} words/s{'   best' * logs['best']}"
+        f"epoch {logs['epoch']:3}   loss {logs['loss']:7.4f}{held_out}   {speed}"
+        f"{'   best' * logs['best']}"
     )
 
 
-def summary(weights: int, vocabulary: Vocabularies, history: Sequence[Logs]) -> list[str]:
+def summary(
+    weights: int, vocabulary: Vocabularies, history: Sequence[Logs], final_epochs: int = 0
+) -> list[str]:
     """A trained model in a few lines of text.
 
     Parameters
@@ -123,6 +133,8 @@ def summary(weights: int, vocabulary: Vocabularies, history: Sequence[Logs]) -> 
     vocabulary : Vocabularies
     history : sequence of dict
         As `Transducer.history_`.
+    final_epochs : int
+        How many there were after them.
     """
     sizes = [f"{len(each.symbols):,}" for each in vocabulary]
     facts = [f"{weights:,} weights, symbols: {sizes[0]} of sources, {sizes[1]} of targets"]
@@ -131,6 +143,8 @@ def summary(weights: int, vocabulary: Vocabularies, history: Sequence[Logs]) -> 
         found = f"best of {len(history)} epochs: {best['epoch']}, loss {best['loss']:.4f}"
         if "validation_accuracy" in best:
             found += f", {100 * best['validation_accuracy']:.2f} % of the held-out answers right"
+        if final_epochs:
+            found += f"; then {final_epochs} on all pairs"
         facts.append(found)
     return facts
 
@@ -228,12 +242,50 @@ class Reporter:
             self._end_epoch(logs)
 
 
+class FinalReporter:
+    """Tells bar and callbacks of the final epochs; see `training.Training`.
+
+    Parameters
+    ----------
+    bar : ProgressBar
+    end_epoch : callable
+        Is given the logs of each epoch.
+    ranks : Communicator
+        Where a callback raises, all end.
+    """
+
+    def __init__(
+        self, bar: ProgressBar, end_epoch: Callable[[Logs], None], ranks: Communicator
+    ) -> None:
+        self._bar, self._end_epoch, self._ranks = bar, end_epoch, ranks
+
+    def on_epoch_begin(self, epoch: int, steps_done: int, steps: int) -> None:
+        """Show a bar."""
+        self._bar.begin(epoch, steps_done, steps)
+
+    def on_step(self, loss: float, pairs: int) -> None:
+        """Move the bar."""
+        self._bar.step(loss, pairs)
+
+    def on_checkpoint(self) -> None:
+        """Write none: what is resumed makes the final epochs again."""
+
+    def on_epoch_end(self, logs: Logs) -> None:
+        """Take the bar away, call the callbacks."""
+        kept = ("loss", "learning_rate", "seconds", "words_per_second")
+        logs = {"final_epoch": logs["epoch"]} | {name: logs[name] for name in kept}
+        with together(self._ranks):
+            self._bar.end(logs)
+            self._end_epoch(logs)
+
+
 class Summarized(Fitted):
     """The methods of a trained model that describe it."""
 
     network_: Any
     vocabulary_: Any
     history_: list[Logs]
+    params_: dict[str, Any]
 
     def summary(self) -> list[str]:
         """The trained model in a few lines: weights, symbols, and the best epoch.
@@ -256,7 +308,8 @@ class Summarized(Fitted):
         """
         self._require_fitted()
         weights = sum(param.size for param in self.network_.params.values())
-        return summary(weights, self.vocabulary_, self.history_)
+        final_epochs = self.params_["final_epochs"]
+        return summary(weights, self.vocabulary_, self.history_, final_epochs)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -7,11 +7,13 @@ import numpy as np
 
 from fastseq import Transducer
 
-# one layer of everything, and dropout, so that both generators are in use
+# one layer of everything, and dropout, so that both generators are in use; the final epochs have
+# tests of their own
 SMALL: dict[str, Any] = {
     "embedding_size": 8,
     "hidden_size": 12,
     "epochs": 3,
+    "final_epochs": 0,
     "batch_size": 8,
     "learning_rate": 0.01,
     "dropout": 0.1,

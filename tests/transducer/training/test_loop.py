@@ -16,7 +16,7 @@ from fastseq.transducer.training import loop as training
 from fastseq.transducer.training.interrupt import ends_cleanly
 from fastseq.transducer.training.loop import Training
 from fastseq.transducer.training.schedules import Schedule
-from support.transducer.interrupted import Call, press_in_step, raise_in_epoch
+from support.transducer.interrupted import Call, fail_at, press_in_step, raise_in_epoch
 from support.transducer.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
 
 PAIRS = tiny_pairs()
@@ -118,7 +118,7 @@ def test_what_makes_an_epoch_better(
 
 
 def a_training(**changes: Any) -> Training:
-    from fastseq.transducer.training.fitting import prepare
+    from fastseq.transducer.training.preparation import prepare
 
     made, _ = prepare(tiny_transducer(**changes).get_params(), *PAIRS, validation=0.1)
     return made
@@ -199,28 +199,6 @@ def test_the_rate_of_the_schedule_is_adams() -> None:
 
 
 # what goes wrong
-
-
-def fail_at(
-    monkeypatch: pytest.MonkeyPatch, update: int, what: str, value: float = math.nan
-) -> None:
-    """Let the loss or the gradients of one training step be what no update survives."""
-    steps = 0
-    loss, backward = Network.loss, Network.backward
-
-    def spoilt_loss(self: Network, batch: Any, **settings: Any) -> float:
-        nonlocal steps
-        result = loss(self, batch, **settings)
-        steps += bool(settings.get("training"))
-        return value if steps == update and what == "loss" and settings else result
-
-    def spoilt_backward(self: Network) -> None:
-        backward(self)
-        if steps == update and what == "gradients":
-            next(iter(self.grads.values()))[0, 0] = value
-
-    monkeypatch.setattr(Network, "loss", spoilt_loss)
-    monkeypatch.setattr(Network, "backward", spoilt_backward)
 
 
 @pytest.mark.parametrize(
