@@ -20,6 +20,20 @@ PAIRS = tiny_pairs()
 STEPS, FINAL_STEPS = 3 * 7, 2 * 8
 
 
+class Calls:
+    """A callback that keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, Any]] = []
+        self.final: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, _: Any, logs: dict[str, Any]) -> None:
+        self.epochs.append(logs)
+
+    def on_final_epoch_end(self, _: Any, logs: dict[str, Any]) -> None:
+        self.final.append(logs)
+
+
 def final(**changes: Any) -> Transducer:
     return tiny_transducer(**({"final_epochs": 2} | changes))
 
@@ -34,17 +48,22 @@ def whole() -> Transducer:
     return final().fit(*PAIRS)
 
 
-def test_they_are_on_all_pairs_at_a_lower_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_on_all_pairs_at_a_lower_rate(
+    before: Transducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows: list[tuple[int, float]] = []
+    begun: list[bytes] = []
     step = Training._step
 
     def noted(self: Training, batch: Any, place: str) -> Any:
+        begun.append(b"".join(param.tobytes() for param in self.network.params.values()))
         result = step(self, batch, place)
         rows.append((len(batch), self._optimizer.lr))
         return result
 
     monkeypatch.setattr(Training, "_step", noted)
     final().fit(*PAIRS)
+    assert begun[STEPS] == weights(before)  # the best
     assert len(rows) == STEPS + FINAL_STEPS
     assert sum(count for count, _ in rows[:STEPS]) == 3 * 52
     assert sum(count for count, _ in rows[STEPS:]) == 2 * 60
@@ -86,8 +105,13 @@ def test_there_are_no_more_than_before(whole: Transducer) -> None:
 
 @pytest.mark.parametrize("validation", [None, tiny_pairs(10, seed=1)], ids=["none", "own"])
 def test_they_need_a_share_that_is_held_out(validation: Any) -> None:
-    model = final().fit(*PAIRS, validation)
-    assert model.params_["final_epochs"] == 0
+    class Seen(Calls):
+        def on_fit_begin(self, model: Transducer) -> None:
+            self.epochs.append(model.params_)
+
+    seen = Seen()
+    model = final().fit(*PAIRS, validation, callbacks=[seen])
+    assert seen.epochs[0]["final_epochs"] == model.params_["final_epochs"] == 0
     assert weights(model) == weights(tiny_transducer().fit(*PAIRS, validation))
 
 
@@ -120,6 +144,22 @@ def test_ctrl_c_before_them_leaves_them_out(before: Transducer) -> None:
             signal.raise_signal(signal.SIGINT)
 
     model = final().fit(*PAIRS, callbacks=[Call(press)])
+    assert model.interrupted_
+    assert weights(model) == weights(before)
+
+
+def test_ctrl_c_while_they_are_prepared(
+    before: Transducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = Training.final_training
+
+    def pressing(self: Training) -> Any:
+        training = prepared(self)
+        signal.raise_signal(signal.SIGINT)
+        return training
+
+    monkeypatch.setattr(Training, "final_training", pressing)
+    model = final().fit(*PAIRS)
     assert model.interrupted_
     assert weights(model) == weights(before)
 
@@ -169,20 +209,6 @@ def test_members_of_an_ensemble_have_them(whole: Transducer) -> None:
 
 
 # what is told
-
-
-class Calls:
-    """A callback that keeps what it is called with."""
-
-    def __init__(self) -> None:
-        self.epochs: list[dict[str, Any]] = []
-        self.final: list[dict[str, Any]] = []
-
-    def on_epoch_end(self, _: Any, logs: dict[str, Any]) -> None:
-        self.epochs.append(logs)
-
-    def on_final_epoch_end(self, _: Any, logs: dict[str, Any]) -> None:
-        self.final.append(logs)
 
 
 def test_callbacks_and_log(whole: Transducer, tmp_path: Path) -> None:
