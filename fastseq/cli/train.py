@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Train a model that turns strings into others, on a file of pairs: a line for each, source, tab,
 target, in UTF-8. Prints a line for each epoch, keeps the weights of the best, and stops when
-nothing gets better. Ctrl-C ends the training and saves the best so far.
+nothing gets better; goes on for some final epochs on all pairs, if there are not many. Ctrl-C ends
+the training and saves the best so far.
 """
 _EXAMPLES = """\
 examples:
