@@ -151,6 +151,8 @@ def _training(
     params = chosen(config.params, len(pairs), config.lengths, member)
     if every is None:
         params["final_epochs"] = 0
+    elif not params["final_epochs"]:
+        every = None  # many pairs need not be in memory twice
     config = replace(config, params=params)
     plan = Plan(**{name: params[name] for name in Plan.__dataclass_fields__})
     network = Network(config.network_config(), weights)
