@@ -77,7 +77,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         How many times an epoch, about, each symbol of the sources is read as unknown: one that is
         there c times, with the probability ``unknown_rate / (unknown_rate + c)`` each time. So the
         network learns what to do with symbols that it has never seen.
-    label_smoothing : float
+    label_smoothing : float or "auto"
         The share of the target's probability that is given to all symbols alike (Szegedy et al.
         2016).
     epochs : int
@@ -169,7 +169,7 @@ class Transducer(Configured, Predictor, Summarized, Configurable):
         reverse: bool = False,
         dropout: float | hyperparameters.Auto = "auto",
         unknown_rate: float | hyperparameters.Auto = "auto",
-        label_smoothing: float = 0.0,
+        label_smoothing: float | hyperparameters.Auto = "auto",
         epochs: int = 100,
         final_epochs: int | hyperparameters.Auto = "auto",
         batch_size: int | hyperparameters.Auto = "auto",

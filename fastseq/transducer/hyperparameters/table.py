@@ -119,6 +119,7 @@ HYPERPARAMETERS = (
         "share of the target's probability given to all symbols alike",
         most=1.0,
         below=True,
+        automatic=True,
     ),
     Hyperparameter("epochs", 100, "train so many epochs at most", least=1, most=_LARGEST_COUNT),
     Hyperparameter(

@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "learning_rate": 0.01,
     "dropout": 0.1,
     "averaging": 0.5,
+    "label_smoothing": 0.0,
 }
 
 OPTIONS = [

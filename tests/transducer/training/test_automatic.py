@@ -29,17 +29,17 @@ def choose(pairs: int, lengths: Lengths = SHORT, member: int = 0, **given: Any) 
 @pytest.mark.parametrize(
     ("pairs", "expected"),
     [
-        (720, (1, "hard", 0.4, 8, 8, 6, 0.99, 14, 1.0)),
-        (1_999, (1, "hard", 0.4, 8, 8, 2, 0.99, 5, 1.0)),
-        (2_000, (1, "hard", 0.3, 8, 16, 4, 0.99, 10, 1.0)),
-        (4_999, (1, "hard", 0.3, 8, 16, 2, 0.99, 5, 1.0)),
-        (5_000, (2, "dot", 0.3, 8, 16, 2, 0.99, 5, 1.0)),
-        (20_000, (2, "dot", 0.2, 0, 32, 2, 0.99, 5, 1.0)),
+        (720, (1, "hard", 0.4, 0.1, 8, 8, 6, 0.99, 14, 1.0)),
+        (1_999, (1, "hard", 0.4, 0.1, 8, 8, 2, 0.99, 5, 1.0)),
+        (2_000, (1, "hard", 0.3, 0.1, 8, 16, 4, 0.99, 10, 1.0)),
+        (4_999, (1, "hard", 0.3, 0.1, 8, 16, 2, 0.99, 5, 1.0)),
+        (5_000, (2, "dot", 0.3, 0.0, 8, 16, 2, 0.99, 5, 1.0)),
+        (20_000, (2, "dot", 0.2, 0.0, 0, 32, 2, 0.99, 5, 1.0)),
     ],
 )
 def test_what_is_chosen(pairs: int, expected: tuple[Any, ...]) -> None:
-    names = "layers attention dropout final_epochs batch_size plateau_patience averaging patience "
-    names += "unknown_rate"
+    names = "layers attention dropout label_smoothing final_epochs batch_size plateau_patience "
+    names += "averaging patience unknown_rate"
     assert choose(pairs) == dict(zip(names.split(), expected, strict=True))
 
 
