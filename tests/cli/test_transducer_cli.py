@@ -68,19 +68,6 @@ def test_train_writes_the_model_that_fit_makes(data: Path, tmp_path: Path, capsy
     assert len(log.read_text().splitlines()) == 3
 
 
-def test_train_tells_of_the_final_epochs(data: Path, tmp_path: Path, capsys: Capture) -> None:
-    output, curve = tmp_path / "out.safetensors", tmp_path / "curve.svg"
-    options = [*OPTIONS, "--final-epochs", "2", "--curve", str(curve)]
-    assert main(["train", str(data), "-o", str(output), *options]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[:15] for line in lines[-3:-1]] == ["final epoch   1", "final epoch   2"]
-    assert lines[-1].startswith("model of epoch ")
-    assert lines[-1].endswith(f" and 2 on all pairs in {output}")
-    assert weights(Transducer.load(output)) == weights(tiny_transducer(final_epochs=2).fit(*PAIRS))
-    assert main(["info", str(output)]) == 0
-    assert capsys.readouterr().out.endswith("; then 2 on all pairs\n")
-
-
 @pytest.mark.parametrize("valid", ["0.3", "none", "file"])
 def test_what_is_held_out(valid: str, data: Path, tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "out"
