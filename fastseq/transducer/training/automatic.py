@@ -10,8 +10,8 @@
 | final_epochs | 8 | 8 | 8 | 0 |
 
 Few pairs in small batches still make many updates, and are learned by heart without much dropout
-and label smoothing.
-Two layers learn more from many pairs, and no more from few; they take twice the time of one.
+and label smoothing. The final epochs learn the share that was held out, too; without one there are
+none. Two layers learn more from many pairs, and no more from few; they take twice the time of one.
 Hard attention learns more from few pairs; from 5,000 on, "dot" has learned as much in trials, and
 is faster. They make different mistakes, so below 20,000 pairs every second model of an ensemble has
 hard attention. It takes time and memory for each source symbol with each target symbol: where the
