@@ -242,41 +242,24 @@ class Reporter:
             self._end_epoch(logs)
 
 
-class FinalReporter:
-    """Tells bar and callbacks of the final epochs; see `training.Training`.
+class FinalReporter(Reporter):
+    """Tells bar and callbacks of the final epochs, which have neither checkpoint nor log.
 
     Parameters
     ----------
-    bar : ProgressBar
-    end_epoch : callable
-        Is given the logs of each epoch.
-    ranks : Communicator
-        Where a callback raises, all end.
+    bar, end_epoch, ranks
+        As of `Reporter`; the logs have ``final_epoch`` in place of ``epoch``.
     """
 
     def __init__(
         self, bar: ProgressBar, end_epoch: Callable[[Logs], None], ranks: Communicator
     ) -> None:
-        self._bar, self._end_epoch, self._ranks = bar, end_epoch, ranks
-
-    def on_epoch_begin(self, epoch: int, steps_done: int, steps: int) -> None:
-        """Show a bar."""
-        self._bar.begin(epoch, steps_done, steps)
-
-    def on_step(self, loss: float, pairs: int) -> None:
-        """Move the bar."""
-        self._bar.step(loss, pairs)
-
-    def on_checkpoint(self) -> None:
-        """Write none: what is resumed makes the final epochs again."""
+        super().__init__(bar, JsonLog(None, ()), lambda: None, end_epoch, ranks)
 
     def on_epoch_end(self, logs: Logs) -> None:
         """Take the bar away, call the callbacks."""
         kept = ("loss", "learning_rate", "seconds", "words_per_second")
-        logs = {"final_epoch": logs["epoch"]} | {name: logs[name] for name in kept}
-        with together(self._ranks):
-            self._bar.end(logs)
-            self._end_epoch(logs)
+        super().on_epoch_end({"final_epoch": logs["epoch"]} | {name: logs[name] for name in kept})
 
 
 class Summarized(Fitted):

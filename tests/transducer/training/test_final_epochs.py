@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 
 from fastseq import Ensemble, Transducer
+from fastseq.cli import main
 from fastseq.transducer.training.loop import Training
 from support.ranks import on_threads
 from support.transducer.interrupted import Call, fail_at, press_in_step, raise_in_epoch
-from support.transducer.tiny_transducer import timeless, tiny_pairs, tiny_transducer, weights
+from support.transducer.tiny_transducer import (
+    OPTIONS,
+    timeless,
+    tiny_pairs,
+    tiny_transducer,
+    weights,
+    write_pairs,
+)
 
 PAIRS = tiny_pairs()
 # 52 pairs are trained on and 8 held out: 7 steps of 8 pairs, and with these 8
@@ -138,12 +146,24 @@ def test_ctrl_c_leaves_the_best_before(
     assert weights(resumed) == weights(whole)
 
 
-def test_ctrl_c_before_them_leaves_them_out(before: Transducer) -> None:
+def test_ctrl_c_before_them_leaves_them_out(
+    before: Transducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Training | None] = []
+    prepared = Training.final_training
+
+    def noted(self: Training) -> Training | None:
+        made.append(prepared(self))
+        return made[-1]
+
+    monkeypatch.setattr(Training, "final_training", noted)
+
     def press(model: Any, logs: dict[str, Any]) -> None:
         if logs["epoch"] == 3:
             signal.raise_signal(signal.SIGINT)
 
     model = final().fit(*PAIRS, callbacks=[Call(press)])
+    assert made == [None]
     assert model.interrupted_
     assert weights(model) == weights(before)
 
@@ -243,3 +263,51 @@ def test_the_bar_names_them(capsys: pytest.CaptureFixture[str]) -> None:
         ["epoch", "2"],
         ["final", "epoch", "1"],
     ]
+
+
+# what the command says
+
+
+def test_train_tells_of_the_final_epochs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pairs(tmp_path / "pairs.tsv")
+    output, curve = tmp_path / "out.safetensors", tmp_path / "curve.svg"
+    options = [*OPTIONS, "--final-epochs", "2", "--curve", str(curve)]
+    assert main(["train", str(data), "-o", str(output), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:15] for line in lines[-3:-1]] == ["final epoch   1", "final epoch   2"]
+    assert lines[-1].startswith("model of epoch ")
+    assert lines[-1].endswith(f" and 2 on all pairs in {output}")
+    assert weights(Transducer.load(output)) == weights(tiny_transducer(final_epochs=2).fit(*PAIRS))
+    assert main(["info", str(output)]) == 0
+    assert capsys.readouterr().out.endswith("; then 2 on all pairs\n")
+
+
+def test_an_ensemble_tells_of_those_of_each_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "two"
+    options = [*OPTIONS, "--final-epochs", "1", "--ensemble", "2"]
+    assert main(["train", str(data), "-o", str(output), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    final = [line.split("   loss")[0] for line in lines if "final epoch " in line]
+    assert sorted(final) == ["model 1   final epoch   1", "model 2   final epoch   1"]
+    assert lines[-1].startswith("ensemble of 2 models of epochs ")
+    assert lines[-1].endswith(f" and 1 on all pairs in {output}")
+    first = Ensemble.load(output).members_[0]
+    assert weights(first) == weights(tiny_transducer(final_epochs=1).fit(*PAIRS))
+
+
+def test_pairs_of_ones_own_leave_them_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "model"
+    options = [*OPTIONS, "--final-epochs", "auto", "--valid", str(data)]
+    assert main(["train", str(data), "-o", str(output), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "final_epochs 0" in lines[1]
+    assert "on all pairs" not in lines[-1]
+    assert main(["info", str(output), "--json"]) == 0
+    [model] = json.loads(capsys.readouterr().out)["models"]
+    assert model["hyperparameters"]["final_epochs"] == 0
